@@ -1,0 +1,11 @@
+//! The cryptography: implementations of the ports on aws-lc-rs, argon2, scrypt and chacha20poly1305. Nothing here knows
+//! of users or requests.
+
+pub mod entropy;
+pub mod hasher;
+pub mod imported;
+pub mod jwt;
+pub mod mac;
+pub mod master;
+pub mod seal;
+pub mod strength;

@@ -1,0 +1,78 @@
+//! How easily a password is guessed: zxcvbn, with the user's own words and an operator's list beside its own.
+
+use std::{collections::HashSet, path::Path, sync::Arc};
+
+/// How much of a password is looked at. zxcvbn's work grows faster than the length, and what is not guessable within so
+/// many characters is not guessable.
+const PREFIX_CHARS: usize = 64;
+
+/// Guesses an attacker needs, and passwords that are refused whatever they look like.
+#[derive(Clone, Default)]
+pub struct Strength {
+    refused: Arc<HashSet<String>>,
+}
+
+impl Strength {
+    /// With an operator's own list: one password a line, in any case.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not UTF-8.
+    pub fn with_list(path: &Path) -> std::io::Result<Self> {
+        let text = std::fs::read_to_string(path)?;
+        let refused = text.lines().map(|line| line.trim().to_lowercase()).filter(|line| !line.is_empty()).collect();
+        Ok(Self { refused: Arc::new(refused) })
+    }
+
+    /// About how many guesses find this password; 0 if it is on the list.
+    pub fn guesses(&self, password: &str, own_words: &[String]) -> u64 {
+        if self.refused.contains(&password.to_lowercase()) || self.refused.contains(&password.trim().to_lowercase()) {
+            return 0;
+        }
+        let words: Vec<&str> = own_words.iter().map(String::as_str).collect();
+        let prefix: String = password.chars().take(PREFIX_CHARS).collect();
+        zxcvbn::zxcvbn(&prefix, &words).guesses()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: u64 = 1_000_000;
+
+    fn guesses(password: &str, words: &[&str]) -> u64 {
+        let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+        Strength::default().guesses(password, &words)
+    }
+
+    #[test]
+    fn au_05_common_passwords_and_own_words_are_found_quickly() {
+        for bad in ["password", "12345678", "qwertyuiop", "iloveyou1", "PASSWORD123"] {
+            assert!(guesses(bad, &[]) < LIMIT, "{bad}");
+        }
+        assert!(guesses("lovelace1815", &["lovelace", "lovelace1815"]) < LIMIT);
+    }
+
+    #[test]
+    fn au_03_what_is_merely_simple_is_taken() {
+        for good in ["correct horse battery", "zyrtqpwmvbnk", "8305719264", "   spaces   and 😀   ", "Τὸ πράγμα γὰρ"]
+        {
+            assert!(guesses(good, &[]) >= LIMIT, "{good}");
+        }
+    }
+
+    #[test]
+    fn a_very_long_password_costs_no_more_than_a_long_one() {
+        assert!(guesses(&"aB3$".repeat(5000), &[]) > 0);
+    }
+
+    #[test]
+    fn an_operators_list_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("list");
+        std::fs::write(&path, "Xk29!vmPq_\r\n\n").unwrap();
+        let strength = Strength::with_list(&path).unwrap();
+        assert_eq!(strength.guesses("xK29!VMpQ_", &[]), 0);
+        assert!(strength.guesses("xk29!vmPq_7", &[]) > 0);
+    }
+}

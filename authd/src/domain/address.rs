@@ -1,0 +1,109 @@
+//! Client addresses: one spelling for each, and one bucket per household (IPv6 by /64).
+
+use std::net::{IpAddr, Ipv6Addr};
+
+/// Parses an address as proxies write it. No ports, no zones, no brackets, no octal or hexadecimal IPv4, no white space:
+/// what is not an address falls back to the peer (TH-04).
+pub fn parse(text: &str) -> Option<IpAddr> {
+    text.parse().ok().map(canonical)
+}
+
+/// IPv4-mapped IPv6 addresses are the IPv4 addresses they stand for.
+pub fn canonical(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(address, IpAddr::V4),
+        IpAddr::V4(_) => address,
+    }
+}
+
+/// What throttles count by: an IPv4 address, or the /64 of an IPv6 address, since one subscriber owns the whole of it.
+pub fn bucket(address: IpAddr) -> IpAddr {
+    match canonical(address) {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+/// An address range such as `10.0.0.0/8`, or a single address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    base: IpAddr,
+    prefix: u8,
+}
+
+impl Network {
+    /// Whether the address lies in the range.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let bits = |address| match address {
+            IpAddr::V4(v4) => (u128::from(u32::from(v4)) << 96, 4),
+            IpAddr::V6(v6) => (u128::from(v6), 6),
+        };
+        let ((a, family), (b, other)) = (bits(self.base), bits(canonical(address)));
+        let shift = 128 - u32::from(self.prefix);
+        family == other && a.checked_shr(shift).unwrap_or(0) == b.checked_shr(shift).unwrap_or(0)
+    }
+
+    /// Whether it takes in every address there is.
+    pub fn is_everything(&self) -> bool {
+        self.prefix == 0
+    }
+}
+
+impl std::str::FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let refuse = || format!("'{text}' is neither an IP address nor a range such as 10.0.0.0/8");
+        let (address, prefix) = text.split_once('/').map_or((text, None), |(a, p)| (a, Some(p)));
+        let base = parse(address).ok_or_else(refuse)?;
+        let widest = if base.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            Some(p) => p.parse::<u8>().ok().filter(|p| *p <= widest).ok_or_else(refuse)?,
+            None => widest,
+        };
+        Ok(Self { base, prefix })
+    }
+}
+
+impl std::fmt::Display for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let widest = if self.base.is_ipv4() { 32 } else { 128 };
+        if self.prefix == widest { write!(f, "{}", self.base) } else { write!(f, "{}/{}", self.base, self.prefix) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn th_04_spellings_of_one_address_share_a_bucket() {
+        let b = |text| bucket(parse(text).unwrap());
+        assert_eq!(b("::ffff:192.0.2.7"), b("192.0.2.7"));
+        assert_eq!(b("2001:db8:0:1::1"), b("2001:DB8:0:1:dead:beef:0:1"));
+        assert_ne!(b("2001:db8:0:1::1"), b("2001:db8:0:2::1"));
+        assert_ne!(b("192.0.2.7"), b("192.0.2.8"));
+        for bad in ["192.0.2.7:80", "0300.0.2.7", "[::1]", "fe80::1%eth0", "localhost", "", " 1.1.1.1"] {
+            assert_eq!(parse(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_range_contains_what_shares_its_prefix() {
+        let net: Network = "10.1.0.0/16".parse().unwrap();
+        assert!(net.contains("10.1.255.3".parse().unwrap()));
+        assert!(net.contains("::ffff:10.1.0.9".parse().unwrap()));
+        assert!(!net.contains("10.2.0.0".parse().unwrap()));
+        assert!(!net.contains("::1".parse().unwrap()));
+        let all: Network = "0.0.0.0/0".parse().unwrap();
+        assert!(all.contains("203.0.113.9".parse().unwrap()) && all.is_everything());
+        let one: Network = "2001:db8::1".parse().unwrap();
+        assert!(one.contains("2001:db8::1".parse().unwrap()) && !one.contains("2001:db8::2".parse().unwrap()));
+        for bad in ["10.0.0.0/33", "x", "10.0.0.0/", "::/129", "10.0.0.0/-1"] {
+            assert!(bad.parse::<Network>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Security events: what is recorded of an act, in the same change as the act itself.
+
+use std::collections::BTreeMap;
+
+use common::{RequestId, SessionId, UnixTime, UserId};
+
+/// Who acts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actor {
+    /// Nobody is signed in.
+    Anonymous,
+    /// A user, by a session.
+    User(UserId),
+    /// Somebody on the admin socket; uid and pid are the kernel's word.
+    Operator {
+        /// Of the peer process.
+        uid: u32,
+        /// Of the peer process.
+        pid: Option<i32>,
+        /// The account's name on this host.
+        name: Option<String>,
+    },
+    /// The daemon by itself: sweeper, automatic rotation.
+    Daemon,
+}
+
+/// The circumstances of an act, the same for every event it makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Act {
+    /// Who.
+    pub by: Actor,
+    /// When, read once.
+    pub at: UnixTime,
+    /// Which request.
+    pub request_id: Option<RequestId>,
+    /// From which client address.
+    pub source: Option<String>,
+    /// The operator's `--reason`.
+    pub reason: Option<String>,
+}
+
+macro_rules! kinds {
+    ($( $(#[doc = $doc:literal])+ $variant:ident = $name:literal; )+) => {
+        /// What happened. Append-only, like the error codes.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum EventKind { $( $(#[doc = $doc])+ $variant, )+ }
+
+        impl EventKind {
+            /// All kinds.
+            pub const ALL: &'static [Self] = &[ $( Self::$variant, )+ ];
+
+            /// The name in the log.
+            pub const fn as_str(self) -> &'static str {
+                match self { $( Self::$variant => $name, )+ }
+            }
+
+            /// What it means, for the manual.
+            pub const fn describe(self) -> &'static str {
+                match self { $( Self::$variant => concat!($($doc),+), )+ }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// The store was made, with its first keys.
+    StoreCreated = "store.created";
+    /// Somebody signed up, or an operator made an account.
+    UserCreated = "user.created";
+    /// The account and everything that belongs to it was deleted.
+    UserDeleted = "user.deleted";
+    /// Nobody may sign in to the account any more.
+    UserDisabled = "user.disabled";
+    /// The account may be used again.
+    UserEnabled = "user.enabled";
+    /// A password was set, by its owner or an operator.
+    PasswordSet = "password.set";
+    /// A sign-in succeeded and made a session.
+    SignedIn = "session.created";
+    /// The user signed out.
+    SignedOut = "session.signed_out";
+    /// A session was ended from outside: by another device of the user, or by an operator.
+    SessionRevoked = "session.revoked";
+    /// A new signing key was published.
+    KeysRotated = "keys.rotated";
+    /// A rotation was taken back.
+    KeysRolledBack = "keys.rolled_back";
+    /// A signing key was declared unusable.
+    KeyRevoked = "keys.revoked";
+    /// The private half of a key was erased, because its last token has expired.
+    KeyErased = "keys.erased";
+}
+
+/// An event without its circumstances.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// What happened.
+    pub kind: EventKind,
+    /// To whom.
+    pub user: Option<UserId>,
+    /// By which session, or to which.
+    pub session: Option<SessionId>,
+    /// What else is to be known. Never a secret; values are shown to operators.
+    pub details: BTreeMap<&'static str, String>,
+}
+
+impl Event {
+    /// An event about nothing in particular.
+    pub fn new(kind: EventKind) -> Self {
+        Self { kind, user: None, session: None, details: BTreeMap::new() }
+    }
+
+    /// About this user.
+    #[must_use]
+    pub fn user(mut self, user: &UserId) -> Self {
+        self.user = Some(user.clone());
+        self
+    }
+
+    /// About this session.
+    #[must_use]
+    pub fn session(mut self, session: &SessionId) -> Self {
+        self.session = Some(session.clone());
+        self
+    }
+
+    /// With one more detail.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.details.insert(name, value.to_string());
+        self
+    }
+}
+
+/// A stored event: its place in the chain, its payload, and the MAC that ties it to all before it. The MAC runs over a
+/// digest of the payload, so that personal data can be erased under it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRecord {
+    /// From 1, without gaps.
+    pub seq: u64,
+    /// When.
+    pub at: UnixTime,
+    /// JSON text; `None` once erased.
+    pub payload: Option<String>,
+    /// SHA-256 of the payload as it was written.
+    pub digest: [u8; 32],
+    /// HMAC-SHA-256 over [`chain_input`].
+    pub mac: [u8; 32],
+}
+
+/// What the MAC of a record runs over: the MAC before it, its number, its time and the digest of its payload, each of
+/// fixed width.
+pub fn chain_input(before: &[u8; 32], seq: u64, at: UnixTime, digest: &[u8; 32]) -> [u8; 80] {
+    let mut input = [0; 80];
+    input[..32].copy_from_slice(before);
+    input[32..40].copy_from_slice(&seq.to_be_bytes());
+    input[40..48].copy_from_slice(&at.as_millis().to_be_bytes());
+    input[48..].copy_from_slice(digest);
+    input
+}

@@ -1,0 +1,18 @@
+//! The rules, pure: facts and `now` in, verdicts out. No async, no clock, no randomness, no I/O, no serde; imports
+//! `common` and nothing else of this workspace.
+
+pub mod address;
+pub mod audit;
+pub mod credential;
+pub mod family;
+pub mod key;
+pub mod session;
+pub mod token;
+pub mod user;
+
+pub use audit::{Act, Actor, AuditRecord, Event, EventKind};
+pub use credential::{Credential, HashScheme, PasswordHash, PasswordPolicy, PasswordProblem};
+pub use family::{Family, Generation};
+pub use key::{Algorithm, KeyPolicy, KeySet, KeyState, SigningKey};
+pub use session::{Session, SessionPolicy, SessionState, TokenDigest};
+pub use user::{Ban, User};

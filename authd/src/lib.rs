@@ -1,0 +1,6 @@
+//! authd.
+pub mod crypto;
+pub mod domain;
+pub mod json;
+pub mod ports;
+pub mod store;

@@ -1,0 +1,119 @@
+//! What the services need from outside, as object-safe traits: time, randomness, hashing, signing. `crypto` implements
+//! them; tests put their own in.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use common::{SecretString, UnixTime};
+
+use crate::domain::{Algorithm, KeySet, PasswordHash, SigningKey, token::Claims, token::TokenProblem};
+
+/// The time of day.
+pub trait Clock: Send + Sync {
+    /// Now. Never earlier than what it said before.
+    fn now(&self) -> UnixTime;
+}
+
+/// Randomness from the operating system.
+pub trait Entropy: Send + Sync {
+    /// Fills the whole buffer.
+    fn fill(&self, buffer: &mut [u8]);
+}
+
+/// A keyed one-way function: HMAC-SHA-256.
+pub trait Mac: Send + Sync {
+    /// The MAC of the parts, one after the other as if they were one text.
+    fn mac(&self, parts: &[&[u8]]) -> [u8; 32];
+}
+
+/// Why no hash was made or checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HasherError {
+    /// All threads are at work and the queue is full.
+    #[error("the hashing queue is full")]
+    Busy,
+    /// The hashing threads are gone.
+    #[error("the hashing threads have stopped")]
+    Stopped,
+}
+
+/// The outcome of a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether the password is the right one.
+    pub matches: bool,
+    /// Whether the stored hash should be replaced by one with the present parameters.
+    pub outdated: bool,
+}
+
+/// Password hashing on threads of its own, behind a bounded queue.
+#[async_trait]
+pub trait PasswordHasher: Send + Sync {
+    /// Makes a hash with the present parameters and a fresh salt.
+    async fn hash(&self, password: SecretString) -> Result<PasswordHash, HasherError>;
+
+    /// Compares. Without a stored hash it does the same work and finds no match, so that an unknown user costs what a
+    /// known one does (AU-07).
+    async fn verify(&self, password: SecretString, stored: Option<PasswordHash>) -> Result<Verdict, HasherError>;
+
+    /// How many guesses an attacker would need, capped; on the same threads, because it is work.
+    async fn guesses(&self, password: SecretString, own_words: Vec<String>) -> Result<u64, HasherError>;
+
+    /// (threads, waiting, places to wait).
+    fn load(&self) -> (usize, usize, usize);
+}
+
+/// Why a key could not be made or used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignerError {
+    /// The sealed private key cannot be opened with this master key, or is none.
+    #[error("the private key {0} cannot be opened")]
+    Sealed(String),
+    /// The cryptographic library refused.
+    #[error("the cryptographic library refused to {0}")]
+    Refused(&'static str),
+}
+
+/// A parsed and verified token: its claims, and the raw header and payload for those who show them.
+#[derive(Debug, Clone)]
+pub struct VerifiedToken {
+    /// The `typ` of the header, in lower case and without `application/`; empty if absent.
+    pub kind: String,
+    /// The key that signed it.
+    pub kid: String,
+    /// Its claims.
+    pub claims: Claims,
+}
+
+/// A token taken apart without any trust in it.
+#[derive(Debug, Clone)]
+pub struct DecodedToken {
+    /// The header.
+    pub header: serde_json::Map<String, serde_json::Value>,
+    /// The claims.
+    pub payload: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Signing and verifying JWTs.
+pub trait TokenSigner: Send + Sync {
+    /// Makes a key pair; the private half comes back sealed. All times of the record are `now`.
+    fn generate(&self, algorithm: Algorithm, now: UnixTime) -> Result<SigningKey, SignerError>;
+
+    /// Signs the claims (JSON text) as a compact JWS with this key. `typ` is left out if empty.
+    fn sign(&self, key: &SigningKey, typ: &str, claims: &str) -> Result<String, SignerError>;
+
+    /// Checks form, key, algorithm and signature, and reads the claims. Times, issuer and audience are the caller's.
+    fn verify(&self, token: &str, keys: &KeySet, now: UnixTime) -> Result<VerifiedToken, TokenProblem>;
+
+    /// Only takes the token apart.
+    fn decode(&self, token: &str) -> Result<DecodedToken, TokenProblem>;
+}
+
+/// The keys that are not for signing tokens, each for one purpose (CR-07).
+#[derive(Clone)]
+pub struct Secrets {
+    /// Signs cookies.
+    pub cookie: Arc<dyn Mac>,
+    /// Makes refresh tokens.
+    pub refresh: Arc<dyn Mac>,
+}

@@ -1,0 +1,572 @@
+//! One suite for every implementation of [`Store`], and a comparison of two of them step by step.
+
+use std::sync::Arc;
+
+use common::{Span, UnixTime};
+
+use super::{AuditQuery, Ended, Ending, NewSession, Rehash, Store, StoreError, UserQuery};
+use crate::domain::{
+    Act, Actor, Algorithm, Ban, Credential, Event, EventKind, Family, Generation, PasswordHash, Session, SigningKey,
+    TokenDigest, User,
+};
+
+/// The moment at which the suite happens.
+pub const T0: UnixTime = UnixTime::from_secs(1_700_000_000);
+
+/// An act of the daemon at [`T0`].
+pub fn act() -> Act {
+    Act { by: Actor::Daemon, at: T0, request_id: None, source: None, reason: None }
+}
+
+/// A user called `name`.
+///
+/// # Panics
+/// If the name is no local part.
+#[allow(clippy::unwrap_used)]
+pub fn user(name: &str) -> User {
+    User {
+        id: format!("user-{name}").parse().unwrap(),
+        email: format!("{name}@example.com").parse().unwrap(),
+        email_verified: false,
+        name: name.to_uppercase(),
+        image: None,
+        role: "user".into(),
+        ban: None,
+        password_change_required: false,
+        epoch: 0,
+        created_at: T0,
+        updated_at: T0,
+    }
+}
+
+/// A password of that user.
+///
+/// # Panics
+/// Never with a name that [`user`] takes.
+#[allow(clippy::unwrap_used)]
+pub fn credential(name: &str, hash: &str) -> Credential {
+    Credential {
+        id: format!("account-{name}").parse().unwrap(),
+        user: format!("user-{name}").parse().unwrap(),
+        hash: PasswordHash::new(hash),
+        created_at: T0,
+        updated_at: T0,
+    }
+}
+
+/// The `n`-th session of that user, a second younger than the one before it, with a family.
+///
+/// # Panics
+/// Never with a name that [`user`] takes.
+#[allow(clippy::unwrap_used)]
+pub fn session(name: &str, n: u8) -> NewSession {
+    let mut digest = [n; 32];
+    digest[..name.len().min(31)].copy_from_slice(&name.as_bytes()[..name.len().min(31)]);
+    let created_at = T0.plus(Span::from_secs(u64::from(n)));
+    let id = format!("session-{name}-{n}").parse().unwrap();
+    let family = Family {
+        id: format!("family-{name}-{n}").parse().unwrap(),
+        session: format!("session-{name}-{n}").parse().unwrap(),
+        salt: [n; 16],
+        current: Generation::FIRST,
+        parent: None,
+        rotations: vec![],
+        created_at,
+    };
+    let session = Session {
+        id,
+        user: format!("user-{name}").parse().unwrap(),
+        digest: TokenDigest(digest),
+        created_at,
+        updated_at: created_at,
+        expires_at: created_at.plus(Span::from_days(7)),
+        absolute_expires_at: created_at.plus(Span::from_days(30)),
+        remember: true,
+        ip_address: String::new(),
+        user_agent: String::new(),
+        methods: vec!["pwd".into()],
+        family: Some(family.id.clone()),
+    };
+    NewSession { session, family: Some(family), replaces: None, max_per_user: 100 }
+}
+
+/// A key that signs from [`T0`] on.
+///
+/// # Panics
+/// If the name is no id.
+#[allow(clippy::unwrap_used)]
+pub fn key(kid: &str) -> SigningKey {
+    SigningKey {
+        kid: kid.parse().unwrap(),
+        algorithm: Algorithm::EdDsa,
+        public_jwk: "{}".into(),
+        sealed: Arc::from([1u8, 2]),
+        created_at: T0,
+        published_at: T0,
+        signs_at: T0,
+        retires_at: None,
+        gone_at: None,
+        revoked_at: None,
+    }
+}
+
+fn event(kind: EventKind) -> Event {
+    Event::new(kind)
+}
+
+/// Everything that must hold of every implementation. Takes an empty store, or one with a signing key only.
+///
+/// # Panics
+/// Where it does not hold.
+#[allow(clippy::unwrap_used)]
+pub async fn suite(store: Arc<dyn Store>) {
+    accounts(&*store).await;
+    sessions(&*store).await;
+    passwords_and_bans(&*store).await;
+    signing_keys(&*store).await;
+    sweeping(&*store).await;
+    pages(&*store).await;
+    races(&store).await;
+    let chain = store.audit_verify().await.unwrap();
+    assert_eq!(chain.broken, None);
+    assert_eq!(chain.records, store.counts().await.unwrap().audit);
+}
+
+async fn new_user(store: &dyn Store, name: &str) -> User {
+    let user = user(name);
+    let created = event(EventKind::UserCreated).user(&user.id);
+    let made = store.create_user(user.clone(), Some(credential(name, "h0")), None, act(), created).await;
+    assert_eq!(made, Ok(()));
+    user
+}
+
+#[allow(clippy::unwrap_used)]
+async fn accounts(store: &dyn Store) {
+    let ada = new_user(store, "ada").await;
+    assert_eq!(*store.user(&ada.id).await.unwrap().unwrap(), ada);
+    assert_eq!(*store.user_by_email(&ada.email).await.unwrap().unwrap(), ada);
+    assert_eq!(store.credential(&ada.id).await.unwrap().unwrap(), credential("ada", "h0"));
+
+    let before = store.counts().await.unwrap();
+    let twin = User { id: "another".parse().unwrap(), ..ada.clone() };
+    let refused = store.create_user(twin.clone(), None, None, act(), event(EventKind::UserCreated)).await;
+    assert_eq!(refused, Err(StoreError::EmailTaken));
+    assert!(store.user(&twin.id).await.unwrap().is_none(), "a refused intent leaves no trace");
+    assert_eq!(store.counts().await.unwrap(), before, "nor an audit event");
+}
+
+#[allow(clippy::unwrap_used)]
+async fn sessions(store: &dyn Store) {
+    let bob = new_user(store, "bob").await;
+    for n in 1..=3 {
+        store.open_session(session("bob", n), 0, None, act(), event(EventKind::SignedIn)).await.unwrap();
+    }
+    let s1 = session("bob", 1).session;
+    let live = store.session_by_token(&s1.digest).await.unwrap().unwrap();
+    assert_eq!((&*live.session, &*live.user), (&s1, &bob));
+    assert!(store.family(s1.family.as_ref().unwrap()).await.unwrap().is_some());
+    let ids: Vec<_> = store.sessions_of(&bob.id).await.unwrap().iter().map(|s| s.id.to_string()).collect();
+    assert_eq!(ids, ["session-bob-1", "session-bob-2", "session-bob-3"], "oldest first");
+
+    // A session opened under an epoch that is gone is none.
+    let stale = store.open_session(session("bob", 9), 1, None, act(), event(EventKind::SignedIn)).await;
+    assert_eq!(stale, Err(StoreError::Stale));
+
+    // Prolonging moves the end, forwards only, and does not bring an ended session back.
+    let later = s1.expires_at.plus(Span::from_days(1));
+    store.prolong_session(s1.id.clone(), later, T0).await.unwrap();
+    assert_eq!(store.session(&s1.id).await.unwrap().unwrap().session.expires_at, later);
+    store.prolong_session(s1.id.clone(), s1.expires_at, T0).await.unwrap();
+    assert_eq!(store.session(&s1.id).await.unwrap().unwrap().session.expires_at, later);
+
+    // Ending: exactly these, or none if their number is not the expected one.
+    let these = || Ending::These(vec![s1.id.clone(), "no-such-session".parse().unwrap()]);
+    let refused = store.end_sessions(these(), Some(2), act(), event(EventKind::SessionRevoked)).await;
+    assert_eq!(refused, Err(StoreError::Unexpected(1)));
+    assert!(store.session(&s1.id).await.unwrap().is_some());
+    let ended = store.end_sessions(these(), Some(1), act(), event(EventKind::SessionRevoked)).await;
+    assert_eq!(ended, Ok(Ended { sessions: 1, users: 1 }));
+    assert!(store.session(&s1.id).await.unwrap().is_none());
+    assert!(store.session_by_token(&s1.digest).await.unwrap().is_none());
+    assert!(store.family(s1.family.as_ref().unwrap()).await.unwrap().is_none(), "the refresh tokens go with it");
+    store.prolong_session(s1.id.clone(), later.plus(Span::from_days(1)), T0).await.unwrap();
+    assert!(store.session(&s1.id).await.unwrap().is_none());
+    let again = store.end_sessions(these(), None, act(), event(EventKind::SessionRevoked)).await;
+    assert_eq!(again, Ok(Ended::default()));
+
+    let s3 = session("bob", 3).session;
+    let others = Ending::OfUser { user: bob.id.clone(), except: Some(s3.id.clone()) };
+    let ended = store.end_sessions(others, None, act(), event(EventKind::SessionRevoked)).await;
+    assert_eq!(ended, Ok(Ended { sessions: 1, users: 1 }));
+    assert!(store.session(&s3.id).await.unwrap().is_some());
+
+    // A new session replaces the one that was shown, if it is the same user's.
+    let replaces = NewSession { replaces: Some(s3.id.clone()), ..session("bob", 4) };
+    store.open_session(replaces, 0, None, act(), event(EventKind::SignedIn)).await.unwrap();
+    assert!(store.session(&s3.id).await.unwrap().is_none());
+    new_user(store, "mallory").await;
+    let foreign = NewSession { replaces: Some(session("bob", 4).session.id), ..session("mallory", 1) };
+    store.open_session(foreign, 0, None, act(), event(EventKind::SignedIn)).await.unwrap();
+    assert!(store.session(&session("bob", 4).session.id).await.unwrap().is_some(), "another's session is not touched");
+
+    // SE-10: more sessions than the policy allows end the oldest.
+    for n in 5..=8 {
+        let new = NewSession { max_per_user: 3, ..session("bob", n) };
+        store.open_session(new, 0, None, act(), event(EventKind::SignedIn)).await.unwrap();
+    }
+    let ids: Vec<_> = store.sessions_of(&bob.id).await.unwrap().iter().map(|s| s.id.to_string()).collect();
+    assert_eq!(ids, ["session-bob-6", "session-bob-7", "session-bob-8"]);
+}
+
+#[allow(clippy::unwrap_used)]
+async fn passwords_and_bans(store: &dyn Store) {
+    let eve = new_user(store, "eve").await;
+    let open = |n: u8, epoch: u64, rehash| {
+        store.open_session(session("eve", n), epoch, rehash, act(), event(EventKind::SignedIn))
+    };
+    // A hash is replaced only if it still is the one that was checked.
+    let rehash = |old: &str, new: &str| Some(Rehash { old: PasswordHash::new(old), new: PasswordHash::new(new) });
+    assert_eq!(open(1, 0, rehash("wrong", "h1")).await, Err(StoreError::Stale));
+    assert_eq!(open(1, 0, rehash("h0", "h1")).await, Ok(()));
+    assert_eq!(store.credential(&eve.id).await.unwrap().unwrap().hash.as_str(), "h1");
+
+    // A new password ends all sessions but the one that stays, and voids sign-ins that were under way.
+    open(2, 0, None).await.unwrap();
+    let keep = session("eve", 2).session.id;
+    let set = store.set_password(
+        Credential { id: "other".parse().unwrap(), ..credential("eve", "h2") },
+        true,
+        Some(keep.clone()),
+        act(),
+        event(EventKind::PasswordSet),
+    );
+    assert_eq!(set.await, Ok(Ended { sessions: 1, users: 1 }));
+    let stored = store.credential(&eve.id).await.unwrap().unwrap();
+    assert_eq!((stored.hash.as_str(), stored.id.as_str()), ("h2", "account-eve"), "the account row keeps its id");
+    assert!(store.session(&keep).await.unwrap().is_some());
+    assert!(store.user(&eve.id).await.unwrap().unwrap().password_change_required);
+    assert_eq!(open(3, 0, None).await, Err(StoreError::Stale));
+
+    // A ban ends everything; the same ban again is no change; lifting it does not bring anything back.
+    let ban = Some(Ban { reason: Some("spam".into()), expires_at: None });
+    let set_ban = |ban| store.set_ban(eve.id.clone(), ban, act(), event(EventKind::UserDisabled));
+    assert_eq!(set_ban(ban.clone()).await, Ok(Some(Ended { sessions: 1, users: 1 })));
+    assert_eq!(set_ban(ban).await, Ok(None));
+    assert_eq!(open(3, 1, None).await, Err(StoreError::Stale));
+    assert_eq!(set_ban(None).await, Ok(Some(Ended::default())));
+    assert!(store.sessions_of(&eve.id).await.unwrap().is_empty());
+    let epoch = store.user(&eve.id).await.unwrap().unwrap().epoch;
+    assert_eq!(open(4, epoch, None).await, Ok(()));
+
+    // Deletion takes everything, and the address is free again.
+    let deleted = store.delete_user(eve.id.clone(), act(), event(EventKind::UserDeleted)).await;
+    assert_eq!(deleted, Ok(Ended { sessions: 1, users: 1 }));
+    assert!(store.user(&eve.id).await.unwrap().is_none());
+    assert!(store.user_by_email(&eve.email).await.unwrap().is_none());
+    assert!(store.credential(&eve.id).await.unwrap().is_none());
+    assert!(store.session(&session("eve", 4).session.id).await.unwrap().is_none());
+    let again = store.delete_user(eve.id.clone(), act(), event(EventKind::UserDeleted)).await;
+    assert_eq!(again, Err(StoreError::NoSuchUser));
+    assert_eq!(open(5, epoch, None).await, Err(StoreError::NoSuchUser));
+    new_user(store, "eve").await;
+}
+
+#[allow(clippy::unwrap_used)]
+async fn signing_keys(store: &dyn Store) {
+    let version = store.keys().version;
+    let put = |version, keys| store.put_keys(version, keys, act(), event(EventKind::KeysRotated));
+    put(version, vec![key("k1"), key("k2")]).await.unwrap();
+    let set = store.keys();
+    assert_eq!(set.version, version + 1);
+    assert!(set.get("k1").is_some() && set.get("k2").is_some());
+    assert_eq!(put(version, vec![key("k3")]).await, Err(StoreError::Stale));
+    assert!(store.keys().get("k3").is_none());
+    let revoked = SigningKey { revoked_at: Some(T0), ..key("k1") };
+    put(version + 1, vec![revoked.clone()]).await.unwrap();
+    assert_eq!(store.keys().get("k1"), Some(&revoked));
+}
+
+#[allow(clippy::unwrap_used)]
+async fn sweeping(store: &dyn Store) {
+    new_user(store, "old").await;
+    for n in 1..=5 {
+        store.open_session(session("old", n), 0, None, act(), event(EventKind::SignedIn)).await.unwrap();
+    }
+    // The third is prolonged: its first entry in the index must not sweep it away.
+    let prolonged = session("old", 3).session;
+    store.prolong_session(prolonged.id.clone(), prolonged.absolute_expires_at, T0).await.unwrap();
+    let before = T0.plus(Span::from_days(7));
+    assert_eq!(store.sweep(before, 100).await.unwrap(), 0);
+    let due = T0.plus(Span::from_days(7)).plus(Span::from_secs(5));
+    let mut swept = 0;
+    loop {
+        let n = store.sweep(due, 2).await.unwrap();
+        assert!(n <= 2);
+        if n == 0 {
+            break;
+        }
+        swept += n;
+    }
+    // Four of this user's, and whoever's else had ended by then.
+    assert!(swept >= 4);
+    let left: Vec<_> = store.sessions_of(&user("old").id).await.unwrap().iter().map(|s| s.id.to_string()).collect();
+    assert_eq!(left, ["session-old-3"]);
+}
+
+#[allow(clippy::unwrap_used)]
+async fn pages(store: &dyn Store) {
+    for n in 0..7 {
+        new_user(store, &format!("page{n}")).await;
+    }
+    let mut seen = vec![];
+    let mut query = UserQuery { contains: Some("PAGE".into()), limit: 3, ..UserQuery::default() };
+    loop {
+        let page = store.users(query.clone()).await.unwrap();
+        seen.extend(page.items.iter().map(|u| u.email.to_string()));
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => break,
+        }
+    }
+    let expected: Vec<_> = (0..7).map(|n| format!("page{n}@example.com")).collect();
+    assert_eq!(seen, expected);
+
+    let mut seqs = vec![];
+    let mut query = AuditQuery { kind: Some(EventKind::UserCreated), limit: 4, ..AuditQuery::default() };
+    loop {
+        let page = store.audit(query.clone()).await.unwrap();
+        seqs.extend(page.items.iter().map(|r| r.seq));
+        match page.next {
+            Some(next) => query.before = next.parse().ok(),
+            None => break,
+        }
+    }
+    assert!(seqs.len() >= 7 && seqs.is_sorted_by(|a, b| a > b), "newest first, none twice");
+    let of_user = AuditQuery { user: Some(user("page3").id), limit: 10, ..AuditQuery::default() };
+    assert_eq!(store.audit(of_user).await.unwrap().items.len(), 1);
+
+    let mut count = 0;
+    let mut after = None;
+    loop {
+        let page = store.sessions(after, 2).await.unwrap();
+        count += page.items.len() as u64;
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(count, store.counts().await.unwrap().sessions);
+}
+
+/// Many at once: one winner, whatever the order.
+#[allow(clippy::unwrap_used)]
+async fn races(store: &Arc<dyn Store>) {
+    let users_before = store.counts().await.unwrap().users;
+    let tasks: Vec<_> = (0..100)
+        .map(|n| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let user = User { id: format!("racer-{n}").parse().unwrap(), ..user("racer") };
+                store.create_user(user, None, None, act(), event(EventKind::UserCreated)).await
+            })
+        })
+        .collect();
+    let mut winners = 0;
+    for task in tasks {
+        match task.await.unwrap() {
+            Ok(()) => winners += 1,
+            Err(e) => assert_eq!(e, StoreError::EmailTaken),
+        }
+    }
+    assert_eq!(winners, 1);
+    assert_eq!(store.counts().await.unwrap().users, users_before + 1);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        crypto::mac::HmacKey,
+        store::{
+            Meta,
+            memory::MemoryStore,
+            sled::{Opening, SledOptions, SledStore},
+        },
+    };
+
+    fn memory() -> MemoryStore {
+        MemoryStore::new(Arc::new(HmacKey::new(b"audit")))
+    }
+
+    fn open(path: &Path) -> SledStore {
+        let options = SledOptions { cache_bytes: 4 << 20, reserve_bytes: 0 };
+        Opening::open(&path.join("sled"), options).unwrap().start(Arc::new(HmacKey::new(b"audit"))).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_memory_store_holds_the_contract() {
+        suite(Arc::new(memory())).await;
+    }
+
+    #[tokio::test]
+    async fn the_sled_store_holds_the_contract() {
+        let dir = tempfile::tempdir().unwrap();
+        suite(Arc::new(open(dir.path()))).await;
+    }
+
+    #[tokio::test]
+    async fn what_was_answered_is_there_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let meta = Meta { fingerprint: "f".into(), created_at: T0 };
+        store.initialise(meta.clone(), vec![], key("k0"), act(), event(EventKind::StoreCreated)).await.unwrap();
+        let again = store.initialise(meta.clone(), vec![], key("k9"), act(), event(EventKind::StoreCreated)).await;
+        assert_eq!(again, Err(StoreError::Stale));
+        new_user(&store, "ada").await;
+        store.open_session(session("ada", 1), 0, None, act(), event(EventKind::SignedIn)).await.unwrap();
+        let counts = store.counts().await.unwrap();
+        drop(store);
+
+        let opening = Opening::open(&dir.path().join("sled"), SledOptions::default()).unwrap();
+        assert_eq!(opening.meta().unwrap(), Some(meta));
+        let store = opening.start(Arc::new(HmacKey::new(b"audit"))).unwrap();
+        assert_eq!(store.counts().await.unwrap(), counts);
+        assert!(store.keys().get("k0").is_some());
+        assert!(store.session(&session("ada", 1).session.id).await.unwrap().is_some());
+        assert_eq!(store.audit_verify().await.unwrap().broken, None);
+        drop(store);
+
+        let other_key = Opening::open(&dir.path().join("sled"), SledOptions::default()).unwrap();
+        let store = other_key.start(Arc::new(HmacKey::new(b"another"))).unwrap();
+        assert_eq!(store.audit_verify().await.unwrap().broken.unwrap().0, 1, "another key finds no chain");
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Create(u8),
+        Open { user: u8, n: u8, epoch: u64, max: usize },
+        Prolong { user: u8, n: u8, days: u64 },
+        End { user: u8, n: u8 },
+        EndOthers { user: u8, keep: u8 },
+        Password { user: u8, keep: Option<u8> },
+        Ban { user: u8, on: bool },
+        Delete(u8),
+        Sweep { days: u64, limit: usize },
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let user = 0..3u8;
+        let n = 0..6u8;
+        let step = prop_oneof![
+            user.clone().prop_map(Step::Create),
+            (user.clone(), n.clone(), 0..3u64, 1..5usize).prop_map(|(user, n, epoch, max)| Step::Open {
+                user,
+                n,
+                epoch,
+                max
+            }),
+            (user.clone(), n.clone(), 6..31u64).prop_map(|(user, n, days)| Step::Prolong { user, n, days }),
+            (user.clone(), n.clone()).prop_map(|(user, n)| Step::End { user, n }),
+            (user.clone(), n.clone()).prop_map(|(user, keep)| Step::EndOthers { user, keep }),
+            (user.clone(), proptest::option::of(n)).prop_map(|(user, keep)| Step::Password { user, keep }),
+            (user.clone(), any::<bool>()).prop_map(|(user, on)| Step::Ban { user, on }),
+            user.prop_map(Step::Delete),
+            (5..32u64, 1..4usize).prop_map(|(days, limit)| Step::Sweep { days, limit }),
+        ];
+        proptest::collection::vec(step, 1..40)
+    }
+
+    async fn perform(store: &dyn Store, step: &Step) -> String {
+        let name = |n: u8| format!("u{n}");
+        let id = |user: u8, n: u8| session(&name(user), n).session.id;
+        match step.clone() {
+            Step::Create(u) => {
+                let c = Some(credential(&name(u), "h"));
+                format!("{:?}", store.create_user(user(&name(u)), c, None, act(), event(EventKind::UserCreated)).await)
+            }
+            Step::Open { user, n, epoch, max } => {
+                // A token is never made twice: an id in use is not a case.
+                if store.session(&id(user, n)).await.unwrap().is_some() {
+                    return "in use".into();
+                }
+                let new = NewSession { max_per_user: max, ..session(&name(user), n) };
+                format!("{:?}", store.open_session(new, epoch, None, act(), event(EventKind::SignedIn)).await)
+            }
+            Step::Prolong { user, n, days } => {
+                format!("{:?}", store.prolong_session(id(user, n), T0.plus(Span::from_days(days)), T0).await)
+            }
+            Step::End { user, n } => {
+                let these = Ending::These(vec![id(user, n)]);
+                format!("{:?}", store.end_sessions(these, None, act(), event(EventKind::SessionRevoked)).await)
+            }
+            Step::EndOthers { user: u, keep } => {
+                let others = Ending::OfUser { user: user(&name(u)).id, except: Some(id(u, keep)) };
+                format!("{:?}", store.end_sessions(others, None, act(), event(EventKind::SessionRevoked)).await)
+            }
+            Step::Password { user, keep } => {
+                let keep = keep.map(|n| id(user, n));
+                let c = credential(&name(user), "h2");
+                format!("{:?}", store.set_password(c, false, keep, act(), event(EventKind::PasswordSet)).await)
+            }
+            Step::Ban { user: u, on } => {
+                let ban = on.then_some(Ban { reason: None, expires_at: None });
+                format!("{:?}", store.set_ban(user(&name(u)).id, ban, act(), event(EventKind::UserDisabled)).await)
+            }
+            Step::Delete(u) => {
+                format!("{:?}", store.delete_user(user(&name(u)).id, act(), event(EventKind::UserDeleted)).await)
+            }
+            // How many one call removes is the implementation's business (its index may hold dead entries).
+            Step::Sweep { days, limit } => {
+                let mut swept = 0;
+                loop {
+                    match store.sweep(T0.plus(Span::from_days(days)), limit).await.unwrap() {
+                        0 => break,
+                        n => swept += n,
+                    }
+                }
+                format!("swept {swept}")
+            }
+        }
+    }
+
+    async fn picture(store: &dyn Store) -> String {
+        let users = store.users(UserQuery { limit: 100, ..UserQuery::default() }).await.unwrap().items;
+        let mut out = format!("{:?}\n{users:?}\n", store.counts().await.unwrap());
+        for user in &users {
+            let sessions = store.sessions_of(&user.id).await.unwrap();
+            out += &format!("{:?} {sessions:?}\n", store.credential(&user.id).await.unwrap());
+            for session in sessions {
+                let by_token = store.session_by_token(&session.digest).await.unwrap().map(|l| l.session.id.clone());
+                let family = store.family(session.family.as_ref().unwrap()).await.unwrap();
+                out += &format!("{by_token:?} {family:?}\n");
+            }
+        }
+        let audit = store.audit(AuditQuery { limit: 1000, ..AuditQuery::default() }).await.unwrap().items;
+        out + &format!("{audit:?}")
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+        #[test]
+        fn sled_and_the_model_agree_step_by_step(steps in steps()) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let dir = tempfile::tempdir().unwrap();
+            let (model, mut sled) = (memory(), Some(open(dir.path())));
+            runtime.block_on(async {
+                for (i, step) in steps.iter().enumerate() {
+                    let store = sled.as_ref().unwrap();
+                    assert_eq!(perform(store, step).await, perform(&model, step).await, "{step:?}");
+                    assert_eq!(picture(store).await, picture(&model).await, "after {step:?}");
+                    if i % 16 == 15 {
+                        drop(sled.take());
+                        sled = Some(open(dir.path()));
+                    }
+                }
+            });
+        }
+    }
+}

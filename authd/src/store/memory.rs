@@ -1,0 +1,383 @@
+//! The store in plain maps: the reference model that sled is compared with step by step, and a quick store for tests.
+//! Nothing here is shared with the sled implementation but the form of an audit payload.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use common::{Email, FamilyId, SessionId, UnixTime, UserId, admin::Counts};
+
+use super::{
+    AuditQuery, ChainReport, Ended, Ending, Live, NewSession, Page, Rehash, Store, StoreError, UserQuery,
+    payload::{is_wanted, misfit, payload},
+};
+use crate::{
+    crypto::mac::sha256,
+    domain::{
+        Act, AuditRecord, Ban, Credential, Event, Family, KeySet, Session, SigningKey, TokenDigest, User,
+        audit::chain_input,
+    },
+    ports::Mac,
+};
+
+#[derive(Default)]
+struct State {
+    users: BTreeMap<UserId, User>,
+    credentials: BTreeMap<UserId, Credential>,
+    sessions: BTreeMap<SessionId, Session>,
+    families: BTreeMap<FamilyId, Family>,
+    keys: KeySet,
+    audit: Vec<AuditRecord>,
+}
+
+/// Everything in maps behind one lock.
+pub struct MemoryStore {
+    state: Mutex<State>,
+    mac: Arc<dyn Mac>,
+}
+
+impl MemoryStore {
+    /// Empty.
+    pub fn new(mac: Arc<dyn Mac>) -> Self {
+        Self { state: Mutex::default(), mac }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn record(&self, state: &mut State, act: &Act, event: &Event) {
+        let before = state.audit.last().map_or([0; 32], |r| r.mac);
+        let seq = state.audit.len() as u64 + 1;
+        let payload = payload(act, event);
+        let digest = sha256(payload.as_bytes());
+        let mac = self.mac.mac(&[&chain_input(&before, seq, act.at, &digest)]);
+        state.audit.push(AuditRecord { seq, at: act.at, payload: Some(payload), digest, mac });
+    }
+}
+
+impl State {
+    fn live(&self, session: &Session) -> Option<Live> {
+        let user = self.users.get(&session.user)?;
+        Some(Live { session: Arc::new(session.clone()), user: Arc::new(user.clone()) })
+    }
+
+    fn of_user(&self, user: &UserId) -> Vec<Session> {
+        let mut found: Vec<Session> = self.sessions.values().filter(|s| s.user == *user).cloned().collect();
+        found.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        found
+    }
+
+    fn remove(&mut self, id: &SessionId) -> Option<Session> {
+        let session = self.sessions.remove(id)?;
+        if let Some(family) = &session.family {
+            self.families.remove(family);
+        }
+        Some(session)
+    }
+
+    fn insert(&mut self, new: NewSession) {
+        let user = new.session.user.clone();
+        if let Some(old) = new.replaces.filter(|id| self.sessions.get(id).is_some_and(|s| s.user == user)) {
+            self.remove(&old);
+        }
+        while self.of_user(&user).len() >= new.max_per_user.max(1) {
+            let oldest = self.of_user(&user)[0].id.clone();
+            self.remove(&oldest);
+        }
+        self.families.extend(new.family.map(|family| (family.id.clone(), family)));
+        self.sessions.insert(new.session.id.clone(), new.session);
+    }
+
+    fn end_all(&mut self, user: &UserId, keep: Option<&SessionId>) -> Ended {
+        let ids: Vec<SessionId> = self.of_user(user).into_iter().map(|s| s.id).filter(|id| Some(id) != keep).collect();
+        let sessions = ids.iter().filter_map(|id| self.remove(id)).count() as u64;
+        Ended { sessions, users: u64::from(sessions > 0) }
+    }
+}
+
+fn page<T>(mut items: Vec<T>, limit: usize, cursor: impl Fn(&T) -> String) -> Page<T> {
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next = if more { items.last().map(cursor) } else { None };
+    Page { items, next }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn user(&self, id: &UserId) -> Result<Option<Arc<User>>, StoreError> {
+        Ok(self.state().users.get(id).cloned().map(Arc::new))
+    }
+
+    async fn user_by_email(&self, email: &Email) -> Result<Option<Arc<User>>, StoreError> {
+        Ok(self.state().users.values().find(|u| u.email == *email).cloned().map(Arc::new))
+    }
+
+    async fn users(&self, query: UserQuery) -> Result<Page<Arc<User>>, StoreError> {
+        let text = query.contains.map(|t| t.to_lowercase());
+        let mut found: Vec<Arc<User>> = self
+            .state()
+            .users
+            .values()
+            .filter(|u| query.after.as_ref().is_none_or(|after| u.email.as_str() > after.as_str()))
+            .filter(|u| text.as_ref().is_none_or(|t| u.email.as_str().contains(t) || u.name.to_lowercase().contains(t)))
+            .filter(|u| query.banned.is_none_or(|banned| u.ban.is_some() == banned))
+            .cloned()
+            .map(Arc::new)
+            .collect();
+        found.sort_by(|a, b| a.email.cmp(&b.email));
+        Ok(page(found, query.limit, |u| u.email.to_string()))
+    }
+
+    async fn credential(&self, user: &UserId) -> Result<Option<Credential>, StoreError> {
+        Ok(self.state().credentials.get(user).cloned())
+    }
+
+    async fn session_by_token(&self, digest: &TokenDigest) -> Result<Option<Live>, StoreError> {
+        let state = self.state();
+        Ok(state.sessions.values().find(|s| s.digest == *digest).and_then(|s| state.live(s)))
+    }
+
+    async fn session(&self, id: &SessionId) -> Result<Option<Live>, StoreError> {
+        let state = self.state();
+        Ok(state.sessions.get(id).and_then(|s| state.live(s)))
+    }
+
+    async fn sessions_of(&self, user: &UserId) -> Result<Vec<Arc<Session>>, StoreError> {
+        Ok(self.state().of_user(user).into_iter().map(Arc::new).collect())
+    }
+
+    async fn sessions(&self, after: Option<String>, limit: usize) -> Result<Page<Live>, StoreError> {
+        let state = self.state();
+        let begin = |s: &&Session| after.as_ref().is_none_or(|after| s.id.as_str() > after.as_str());
+        let found = state.sessions.values().filter(begin).filter_map(|s| state.live(s)).collect();
+        Ok(page(found, limit, |live: &Live| live.session.id.to_string()))
+    }
+
+    async fn family(&self, id: &FamilyId) -> Result<Option<Family>, StoreError> {
+        Ok(self.state().families.get(id).cloned())
+    }
+
+    fn keys(&self) -> Arc<KeySet> {
+        Arc::new(self.state().keys.clone())
+    }
+
+    async fn audit(&self, query: AuditQuery) -> Result<Page<AuditRecord>, StoreError> {
+        let state = self.state();
+        let found = state
+            .audit
+            .iter()
+            .rev()
+            .filter(|r| query.before.is_none_or(|before| r.seq < before))
+            .take_while(|r| query.since.is_none_or(|since| r.at >= since))
+            .filter(|r| is_wanted(r, &query))
+            .cloned()
+            .collect();
+        Ok(page(found, query.limit, |r: &AuditRecord| r.seq.to_string()))
+    }
+
+    async fn audit_verify(&self) -> Result<ChainReport, StoreError> {
+        let state = self.state();
+        let mut report = ChainReport { records: 0, range: None, broken: None };
+        let mut before = [0; 32];
+        for record in &state.audit {
+            let expected = report.records + 1;
+            if let Some(problem) = misfit(record, expected, &before, &*self.mac) {
+                return Ok(ChainReport { broken: Some((expected, problem)), ..report });
+            }
+            before = record.mac;
+            report.records += 1;
+            report.range = Some((1, record.seq));
+        }
+        Ok(report)
+    }
+
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        let state = self.state();
+        Ok(Counts {
+            users: state.users.len() as u64,
+            sessions: state.sessions.len() as u64,
+            audit: state.audit.len() as u64,
+        })
+    }
+
+    fn health(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn create_user(
+        &self,
+        user: User,
+        credential: Option<Credential>,
+        session: Option<NewSession>,
+        act: Act,
+        event: Event,
+    ) -> Result<(), StoreError> {
+        let mut state = self.state();
+        if state.users.values().any(|u| u.email == user.email) {
+            return Err(StoreError::EmailTaken);
+        }
+        if state.users.contains_key(&user.id) {
+            return Err(StoreError::Stale);
+        }
+        state.credentials.extend(credential.map(|c| (user.id.clone(), c)));
+        state.users.insert(user.id.clone(), user);
+        if let Some(session) = session {
+            state.insert(session);
+        }
+        self.record(&mut state, &act, &event);
+        Ok(())
+    }
+
+    async fn open_session(
+        &self,
+        new: NewSession,
+        epoch: u64,
+        rehash: Option<Rehash>,
+        act: Act,
+        event: Event,
+    ) -> Result<(), StoreError> {
+        let mut state = self.state();
+        let user = new.session.user.clone();
+        if state.users.get(&user).ok_or(StoreError::NoSuchUser)?.epoch != epoch {
+            return Err(StoreError::Stale);
+        }
+        if let Some(rehash) = rehash {
+            let stored = state.credentials.get_mut(&user).filter(|c| c.hash == rehash.old).ok_or(StoreError::Stale)?;
+            stored.hash = rehash.new;
+            stored.updated_at = act.at;
+        }
+        state.insert(new);
+        self.record(&mut state, &act, &event);
+        Ok(())
+    }
+
+    async fn prolong_session(&self, id: SessionId, expires_at: UnixTime, now: UnixTime) -> Result<(), StoreError> {
+        if let Some(session) = self.state().sessions.get_mut(&id).filter(|s| expires_at > s.expires_at) {
+            session.expires_at = expires_at;
+            session.updated_at = now;
+        }
+        Ok(())
+    }
+
+    async fn end_sessions(
+        &self,
+        which: Ending,
+        expect: Option<u64>,
+        act: Act,
+        event: Event,
+    ) -> Result<Ended, StoreError> {
+        let mut state = self.state();
+        let candidates: Vec<SessionId> = match which {
+            Ending::These(ids) => ids,
+            Ending::OfUser { user, except } => {
+                state.of_user(&user).into_iter().map(|s| s.id).filter(|id| Some(id) != except.as_ref()).collect()
+            }
+        };
+        let mut existing: Vec<SessionId> = vec![];
+        for id in candidates {
+            if state.sessions.contains_key(&id) && !existing.contains(&id) {
+                existing.push(id);
+            }
+        }
+        let sessions = existing.len() as u64;
+        if expect.is_some_and(|expected| expected != sessions) {
+            return Err(StoreError::Unexpected(sessions));
+        }
+        let mut by_user: Vec<(UserId, Vec<SessionId>)> = vec![];
+        for session in existing.iter().filter_map(|id| state.remove(id)).collect::<Vec<_>>() {
+            match by_user.iter_mut().find(|(user, _)| *user == session.user) {
+                Some((_, ids)) => ids.push(session.id),
+                None => by_user.push((session.user, vec![session.id])),
+            }
+        }
+        for (user, ids) in &by_user {
+            let event = event.clone().user(user);
+            let event = if ids.len() == 1 { event.session(&ids[0]) } else { event.with("sessions", ids.len()) };
+            self.record(&mut state, &act, &event);
+        }
+        Ok(Ended { sessions, users: by_user.len() as u64 })
+    }
+
+    async fn set_password(
+        &self,
+        credential: Credential,
+        must_change: bool,
+        keep: Option<SessionId>,
+        act: Act,
+        event: Event,
+    ) -> Result<Ended, StoreError> {
+        let mut state = self.state();
+        let id = credential.user.clone();
+        let user = state.users.get_mut(&id).ok_or(StoreError::NoSuchUser)?;
+        user.epoch += 1;
+        user.password_change_required = must_change;
+        user.updated_at = act.at;
+        let credential = match state.credentials.get(&id) {
+            Some(old) => Credential { id: old.id.clone(), created_at: old.created_at, ..credential },
+            None => credential,
+        };
+        state.credentials.insert(id.clone(), credential);
+        let ended = state.end_all(&id, keep.as_ref());
+        self.record(&mut state, &act, &event.user(&id).with("ended_sessions", ended.sessions));
+        Ok(ended)
+    }
+
+    async fn set_ban(
+        &self,
+        user: UserId,
+        ban: Option<Ban>,
+        act: Act,
+        event: Event,
+    ) -> Result<Option<Ended>, StoreError> {
+        let mut state = self.state();
+        let stored = state.users.get_mut(&user).ok_or(StoreError::NoSuchUser)?;
+        if stored.ban == ban {
+            return Ok(None);
+        }
+        stored.epoch += 1;
+        stored.updated_at = act.at;
+        let banned = ban.is_some();
+        stored.ban = ban;
+        let ended = if banned { state.end_all(&user, None) } else { Ended::default() };
+        let event = event.user(&user);
+        let event = if ended.sessions > 0 { event.with("ended_sessions", ended.sessions) } else { event };
+        self.record(&mut state, &act, &event);
+        Ok(Some(ended))
+    }
+
+    async fn delete_user(&self, user: UserId, act: Act, event: Event) -> Result<Ended, StoreError> {
+        let mut state = self.state();
+        state.users.remove(&user).ok_or(StoreError::NoSuchUser)?;
+        state.credentials.remove(&user);
+        let ended = state.end_all(&user, None);
+        self.record(&mut state, &act, &event.user(&user).with("ended_sessions", ended.sessions));
+        Ok(ended)
+    }
+
+    async fn put_keys(&self, version: u64, put: Vec<SigningKey>, act: Act, event: Event) -> Result<(), StoreError> {
+        let mut state = self.state();
+        if state.keys.version != version {
+            return Err(StoreError::Stale);
+        }
+        state.keys.version += 1;
+        for key in put {
+            match state.keys.keys.iter_mut().find(|k| k.kid == key.kid) {
+                Some(slot) => *slot = key,
+                None => state.keys.keys.push(key),
+            }
+        }
+        self.record(&mut state, &act, &event);
+        Ok(())
+    }
+
+    async fn sweep(&self, now: UnixTime, limit: usize) -> Result<u64, StoreError> {
+        let mut state = self.state();
+        let mut due: Vec<Session> = state.sessions.values().filter(|s| s.expires_at <= now).cloned().collect();
+        due.sort_by_key(|s| s.expires_at);
+        due.truncate(limit);
+        Ok(due.iter().filter_map(|s| state.remove(&s.id)).count() as u64)
+    }
+}

@@ -1,0 +1,292 @@
+//! The store, in the words of the domain. Every method that changes something is one **intent**: it happens whole or not
+//! at all, is decided where nothing else can come between, carries the audit event of the act it records, and is on disk
+//! when it returns. No randomness, clock, mail or log line in it: decide outside, write inside.
+//!
+//! Implementations: [`sled`] (the product) and [`memory`] (tests and the reference model). Both pass [`contract`]. No
+//! method may assume that one process is all there is.
+
+#[cfg(any(test, feature = "test-util"))]
+pub mod contract;
+pub mod memory;
+mod payload;
+pub mod sled;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use common::{Email, FamilyId, SessionId, UnixTime, UserId, admin::Counts};
+
+use crate::domain::{
+    Act, AuditRecord, Ban, Credential, Event, EventKind, Family, KeySet, PasswordHash, Session, SigningKey,
+    TokenDigest, User,
+};
+
+/// Why the store did not do it. A variant exists where a caller does something else because of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Another user has this e-mail address.
+    #[error("the e-mail address is taken")]
+    EmailTaken,
+    /// No such user (any more).
+    #[error("no such user")]
+    NoSuchUser,
+    /// What the caller decided on has changed meanwhile; nothing was done. Load again and decide again.
+    #[error("the state has changed meanwhile")]
+    Stale,
+    /// As many things would be touched, and the caller expected another number; nothing was done.
+    #[error("{0} would be touched")]
+    Unexpected(u64),
+    /// The writer's queue is full; nothing was done.
+    #[error("the store has too much to do")]
+    Busy,
+    /// The disk is too full for changes; nothing was done, reading goes on.
+    #[error("there is no space for changes")]
+    Full,
+    /// The store does not take changes any more; whether this one was done is not known.
+    #[error("the store does not take changes: {0}")]
+    Unavailable(Arc<str>),
+    /// A record is damaged. Never guessed at, never repaired by itself.
+    #[error("the record {0} is damaged")]
+    Damaged(String),
+}
+
+/// A session with its user.
+#[derive(Debug, Clone)]
+pub struct Live {
+    /// The session.
+    pub session: Arc<Session>,
+    /// Whose it is.
+    pub user: Arc<User>,
+}
+
+/// A new session and what is to be done along with it.
+#[derive(Debug, Clone)]
+pub struct NewSession {
+    /// The session.
+    pub session: Session,
+    /// Its refresh tokens, if it has any.
+    pub family: Option<Family>,
+    /// The session that this one replaces: the one the browser showed (SE-04). It ends if it is the same user's.
+    pub replaces: Option<SessionId>,
+    /// How many sessions the user may have; the oldest end.
+    pub max_per_user: usize,
+}
+
+/// A new password hash that takes the place of a known old one.
+#[derive(Debug, Clone)]
+pub struct Rehash {
+    /// What must be stored now.
+    pub old: PasswordHash,
+    /// What takes its place.
+    pub new: PasswordHash,
+}
+
+/// Which sessions to end.
+#[derive(Debug, Clone)]
+pub enum Ending {
+    /// Those of these that exist.
+    These(Vec<SessionId>),
+    /// All of this user, but perhaps one.
+    OfUser {
+        /// Whose.
+        user: UserId,
+        /// The one that stays.
+        except: Option<SessionId>,
+    },
+}
+
+/// How many sessions ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// Sessions.
+    pub sessions: u64,
+    /// Users they belonged to.
+    pub users: u64,
+}
+
+/// One page of a list.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// Which users to list, in the order of their addresses.
+#[derive(Debug, Clone, Default)]
+pub struct UserQuery {
+    /// Only those whose address or name contains this, whatever the case.
+    pub contains: Option<String>,
+    /// Only banned ones, or only others.
+    pub banned: Option<bool>,
+    /// From `Page::next`.
+    pub after: Option<String>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Which audit records to list, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct AuditQuery {
+    /// Only about this user.
+    pub user: Option<UserId>,
+    /// Only of this kind.
+    pub kind: Option<EventKind>,
+    /// Only from this time on.
+    pub since: Option<UnixTime>,
+    /// Only before this number.
+    pub before: Option<u64>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// The state of the audit chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainReport {
+    /// How many records were checked.
+    pub records: u64,
+    /// First and last.
+    pub range: Option<(u64, u64)>,
+    /// The first record that does not fit, and why.
+    pub broken: Option<(u64, String)>,
+}
+
+/// What stands in a store from its first record on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meta {
+    /// Names the master key.
+    pub fingerprint: String,
+    /// When the store was made.
+    pub created_at: UnixTime,
+}
+
+/// A sealed secret that is not a signing key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedSecret {
+    /// What it is for.
+    pub purpose: String,
+    /// Tells those of one purpose apart.
+    pub id: String,
+    /// Sealed under the master key.
+    pub sealed: Vec<u8>,
+    /// When it was made.
+    pub created_at: UnixTime,
+}
+
+/// See the module's text.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The user by id.
+    async fn user(&self, id: &UserId) -> Result<Option<Arc<User>>, StoreError>;
+    /// The user who owns this address.
+    async fn user_by_email(&self, email: &Email) -> Result<Option<Arc<User>>, StoreError>;
+    /// A page of users.
+    async fn users(&self, query: UserQuery) -> Result<Page<Arc<User>>, StoreError>;
+    /// The user's password.
+    async fn credential(&self, user: &UserId) -> Result<Option<Credential>, StoreError>;
+    /// The session that a cookie stands for. The caller checks its state and the user's ban.
+    async fn session_by_token(&self, digest: &TokenDigest) -> Result<Option<Live>, StoreError>;
+    /// The session by its handle.
+    async fn session(&self, id: &SessionId) -> Result<Option<Live>, StoreError>;
+    /// All sessions of a user, oldest first.
+    async fn sessions_of(&self, user: &UserId) -> Result<Vec<Arc<Session>>, StoreError>;
+    /// A page of all sessions, in no meaningful order.
+    async fn sessions(&self, after: Option<String>, limit: usize) -> Result<Page<Live>, StoreError>;
+    /// The refresh tokens of a family.
+    async fn family(&self, id: &FamilyId) -> Result<Option<Family>, StoreError>;
+    /// All signing keys. From memory: every signature and every check asks.
+    fn keys(&self) -> Arc<KeySet>;
+    /// A page of audit records, newest first.
+    async fn audit(&self, query: AuditQuery) -> Result<Page<AuditRecord>, StoreError>;
+    /// Walks the whole chain.
+    async fn audit_verify(&self) -> Result<ChainReport, StoreError>;
+    /// What is stored.
+    async fn counts(&self) -> Result<Counts, StoreError>;
+    /// Whether changes are taken.
+    fn health(&self) -> Result<(), StoreError>;
+
+    /// Makes an account, and a first session if one is given; one event for both.
+    ///
+    /// # Errors
+    /// `EmailTaken`.
+    async fn create_user(
+        &self,
+        user: User,
+        credential: Option<Credential>,
+        session: Option<NewSession>,
+        act: Act,
+        event: Event,
+    ) -> Result<(), StoreError>;
+
+    /// Opens a session, if the user still is at `epoch`: a ban, a password change or a deletion that came between the
+    /// check of the password and this wins.
+    ///
+    /// # Errors
+    /// `Stale`, also if the stored hash is not `rehash.old`; `NoSuchUser`.
+    async fn open_session(
+        &self,
+        new: NewSession,
+        epoch: u64,
+        rehash: Option<Rehash>,
+        act: Act,
+        event: Event,
+    ) -> Result<(), StoreError>;
+
+    /// Moves the end of a session that was used. Not an audit event. A session that has ended meanwhile stays ended.
+    async fn prolong_session(&self, id: SessionId, expires_at: UnixTime, now: UnixTime) -> Result<(), StoreError>;
+
+    /// Ends sessions, with everything that hangs on them. One event per user whose sessions ended; none, and no change,
+    /// if there were none.
+    ///
+    /// # Errors
+    /// `Unexpected` if `expect` is another number.
+    async fn end_sessions(
+        &self,
+        which: Ending,
+        expect: Option<u64>,
+        act: Act,
+        event: Event,
+    ) -> Result<Ended, StoreError>;
+
+    /// Sets a password and ends all sessions of the user but `keep`.
+    ///
+    /// # Errors
+    /// `NoSuchUser`.
+    async fn set_password(
+        &self,
+        credential: Credential,
+        must_change: bool,
+        keep: Option<SessionId>,
+        act: Act,
+        event: Event,
+    ) -> Result<Ended, StoreError>;
+
+    /// Bans a user and ends all sessions, or lifts the ban. Nothing happens, and no event is written, if that is the state
+    /// already: then the answer is `None`.
+    ///
+    /// # Errors
+    /// `NoSuchUser`.
+    async fn set_ban(
+        &self,
+        user: UserId,
+        ban: Option<Ban>,
+        act: Act,
+        event: Event,
+    ) -> Result<Option<Ended>, StoreError>;
+
+    /// Deletes a user with everything that belongs to the account.
+    ///
+    /// # Errors
+    /// `NoSuchUser`.
+    async fn delete_user(&self, user: UserId, act: Act, event: Event) -> Result<Ended, StoreError>;
+
+    /// Writes signing keys, if the set still is at `version`.
+    ///
+    /// # Errors
+    /// `Stale`.
+    async fn put_keys(&self, version: u64, keys: Vec<SigningKey>, act: Act, event: Event) -> Result<(), StoreError>;
+
+    /// Removes sessions that ended before `now`, at most `limit`. Answers how many.
+    async fn sweep(&self, now: UnixTime, limit: usize) -> Result<u64, StoreError>;
+}

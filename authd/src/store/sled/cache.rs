@@ -1,0 +1,139 @@
+//! The hot part of the store in memory: tokens, sessions, users and signing keys. The writer drops what a commit touched
+//! after the commit point and before it answers, so a revocation holds from the answer on.
+//!
+//! The race to guard: a reader misses, reads sled, and is about to fill while the writer commits a change and drops the
+//! entry that is not there yet. So every fill names the generation it began under, and a commit that came between voids it.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use common::{SessionId, UserId};
+use quick_cache::sync::Cache;
+
+use super::{
+    keys::{self, Kind},
+    txn::Changes,
+};
+use crate::domain::{KeySet, Session, TokenDigest, User};
+
+pub(super) struct HotCache {
+    tokens: Cache<TokenDigest, SessionId>,
+    sessions: Cache<SessionId, Arc<Session>>,
+    users: Cache<UserId, Arc<User>>,
+    keys: RwLock<Arc<KeySet>>,
+    generation: Mutex<u64>,
+}
+
+/// The generation under which a read began.
+#[derive(Clone, Copy)]
+pub(super) struct Began(u64);
+
+impl HotCache {
+    /// For about so many sessions, and as many users.
+    pub(super) fn new(entries: usize) -> Self {
+        Self {
+            tokens: Cache::new(entries),
+            sessions: Cache::new(entries),
+            users: Cache::new(entries),
+            keys: RwLock::default(),
+            generation: Mutex::new(0),
+        }
+    }
+
+    pub(super) fn token(&self, digest: &TokenDigest) -> Option<SessionId> {
+        self.tokens.get(digest)
+    }
+
+    pub(super) fn session(&self, id: &SessionId) -> Option<Arc<Session>> {
+        self.sessions.get(id)
+    }
+
+    pub(super) fn user(&self, id: &UserId) -> Option<Arc<User>> {
+        self.users.get(id)
+    }
+
+    pub(super) fn keys(&self) -> Arc<KeySet> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_keys(&self, set: KeySet) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
+    }
+
+    /// To be called before sled is read for a fill.
+    pub(super) fn begin(&self) -> Began {
+        Began(*self.generation.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn fill(&self, began: Began, insert: impl FnOnce()) {
+        let generation = self.generation.lock().unwrap_or_else(PoisonError::into_inner);
+        if *generation == began.0 {
+            insert();
+        }
+    }
+
+    pub(super) fn fill_token(&self, began: Began, digest: TokenDigest, id: &SessionId) {
+        self.fill(began, || self.tokens.insert(digest, id.clone()));
+    }
+
+    pub(super) fn fill_session(&self, began: Began, session: &Arc<Session>) {
+        self.fill(began, || self.sessions.insert(session.id.clone(), session.clone()));
+    }
+
+    pub(super) fn fill_user(&self, began: Began, user: &Arc<User>) {
+        self.fill(began, || self.users.insert(user.id.clone(), user.clone()));
+    }
+
+    /// Drops what the commit touched. Whatever it changed, no intent can forget to tell: the keys say it.
+    /// Answers whether signing keys are among it.
+    pub(super) fn committed(&self, changes: &Changes) -> bool {
+        let mut generation = self.generation.lock().unwrap_or_else(PoisonError::into_inner);
+        *generation += 1;
+        let mut signing_keys = false;
+        for key in changes.keys() {
+            match key.first() {
+                Some(k) if *k == Kind::Session as u8 => {
+                    if let Some(id) = keys::text(key).and_then(|id| id.parse().ok()) {
+                        self.sessions.remove::<SessionId>(&id);
+                    }
+                }
+                Some(k) if *k == Kind::SessionByToken as u8 => {
+                    if let Ok(digest) = key[1..].try_into() {
+                        self.tokens.remove(&TokenDigest(digest));
+                    }
+                }
+                Some(k) if *k == Kind::User as u8 => {
+                    if let Some(id) = keys::text(key).and_then(|id| id.parse().ok()) {
+                        self.users.remove::<UserId>(&id);
+                    }
+                }
+                Some(k) if *k == Kind::SigningKey as u8 => signing_keys = true,
+                _ => {}
+            }
+        }
+        signing_keys
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use common::UnixTime;
+
+    use super::*;
+    use crate::domain::session::tests::session;
+
+    #[test]
+    fn se_07_a_fill_that_a_commit_came_between_does_not_bring_the_session_back() {
+        let cache = HotCache::new(100);
+        let s = Arc::new(session(UnixTime::EPOCH, true));
+        let began = cache.begin();
+        // The reader has read the session from sled; now it is revoked.
+        cache.committed(&Changes::from([(keys::session(&s.id), None)]));
+        cache.fill_session(began, &s);
+        assert!(cache.session(&s.id).is_none());
+
+        cache.fill_session(cache.begin(), &s);
+        assert!(cache.session(&s.id).is_some());
+        cache.committed(&Changes::from([(keys::session(&s.id), None)]));
+        assert!(cache.session(&s.id).is_none());
+    }
+}

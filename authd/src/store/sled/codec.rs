@@ -1,0 +1,532 @@
+//! Records on disk: `[version][postcard][crc32 over key and value]`, at most 64 KiB. Record types stand apart from the
+//! domain's, one per version, because postcard does not describe itself: what was written once must be readable for good
+//! (golden bytes below). The checksum covers the key too, so that a record in the wrong place is a damaged one.
+
+use std::sync::Arc;
+
+use common::{UnixTime, text::printable};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{
+    domain::{
+        Algorithm, AuditRecord, Ban, Credential, Family, Generation, PasswordHash, Session, SigningKey, TokenDigest,
+        User,
+    },
+    store::{Meta, SealedSecret, StoreError},
+};
+
+/// sled keeps larger values in files of their own, without syncing them.
+pub(super) const MAX_VALUE_BYTES: usize = 64 * 1024;
+
+fn checksum(key: &[u8], body: &[u8]) -> [u8; 4] {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(key);
+    hasher.update(body);
+    hasher.finalize().to_be_bytes()
+}
+
+/// A thing that is stored as the record `R`.
+pub(super) trait Stored: Sized {
+    /// Its form on disk.
+    type Record: Serialize + DeserializeOwned;
+    /// The version that is written now.
+    const VERSION: u8;
+    fn to_record(&self) -> Self::Record;
+    fn from_record(record: Self::Record) -> Option<Self>;
+}
+
+fn damaged(key: &[u8]) -> StoreError {
+    StoreError::Damaged(printable(&String::from_utf8_lossy(key)))
+}
+
+pub(super) fn encode<T: Stored>(key: &[u8], value: &T) -> Result<Vec<u8>, StoreError> {
+    let mut out = postcard::to_extend(&value.to_record(), vec![T::VERSION]).map_err(|_| damaged(key))?;
+    out.extend_from_slice(&checksum(key, &out));
+    if out.len() > MAX_VALUE_BYTES {
+        return Err(StoreError::Unavailable("a record is larger than 64 KiB".into()));
+    }
+    Ok(out)
+}
+
+pub(super) fn decode<T: Stored>(key: &[u8], bytes: &[u8]) -> Result<T, StoreError> {
+    let (body, sum) = bytes.split_last_chunk::<4>().ok_or_else(|| damaged(key))?;
+    if *sum != checksum(key, body) {
+        return Err(damaged(key));
+    }
+    match body.split_first() {
+        Some((version, record)) if *version == T::VERSION => {
+            postcard::from_bytes(record).ok().and_then(T::from_record).ok_or_else(|| damaged(key))
+        }
+        Some((version, _)) if *version > T::VERSION => {
+            Err(StoreError::Unavailable("a record was written by a newer authd".into()))
+        }
+        _ => Err(damaged(key)),
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct UserV1 {
+    id: String,
+    email: String,
+    email_verified: bool,
+    name: String,
+    image: Option<String>,
+    role: String,
+    ban: Option<(Option<String>, Option<i64>)>,
+    password_change_required: bool,
+    epoch: u64,
+    created_at: i64,
+    updated_at: i64,
+}
+
+impl Stored for User {
+    type Record = UserV1;
+    const VERSION: u8 = 1;
+
+    fn to_record(&self) -> UserV1 {
+        UserV1 {
+            id: self.id.to_string(),
+            email: self.email.to_string(),
+            email_verified: self.email_verified,
+            name: self.name.clone(),
+            image: self.image.clone(),
+            role: self.role.clone(),
+            ban: self.ban.as_ref().map(|b| (b.reason.clone(), b.expires_at.map(UnixTime::as_millis))),
+            password_change_required: self.password_change_required,
+            epoch: self.epoch,
+            created_at: self.created_at.as_millis(),
+            updated_at: self.updated_at.as_millis(),
+        }
+    }
+
+    fn from_record(r: UserV1) -> Option<Self> {
+        Some(Self {
+            id: r.id.parse().ok()?,
+            email: r.email.parse().ok()?,
+            email_verified: r.email_verified,
+            name: r.name,
+            image: r.image,
+            role: r.role,
+            ban: r.ban.map(|(reason, end)| Ban { reason, expires_at: end.map(UnixTime::from_millis) }),
+            password_change_required: r.password_change_required,
+            epoch: r.epoch,
+            created_at: UnixTime::from_millis(r.created_at),
+            updated_at: UnixTime::from_millis(r.updated_at),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct CredentialV1 {
+    id: String,
+    user: String,
+    hash: String,
+    created_at: i64,
+    updated_at: i64,
+}
+
+impl Stored for Credential {
+    type Record = CredentialV1;
+    const VERSION: u8 = 1;
+
+    fn to_record(&self) -> CredentialV1 {
+        CredentialV1 {
+            id: self.id.to_string(),
+            user: self.user.to_string(),
+            hash: self.hash.as_str().to_owned(),
+            created_at: self.created_at.as_millis(),
+            updated_at: self.updated_at.as_millis(),
+        }
+    }
+
+    fn from_record(r: CredentialV1) -> Option<Self> {
+        Some(Self {
+            id: r.id.parse().ok()?,
+            user: r.user.parse().ok()?,
+            hash: PasswordHash::new(r.hash),
+            created_at: UnixTime::from_millis(r.created_at),
+            updated_at: UnixTime::from_millis(r.updated_at),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct SessionV1 {
+    id: String,
+    user: String,
+    digest: [u8; 32],
+    created_at: i64,
+    updated_at: i64,
+    expires_at: i64,
+    absolute_expires_at: i64,
+    remember: bool,
+    ip_address: String,
+    user_agent: String,
+    methods: Vec<String>,
+    family: Option<String>,
+}
+
+impl Stored for Session {
+    type Record = SessionV1;
+    const VERSION: u8 = 1;
+
+    fn to_record(&self) -> SessionV1 {
+        SessionV1 {
+            id: self.id.to_string(),
+            user: self.user.to_string(),
+            digest: self.digest.0,
+            created_at: self.created_at.as_millis(),
+            updated_at: self.updated_at.as_millis(),
+            expires_at: self.expires_at.as_millis(),
+            absolute_expires_at: self.absolute_expires_at.as_millis(),
+            remember: self.remember,
+            ip_address: self.ip_address.clone(),
+            user_agent: self.user_agent.clone(),
+            methods: self.methods.clone(),
+            family: self.family.as_ref().map(ToString::to_string),
+        }
+    }
+
+    fn from_record(r: SessionV1) -> Option<Self> {
+        Some(Self {
+            id: r.id.parse().ok()?,
+            user: r.user.parse().ok()?,
+            digest: TokenDigest(r.digest),
+            created_at: UnixTime::from_millis(r.created_at),
+            updated_at: UnixTime::from_millis(r.updated_at),
+            expires_at: UnixTime::from_millis(r.expires_at),
+            absolute_expires_at: UnixTime::from_millis(r.absolute_expires_at),
+            remember: r.remember,
+            ip_address: r.ip_address,
+            user_agent: r.user_agent,
+            methods: r.methods,
+            family: match r.family {
+                Some(id) => Some(id.parse().ok()?),
+                None => None,
+            },
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct FamilyV1 {
+    id: String,
+    session: String,
+    salt: [u8; 16],
+    current: u64,
+    parent: Option<u64>,
+    rotations: Vec<(u64, i64)>,
+    created_at: i64,
+}
+
+impl Stored for Family {
+    type Record = FamilyV1;
+    const VERSION: u8 = 1;
+
+    fn to_record(&self) -> FamilyV1 {
+        FamilyV1 {
+            id: self.id.to_string(),
+            session: self.session.to_string(),
+            salt: self.salt,
+            current: self.current.0,
+            parent: self.parent.map(|g| g.0),
+            rotations: self.rotations.iter().map(|(g, at)| (g.0, at.as_millis())).collect(),
+            created_at: self.created_at.as_millis(),
+        }
+    }
+
+    fn from_record(r: FamilyV1) -> Option<Self> {
+        Some(Self {
+            id: r.id.parse().ok()?,
+            session: r.session.parse().ok()?,
+            salt: r.salt,
+            current: Generation(r.current),
+            parent: r.parent.map(Generation),
+            rotations: r.rotations.into_iter().map(|(g, at)| (Generation(g), UnixTime::from_millis(at))).collect(),
+            created_at: UnixTime::from_millis(r.created_at),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct SigningKeyV1 {
+    kid: String,
+    algorithm: String,
+    public_jwk: String,
+    sealed: Vec<u8>,
+    created_at: i64,
+    published_at: i64,
+    signs_at: i64,
+    retires_at: Option<i64>,
+    gone_at: Option<i64>,
+    revoked_at: Option<i64>,
+}
+
+impl Stored for SigningKey {
+    type Record = SigningKeyV1;
+    const VERSION: u8 = 1;
+
+    fn to_record(&self) -> SigningKeyV1 {
+        SigningKeyV1 {
+            kid: self.kid.to_string(),
+            algorithm: self.algorithm.as_str().to_owned(),
+            public_jwk: self.public_jwk.to_string(),
+            sealed: self.sealed.to_vec(),
+            created_at: self.created_at.as_millis(),
+            published_at: self.published_at.as_millis(),
+            signs_at: self.signs_at.as_millis(),
+            retires_at: self.retires_at.map(UnixTime::as_millis),
+            gone_at: self.gone_at.map(UnixTime::as_millis),
+            revoked_at: self.revoked_at.map(UnixTime::as_millis),
+        }
+    }
+
+    fn from_record(r: SigningKeyV1) -> Option<Self> {
+        Some(Self {
+            kid: r.kid.parse().ok()?,
+            algorithm: Algorithm::from_name(&r.algorithm)?,
+            public_jwk: r.public_jwk.into(),
+            sealed: Arc::from(r.sealed),
+            created_at: UnixTime::from_millis(r.created_at),
+            published_at: UnixTime::from_millis(r.published_at),
+            signs_at: UnixTime::from_millis(r.signs_at),
+            retires_at: r.retires_at.map(UnixTime::from_millis),
+            gone_at: r.gone_at.map(UnixTime::from_millis),
+            revoked_at: r.revoked_at.map(UnixTime::from_millis),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct AuditV1 {
+    seq: u64,
+    at: i64,
+    payload: Option<String>,
+    digest: [u8; 32],
+    mac: [u8; 32],
+}
+
+impl Stored for AuditRecord {
+    type Record = AuditV1;
+    const VERSION: u8 = 1;
+
+    fn to_record(&self) -> AuditV1 {
+        AuditV1 {
+            seq: self.seq,
+            at: self.at.as_millis(),
+            payload: self.payload.clone(),
+            digest: self.digest,
+            mac: self.mac,
+        }
+    }
+
+    fn from_record(r: AuditV1) -> Option<Self> {
+        Some(Self { seq: r.seq, at: UnixTime::from_millis(r.at), payload: r.payload, digest: r.digest, mac: r.mac })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct SecretV1 {
+    purpose: String,
+    id: String,
+    sealed: Vec<u8>,
+    created_at: i64,
+}
+
+impl Stored for SealedSecret {
+    type Record = SecretV1;
+    const VERSION: u8 = 1;
+
+    fn to_record(&self) -> SecretV1 {
+        SecretV1 {
+            purpose: self.purpose.clone(),
+            id: self.id.clone(),
+            sealed: self.sealed.clone(),
+            created_at: self.created_at.as_millis(),
+        }
+    }
+
+    fn from_record(r: SecretV1) -> Option<Self> {
+        let created_at = UnixTime::from_millis(r.created_at);
+        Some(Self { purpose: r.purpose, id: r.id, sealed: r.sealed, created_at })
+    }
+}
+
+/// The form of the whole store. A store with a newer one is refused and not touched.
+pub(super) const SCHEMA: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct MetaV1 {
+    fingerprint: String,
+    created_at: i64,
+}
+
+impl Stored for Meta {
+    type Record = MetaV1;
+    const VERSION: u8 = 1;
+
+    fn to_record(&self) -> MetaV1 {
+        MetaV1 { fingerprint: self.fingerprint.clone(), created_at: self.created_at.as_millis() }
+    }
+
+    fn from_record(r: MetaV1) -> Option<Self> {
+        Some(Self { fingerprint: r.fingerprint, created_at: UnixTime::from_millis(r.created_at) })
+    }
+}
+
+/// A counter, or the schema's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Number(pub u64);
+
+impl Stored for Number {
+    type Record = u64;
+    const VERSION: u8 = 1;
+
+    fn to_record(&self) -> u64 {
+        self.0
+    }
+
+    fn from_record(record: u64) -> Option<Self> {
+        Some(Self(record))
+    }
+}
+
+/// The end of the audit chain: the last number and MAC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct ChainHead {
+    pub seq: u64,
+    pub mac: [u8; 32],
+}
+
+impl Stored for ChainHead {
+    type Record = (u64, [u8; 32]);
+    const VERSION: u8 = 1;
+
+    fn to_record(&self) -> (u64, [u8; 32]) {
+        (self.seq, self.mac)
+    }
+
+    fn from_record((seq, mac): (u64, [u8; 32])) -> Option<Self> {
+        Some(Self { seq, mac })
+    }
+}
+
+/// An index entry: the id it leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Link(pub String);
+
+impl Stored for Link {
+    type Record = String;
+    const VERSION: u8 = 1;
+
+    fn to_record(&self) -> String {
+        self.0.clone()
+    }
+
+    fn from_record(record: String) -> Option<Self> {
+        Some(Self(record))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::session::tests::{session, user};
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|b| format!("{b:02x}")).collect()
+    }
+
+    #[test]
+    fn golden_bytes_of_version_1() {
+        let at = UnixTime::from_millis(1_795_348_800_123);
+        let user = User { ban: Some(Ban { reason: Some("spam".into()), expires_at: None }), epoch: 3, ..user() };
+        assert_eq!(
+            hex(&encode(b"k", &user).unwrap()),
+            "010275310f616461406578616d706c652e636f6d00034164610004757365720101047370616d0000030000ff09b02b"
+        );
+        assert_eq!(
+            hex(&encode(b"k", &session(at, true)).unwrap()),
+            "010273310275310707070707070707070707070707070707070707070707070707070707070707f68985b2c068f68985b2c068f699e9f2c468f6a9fbd9d368010000010370776400605fb0de"
+        );
+        let credential = Credential {
+            id: "a1".parse().unwrap(),
+            user: "u1".parse().unwrap(),
+            hash: PasswordHash::new("$argon2id$x"),
+            created_at: at,
+            updated_at: at,
+        };
+        assert_eq!(
+            hex(&encode(b"k", &credential).unwrap()),
+            "010261310275310b246172676f6e3269642478f68985b2c068f68985b2c0684d45a5ff"
+        );
+        let family = Family {
+            id: "f1".parse().unwrap(),
+            session: "s1".parse().unwrap(),
+            salt: [9; 16],
+            current: Generation(2),
+            parent: Some(Generation(1)),
+            rotations: vec![(Generation(1), at)],
+            created_at: at,
+        };
+        assert_eq!(
+            hex(&encode(b"k", &family).unwrap()),
+            "01026631027331090909090909090909090909090909090201010101f68985b2c068f68985b2c0682fb1843e"
+        );
+        let key = SigningKey {
+            kid: "k1".parse().unwrap(),
+            algorithm: Algorithm::EdDsa,
+            public_jwk: "{}".into(),
+            sealed: Arc::from([1, 2, 3]),
+            created_at: at,
+            published_at: at,
+            signs_at: at,
+            retires_at: Some(at),
+            gone_at: None,
+            revoked_at: None,
+        };
+        assert_eq!(
+            hex(&encode(b"k", &key).unwrap()),
+            "01026b31054564445341027b7d03010203f68985b2c068f68985b2c068f68985b2c06801f68985b2c0680000bae4a1ad"
+        );
+        let record = AuditRecord { seq: 7, at, payload: Some("{}".into()), digest: [1; 32], mac: [2; 32] };
+        assert_eq!(
+            hex(&encode(b"k", &record).unwrap()),
+            "0107f68985b2c06801027b7d01010101010101010101010101010101010101010101010101010101010101010202020202020202020202020202020202020202020202020202020202020202750cce0d"
+        );
+    }
+
+    #[test]
+    fn what_was_written_reads_back() {
+        let user = user();
+        let bytes = encode(b"key", &user).unwrap();
+        assert_eq!(decode::<User>(b"key", &bytes).unwrap(), user);
+        let s = session(UnixTime::from_secs(5), false);
+        assert_eq!(decode::<Session>(b"key", &encode(b"key", &s).unwrap()).unwrap(), s);
+    }
+
+    #[test]
+    fn f_05_every_flipped_bit_is_seen() {
+        let bytes = encode(b"key", &user()).unwrap();
+        for i in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut damaged = bytes.clone();
+                damaged[i] ^= 1 << bit;
+                assert!(decode::<User>(b"key", &damaged).is_err(), "byte {i} bit {bit}");
+            }
+        }
+        assert!(decode::<User>(b"yek", &bytes).is_err(), "a record in another's place");
+        assert!(decode::<User>(b"key", &bytes[..bytes.len() - 1]).is_err());
+        assert!(decode::<User>(b"key", b"").is_err());
+    }
+
+    #[test]
+    fn f_15_a_newer_record_is_refused_in_words() {
+        let mut bytes = encode(b"key", &user()).unwrap();
+        bytes.truncate(bytes.len() - 4);
+        bytes[0] = 2;
+        bytes.extend_from_slice(&checksum(b"key", &bytes.clone()));
+        let error = decode::<User>(b"key", &bytes).unwrap_err();
+        assert!(error.to_string().contains("newer authd"), "{error}");
+    }
+}

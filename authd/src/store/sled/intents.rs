@@ -1,0 +1,277 @@
+//! The intents, each a function over a [`Txn`]. Whatever they refuse leaves no trace; whatever they change becomes one
+//! part of one commit.
+
+use common::{SessionId, UnixTime, UserId};
+
+use super::{
+    codec::{Link, Number},
+    keys,
+    txn::Txn,
+};
+use crate::{
+    domain::{Act, Ban, Credential, Event, Family, Session, SigningKey, User},
+    store::{Ended, Ending, NewSession, Rehash, StoreError},
+};
+
+pub(super) const USERS: &str = "count/users";
+pub(super) const SESSIONS: &str = "count/sessions";
+pub(super) const KEYS_VERSION: &str = "keys-version";
+
+/// More than any user has: the bound of a scan, not a limit for users (that is the policy's).
+const SCAN: usize = 100_000;
+
+fn user(tx: &Txn<'_>, id: &UserId) -> Result<User, StoreError> {
+    tx.get(&keys::user(id))?.ok_or(StoreError::NoSuchUser)
+}
+
+fn sessions_of(tx: &Txn<'_>, user: &UserId) -> Result<Vec<SessionId>, StoreError> {
+    let found = tx.keys_with(&keys::sessions_of(user), SCAN)?;
+    Ok(found.iter().filter_map(|key| keys::session_id_in(key)).collect())
+}
+
+fn remove_session(tx: &mut Txn<'_>, session: &Session) -> Result<(), StoreError> {
+    tx.delete(keys::session(&session.id));
+    tx.delete(keys::token(&session.digest));
+    tx.delete(keys::session_of(&session.user, session.created_at, &session.id));
+    tx.delete(keys::expiry(session.expires_at, &session.id));
+    if let Some(family) = &session.family {
+        tx.delete(keys::family(family));
+    }
+    tx.count(SESSIONS, -1)
+}
+
+fn remove_sessions(tx: &mut Txn<'_>, ids: &[SessionId]) -> Result<u64, StoreError> {
+    let mut removed = 0;
+    for id in ids {
+        if let Some(session) = tx.get::<Session>(&keys::session(id))? {
+            remove_session(tx, &session)?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+fn insert_session(tx: &mut Txn<'_>, new: &NewSession) -> Result<(), StoreError> {
+    let session = &new.session;
+    if let Some(id) = &new.replaces
+        && let Some(old) = tx.get::<Session>(&keys::session(id))?
+        && old.user == session.user
+    {
+        remove_session(tx, &old)?;
+    }
+    let existing = sessions_of(tx, &session.user)?;
+    let surplus = (existing.len() + 1).saturating_sub(new.max_per_user.max(1));
+    remove_sessions(tx, &existing[..surplus])?;
+
+    tx.put(keys::session(&session.id), session)?;
+    tx.put(keys::token(&session.digest), &Link(session.id.to_string()))?;
+    tx.put(keys::session_of(&session.user, session.created_at, &session.id), &Number(1))?;
+    tx.put(keys::expiry(session.expires_at, &session.id), &Number(1))?;
+    if let Some(family) = &new.family {
+        tx.put::<Family>(keys::family(&family.id), family)?;
+    }
+    tx.count(SESSIONS, 1)
+}
+
+pub(super) fn create_user(
+    tx: &mut Txn<'_>,
+    user: &User,
+    credential: Option<&Credential>,
+    session: Option<&NewSession>,
+    act: &Act,
+    event: &Event,
+) -> Result<(), StoreError> {
+    if tx.exists(&keys::email(&user.email))? {
+        return Err(StoreError::EmailTaken);
+    }
+    if tx.exists(&keys::user(&user.id))? {
+        return Err(StoreError::Stale);
+    }
+    tx.put(keys::user(&user.id), user)?;
+    tx.put(keys::email(&user.email), &Link(user.id.to_string()))?;
+    if let Some(credential) = credential {
+        tx.put(keys::credential(&user.id), credential)?;
+    }
+    if let Some(session) = session {
+        insert_session(tx, session)?;
+    }
+    tx.count(USERS, 1)?;
+    tx.audit(act, event)
+}
+
+pub(super) fn open_session(
+    tx: &mut Txn<'_>,
+    new: &NewSession,
+    epoch: u64,
+    rehash: Option<Rehash>,
+    act: &Act,
+    event: &Event,
+) -> Result<(), StoreError> {
+    let owner = user(tx, &new.session.user)?;
+    if owner.epoch != epoch {
+        return Err(StoreError::Stale);
+    }
+    if let Some(rehash) = rehash {
+        let key = keys::credential(&owner.id);
+        let stored: Credential = tx.get(&key)?.ok_or(StoreError::Stale)?;
+        if stored.hash != rehash.old {
+            return Err(StoreError::Stale);
+        }
+        tx.put(key, &Credential { hash: rehash.new, updated_at: act.at, ..stored })?;
+    }
+    insert_session(tx, new)?;
+    tx.audit(act, event)
+}
+
+pub(super) fn prolong_session(
+    tx: &mut Txn<'_>,
+    id: &SessionId,
+    expires_at: UnixTime,
+    now: UnixTime,
+) -> Result<(), StoreError> {
+    let Some(session) = tx.get::<Session>(&keys::session(id))? else { return Ok(()) };
+    if expires_at <= session.expires_at {
+        return Ok(());
+    }
+    tx.delete(keys::expiry(session.expires_at, id));
+    tx.put(keys::expiry(expires_at, id), &Number(1))?;
+    tx.put(keys::session(id), &Session { expires_at, updated_at: now, ..session })
+}
+
+pub(super) fn end_sessions(
+    tx: &mut Txn<'_>,
+    which: Ending,
+    expect: Option<u64>,
+    act: &Act,
+    event: &Event,
+) -> Result<Ended, StoreError> {
+    let candidates = match which {
+        Ending::These(ids) => ids,
+        Ending::OfUser { user, except } => {
+            sessions_of(tx, &user)?.into_iter().filter(|id| Some(id) != except.as_ref()).collect()
+        }
+    };
+    let mut by_user: Vec<(UserId, Vec<SessionId>)> = vec![];
+    for id in candidates {
+        let Some(session) = tx.get::<Session>(&keys::session(&id))? else { continue };
+        remove_session(tx, &session)?;
+        match by_user.iter_mut().find(|(user, _)| *user == session.user) {
+            Some((_, ids)) => ids.push(id),
+            None => by_user.push((session.user, vec![id])),
+        }
+    }
+    let sessions: u64 = by_user.iter().map(|(_, ids)| ids.len() as u64).sum();
+    if expect.is_some_and(|expected| expected != sessions) {
+        return Err(StoreError::Unexpected(sessions));
+    }
+    for (user, ids) in &by_user {
+        let event = event.clone().user(user);
+        let event = match ids.as_slice() {
+            [one] => event.session(one),
+            several => event.with("sessions", several.len()),
+        };
+        tx.audit(act, &event)?;
+    }
+    Ok(Ended { sessions, users: by_user.len() as u64 })
+}
+
+fn end_all(tx: &mut Txn<'_>, user: &UserId, keep: Option<&SessionId>) -> Result<Ended, StoreError> {
+    let ids: Vec<_> = sessions_of(tx, user)?.into_iter().filter(|id| Some(id) != keep).collect();
+    let sessions = remove_sessions(tx, &ids)?;
+    Ok(Ended { sessions, users: u64::from(sessions > 0) })
+}
+
+pub(super) fn set_password(
+    tx: &mut Txn<'_>,
+    credential: Credential,
+    must_change: bool,
+    keep: Option<&SessionId>,
+    act: &Act,
+    event: Event,
+) -> Result<Ended, StoreError> {
+    let owner = user(tx, &credential.user)?;
+    let key = keys::credential(&owner.id);
+    let credential = match tx.get::<Credential>(&key)? {
+        Some(old) => Credential { id: old.id, created_at: old.created_at, ..credential },
+        None => credential,
+    };
+    tx.put(key, &credential)?;
+    let ended = end_all(tx, &owner.id, keep)?;
+    let changed = User { epoch: owner.epoch + 1, password_change_required: must_change, updated_at: act.at, ..owner };
+    tx.put(keys::user(&changed.id), &changed)?;
+    tx.audit(act, &event.user(&changed.id).with("ended_sessions", ended.sessions))?;
+    Ok(ended)
+}
+
+pub(super) fn set_ban(
+    tx: &mut Txn<'_>,
+    id: &UserId,
+    ban: Option<Ban>,
+    act: &Act,
+    event: Event,
+) -> Result<Option<Ended>, StoreError> {
+    let owner = user(tx, id)?;
+    if owner.ban == ban {
+        return Ok(None);
+    }
+    let ended = if ban.is_some() { end_all(tx, id, None)? } else { Ended::default() };
+    let changed = User { epoch: owner.epoch + 1, ban, updated_at: act.at, ..owner };
+    tx.put(keys::user(id), &changed)?;
+    let event = event.user(id);
+    let event = if ended.sessions > 0 { event.with("ended_sessions", ended.sessions) } else { event };
+    tx.audit(act, &event)?;
+    Ok(Some(ended))
+}
+
+pub(super) fn delete_user(tx: &mut Txn<'_>, id: &UserId, act: &Act, event: Event) -> Result<Ended, StoreError> {
+    let owner = user(tx, id)?;
+    let ended = end_all(tx, id, None)?;
+    tx.delete(keys::user(id));
+    tx.delete(keys::email(&owner.email));
+    tx.delete(keys::credential(id));
+    tx.count(USERS, -1)?;
+    tx.audit(act, &event.user(id).with("ended_sessions", ended.sessions))?;
+    Ok(ended)
+}
+
+pub(super) fn put_keys(
+    tx: &mut Txn<'_>,
+    version: u64,
+    put: &[SigningKey],
+    act: &Act,
+    event: &Event,
+) -> Result<(), StoreError> {
+    let key = keys::meta(KEYS_VERSION);
+    let Number(current) = tx.get(&key)?.unwrap_or_default();
+    if current != version {
+        return Err(StoreError::Stale);
+    }
+    for signing_key in put {
+        tx.put(keys::signing_key(&signing_key.kid), signing_key)?;
+    }
+    tx.put(key, &Number(current + 1))?;
+    tx.audit(act, event)
+}
+
+pub(super) fn sweep(tx: &mut Txn<'_>, now: UnixTime, limit: usize) -> Result<u64, StoreError> {
+    let due = tx.keys_with(&keys::prefix(keys::Kind::Expiry), limit)?;
+    let mut swept = 0;
+    for key in due {
+        let Some((at, id)) = keys::parse_expiry(&key) else {
+            tx.delete(key);
+            continue;
+        };
+        if at > now {
+            break;
+        }
+        // The index may be behind the record: a prolonged session has another entry, and this one goes alone.
+        match tx.get::<Session>(&keys::session(&id))? {
+            Some(session) if session.expires_at <= now => {
+                remove_session(tx, &session)?;
+                swept += 1;
+            }
+            _ => tx.delete(key),
+        }
+    }
+    Ok(swept)
+}

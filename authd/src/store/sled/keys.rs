@@ -1,0 +1,130 @@
+//! How record keys are built: one byte for the kind, then ids as text. Ids are printable ASCII of any length, so a zero
+//! byte ends one where something follows it; numbers are big-endian, so that their order is the order of the keys.
+
+use common::{Email, FamilyId, Kid, SessionId, UnixTime, UserId};
+
+use crate::domain::TokenDigest;
+
+/// What a key stands for. The bytes are on disk: append-only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Kind {
+    Meta = 0x00,
+    User = 0x01,
+    UserByEmail = 0x02,
+    Session = 0x03,
+    SessionOfUser = 0x04,
+    Audit = 0x05,
+    Expiry = 0x06,
+    SessionByToken = 0x07,
+    Credential = 0x08,
+    Family = 0x09,
+    SigningKey = 0x0a,
+    Secret = 0x0b,
+}
+
+pub(super) fn prefix(kind: Kind) -> Vec<u8> {
+    vec![kind as u8]
+}
+
+fn key(kind: Kind, parts: &[&[u8]]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(1 + parts.iter().map(|p| p.len()).sum::<usize>());
+    out.push(kind as u8);
+    parts.iter().for_each(|part| out.extend_from_slice(part));
+    out
+}
+
+pub(super) fn meta(name: &str) -> Vec<u8> {
+    key(Kind::Meta, &[name.as_bytes()])
+}
+
+pub(super) fn user(id: &UserId) -> Vec<u8> {
+    key(Kind::User, &[id.as_str().as_bytes()])
+}
+
+pub(super) fn email(email: &Email) -> Vec<u8> {
+    key(Kind::UserByEmail, &[email.as_str().as_bytes()])
+}
+
+pub(super) fn credential(user: &UserId) -> Vec<u8> {
+    key(Kind::Credential, &[user.as_str().as_bytes()])
+}
+
+pub(super) fn session(id: &SessionId) -> Vec<u8> {
+    key(Kind::Session, &[id.as_str().as_bytes()])
+}
+
+pub(super) fn token(digest: &TokenDigest) -> Vec<u8> {
+    key(Kind::SessionByToken, &[&digest.0])
+}
+
+/// All sessions of a user, oldest first.
+pub(super) fn sessions_of(user: &UserId) -> Vec<u8> {
+    key(Kind::SessionOfUser, &[user.as_str().as_bytes(), &[0]])
+}
+
+pub(super) fn session_of(user: &UserId, created: UnixTime, id: &SessionId) -> Vec<u8> {
+    key(
+        Kind::SessionOfUser,
+        &[user.as_str().as_bytes(), &[0], &created.as_millis().to_be_bytes(), id.as_str().as_bytes()],
+    )
+}
+
+/// Where the session id begins in a key made by [`session_of`].
+pub(super) fn session_id_in(key: &[u8]) -> Option<SessionId> {
+    let user_end = key.iter().skip(1).position(|b| *b == 0)? + 1;
+    std::str::from_utf8(key.get(user_end + 1 + 8..)?).ok()?.parse().ok()
+}
+
+pub(super) fn family(id: &FamilyId) -> Vec<u8> {
+    key(Kind::Family, &[id.as_str().as_bytes()])
+}
+
+pub(super) fn signing_key(kid: &Kid) -> Vec<u8> {
+    key(Kind::SigningKey, &[kid.as_str().as_bytes()])
+}
+
+pub(super) fn secret(purpose: &str, id: &str) -> Vec<u8> {
+    key(Kind::Secret, &[purpose.as_bytes(), &[0], id.as_bytes()])
+}
+
+pub(super) fn audit(seq: u64) -> Vec<u8> {
+    key(Kind::Audit, &[&seq.to_be_bytes()])
+}
+
+/// When a session may be swept away.
+pub(super) fn expiry(at: UnixTime, session: &SessionId) -> Vec<u8> {
+    key(Kind::Expiry, &[&at.as_millis().to_be_bytes(), session.as_str().as_bytes()])
+}
+
+/// (when, which) of a key made by [`expiry`].
+pub(super) fn parse_expiry(key: &[u8]) -> Option<(UnixTime, SessionId)> {
+    let (at, id) = key.get(1..)?.split_first_chunk::<8>()?;
+    Some((UnixTime::from_millis(i64::from_be_bytes(*at)), std::str::from_utf8(id).ok()?.parse().ok()?))
+}
+
+/// The text behind the kind byte.
+pub(super) fn text(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(key.get(1..)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_users_sessions_are_another_users() {
+        let (ada, adam): (UserId, UserId) = ("ada".parse().unwrap(), "adam".parse().unwrap());
+        let id: SessionId = "s".parse().unwrap();
+        assert!(!session_of(&adam, UnixTime::EPOCH, &id).starts_with(&sessions_of(&ada)));
+        assert_eq!(session_id_in(&session_of(&ada, UnixTime::from_secs(7), &id)), Some(id));
+    }
+
+    #[test]
+    fn expiry_keys_sort_by_time() {
+        let id: SessionId = "zzz".parse().unwrap();
+        let (early, late) = (expiry(UnixTime::from_secs(9), &id), expiry(UnixTime::from_secs(10), &id));
+        assert!(early < late);
+        assert_eq!(parse_expiry(&early), Some((UnixTime::from_secs(9), id)));
+    }
+}

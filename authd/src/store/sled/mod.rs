@@ -1,0 +1,500 @@
+//! The store on sled 0.34.7: one tree with typed keys, one writer thread, our own fdatasync before every answer, a hot
+//! cache in front of the reads. Why these rules: design, section 6 and STORE.
+
+mod cache;
+mod codec;
+mod disk;
+mod intents;
+mod keys;
+mod txn;
+mod writer;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use common::{Email, FamilyId, SessionId, UnixTime, UserId, admin::Counts};
+use tokio::sync::watch;
+
+use self::{
+    cache::HotCache,
+    codec::{ChainHead, Link, Number, SCHEMA, Stored},
+    disk::Disk,
+    intents::{KEYS_VERSION, SESSIONS, USERS},
+    keys::Kind,
+    txn::{CHAIN, unreadable},
+    writer::{Ground, Writer},
+};
+use super::{
+    AuditQuery, ChainReport, Ended, Ending, Live, Meta, NewSession, Page, Rehash, SealedSecret, Store, StoreError,
+    UserQuery,
+};
+use crate::{
+    domain::{Act, AuditRecord, Ban, Credential, Event, Family, KeySet, Session, SigningKey, TokenDigest, User},
+    ports::Mac,
+};
+
+/// How the store uses the machine.
+#[derive(Debug, Clone, Copy)]
+pub struct SledOptions {
+    /// Memory for caches, in bytes: half for sled's pages, half for hot sessions and users. Plan twice as much resident.
+    pub cache_bytes: u64,
+    /// Free space below which nothing is written, in bytes.
+    pub reserve_bytes: u64,
+}
+
+impl Default for SledOptions {
+    fn default() -> Self {
+        Self { cache_bytes: 128 << 20, reserve_bytes: disk::RESERVE_BYTES }
+    }
+}
+
+/// Roughly what a cached session with its share of a user takes, in bytes.
+const ENTRY_BYTES: u64 = 1024;
+
+/// Why a store cannot be opened. Nothing is repaired, nothing is deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// sled refused or panicked.
+    #[error("the store in {path} cannot be opened: {problem}")]
+    Sled {
+        /// sled's directory.
+        path: PathBuf,
+        /// What it said.
+        problem: String,
+    },
+    /// It was written by a newer authd.
+    #[error("the store in {path} has schema {found}, and this authd knows up to {known}")]
+    Newer {
+        /// sled's directory.
+        path: PathBuf,
+        /// In the store.
+        found: u64,
+        /// Of this program.
+        known: u32,
+    },
+    /// A record cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its files cannot be synced.
+    #[error("{0}: {1}")]
+    Io(PathBuf, std::io::Error),
+}
+
+/// A store that is open and does not write yet: the key of the audit chain is sealed inside it.
+pub struct Opening {
+    db: sled::Db,
+    disk: Disk,
+    path: PathBuf,
+    options: SledOptions,
+}
+
+/// The store at work.
+pub struct SledStore {
+    db: sled::Db,
+    cache: Arc<HotCache>,
+    writer: Writer,
+    mac: Arc<dyn Mac>,
+}
+
+fn read<T: Stored>(db: &sled::Db, key: &[u8]) -> Result<Option<T>, StoreError> {
+    match db.get(key).map_err(|e| unreadable(&e))? {
+        Some(bytes) => codec::decode(key, &bytes).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn load_keys(db: &sled::Db) -> Result<KeySet, StoreError> {
+    let Number(version) = read(db, &keys::meta(KEYS_VERSION))?.unwrap_or_default();
+    let mut set = KeySet { version, keys: vec![] };
+    for entry in db.scan_prefix(keys::prefix(Kind::SigningKey)) {
+        let (key, value) = entry.map_err(|e| unreadable(&e))?;
+        set.keys.push(codec::decode::<SigningKey>(&key, &value)?);
+    }
+    set.keys.sort_by_key(|key| key.created_at);
+    Ok(set)
+}
+
+impl Opening {
+    /// Opens or makes the store under `path`, which must be in a directory of its own.
+    ///
+    /// # Errors
+    /// sled's refusal, and its panics, which some damage brings about; a schema newer than ours.
+    pub fn open(path: &Path, options: SledOptions) -> Result<Self, OpenError> {
+        let refuse = |problem: String| OpenError::Sled { path: path.into(), problem };
+        let config = sled::Config::new()
+            .path(path)
+            .mode(sled::Mode::LowSpace)
+            .cache_capacity((options.cache_bytes / 2).max(1 << 20))
+            .flush_every_ms(Some(500))
+            .use_compression(false);
+        let db = catch_unwind(AssertUnwindSafe(|| config.open()))
+            .map_err(|_| refuse("sled panicked; the files are damaged".into()))?
+            .map_err(|e| refuse(e.to_string()))?;
+        let disk = Disk::settle(path, options.reserve_bytes).map_err(|e| OpenError::Io(path.into(), e))?;
+        let opening = Self { db, disk, path: path.into(), options };
+        if let Some(Number(found)) = read(&opening.db, &keys::meta("schema"))?
+            && found > u64::from(SCHEMA)
+        {
+            return Err(OpenError::Newer { path: path.into(), found, known: SCHEMA });
+        }
+        Ok(opening)
+    }
+
+    /// What the store says of itself; `None` if it is empty.
+    ///
+    /// # Errors
+    /// The record is damaged.
+    pub fn meta(&self) -> Result<Option<Meta>, StoreError> {
+        read(&self.db, &keys::meta("meta"))
+    }
+
+    /// The sealed secrets.
+    ///
+    /// # Errors
+    /// A record is damaged.
+    pub fn secrets(&self) -> Result<Vec<SealedSecret>, StoreError> {
+        let entries = self.db.scan_prefix(keys::prefix(Kind::Secret));
+        entries.map(|e| e.map_err(|e| unreadable(&e)).and_then(|(k, v)| codec::decode(&k, &v))).collect()
+    }
+
+    /// Starts the writer, now that the key of the audit chain is known.
+    ///
+    /// # Errors
+    /// A record is damaged, or the system refuses a thread.
+    pub fn start(self, mac: Arc<dyn Mac>) -> Result<SledStore, OpenError> {
+        let Self { db, disk, path, options } = self;
+        let entries = usize::try_from(options.cache_bytes / 2 / ENTRY_BYTES).unwrap_or(usize::MAX).max(64);
+        let cache = Arc::new(HotCache::new(entries));
+        cache.set_keys(load_keys(&db)?);
+        let chain: ChainHead = read(&db, &keys::meta(CHAIN))?.unwrap_or_default();
+        let ground = Ground { db: db.clone(), disk, cache: cache.clone(), mac: mac.clone(), chain };
+        let writer = Writer::start(ground).map_err(|e| OpenError::Io(path, e))?;
+        Ok(SledStore { db, cache, writer, mac })
+    }
+}
+
+impl SledStore {
+    /// Writes the first records: what the store is, its secrets, its first signing key. One commit.
+    ///
+    /// # Errors
+    /// `Stale` if the store is not empty.
+    pub async fn initialise(
+        &self,
+        meta: Meta,
+        secrets: Vec<SealedSecret>,
+        key: SigningKey,
+        act: Act,
+        event: Event,
+    ) -> Result<(), StoreError> {
+        self.writer
+            .write(move |tx| {
+                if tx.exists(&keys::meta("meta"))? {
+                    return Err(StoreError::Stale);
+                }
+                tx.put(keys::meta("schema"), &Number(u64::from(SCHEMA)))?;
+                tx.put(keys::meta("meta"), &meta)?;
+                for secret in &secrets {
+                    tx.put(keys::secret(&secret.purpose, &secret.id), secret)?;
+                }
+                intents::put_keys(tx, 0, &[key], &act, &event)
+            })
+            .await
+    }
+
+    /// Becomes true when the store stops taking changes for good: the daemon should end then.
+    pub fn stopped(&self) -> watch::Receiver<bool> {
+        self.writer.health().watch()
+    }
+
+    fn session_by_id(&self, id: &SessionId) -> Result<Option<Arc<Session>>, StoreError> {
+        if let Some(session) = self.cache.session(id) {
+            return Ok(Some(session));
+        }
+        let began = self.cache.begin();
+        let found = read::<Session>(&self.db, &keys::session(id))?.map(Arc::new);
+        if let Some(session) = &found {
+            self.cache.fill_session(began, session);
+        }
+        Ok(found)
+    }
+
+    fn user_by_id(&self, id: &UserId) -> Result<Option<Arc<User>>, StoreError> {
+        if let Some(user) = self.cache.user(id) {
+            return Ok(Some(user));
+        }
+        let began = self.cache.begin();
+        let found = read::<User>(&self.db, &keys::user(id))?.map(Arc::new);
+        if let Some(user) = &found {
+            self.cache.fill_user(began, user);
+        }
+        Ok(found)
+    }
+
+    fn live(&self, id: &SessionId) -> Result<Option<Live>, StoreError> {
+        let Some(session) = self.session_by_id(id)? else { return Ok(None) };
+        Ok(self.user_by_id(&session.user)?.map(|user| Live { session, user }))
+    }
+
+    /// Runs a scan where it can take its time.
+    async fn scan<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&sled::Db) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let db = self.db.clone();
+        tokio::task::spawn_blocking(move || work(&db))
+            .await
+            .unwrap_or_else(|e| Err(StoreError::Unavailable(format!("a scan failed: {e}").into())))
+    }
+}
+
+#[async_trait]
+impl Store for SledStore {
+    async fn user(&self, id: &UserId) -> Result<Option<Arc<User>>, StoreError> {
+        self.user_by_id(id)
+    }
+
+    async fn user_by_email(&self, email: &Email) -> Result<Option<Arc<User>>, StoreError> {
+        let Some(Link(id)) = read(&self.db, &keys::email(email))? else { return Ok(None) };
+        let id = id.parse().map_err(|_| StoreError::Damaged("an index entry".into()))?;
+        // Two reads are not one: the address may have moved on in between.
+        Ok(self.user_by_id(&id)?.filter(|user| user.email == *email))
+    }
+
+    async fn users(&self, query: UserQuery) -> Result<Page<Arc<User>>, StoreError> {
+        self.scan(move |db| {
+            let prefix = keys::prefix(Kind::UserByEmail);
+            let begin = match &query.after {
+                Some(after) => [&prefix[..], after.as_bytes(), &[0]].concat(),
+                None => prefix.clone(),
+            };
+            let contains = query.contains.as_ref().map(|text| text.to_lowercase());
+            let mut items: Vec<Arc<User>> = vec![];
+            for entry in db.range(begin..) {
+                let (key, value) = entry.map_err(|e| unreadable(&e))?;
+                if !key.starts_with(&prefix) {
+                    break;
+                }
+                if items.len() >= query.limit {
+                    let next = items.last().map(|user| user.email.to_string());
+                    return Ok(Page { items, next });
+                }
+                let Link(id) = codec::decode(&key, &value)?;
+                let id: UserId = id.parse().map_err(|_| StoreError::Damaged("an index entry".into()))?;
+                let Some(user) = read::<User>(db, &keys::user(&id))? else { continue };
+                let wanted = contains
+                    .as_ref()
+                    .is_none_or(|text| user.email.as_str().contains(text) || user.name.to_lowercase().contains(text));
+                if wanted && query.banned.is_none_or(|banned| user.ban.is_some() == banned) {
+                    items.push(Arc::new(user));
+                }
+            }
+            Ok(Page { items, next: None })
+        })
+        .await
+    }
+
+    async fn credential(&self, user: &UserId) -> Result<Option<Credential>, StoreError> {
+        read(&self.db, &keys::credential(user))
+    }
+
+    async fn session_by_token(&self, digest: &TokenDigest) -> Result<Option<Live>, StoreError> {
+        let id = match self.cache.token(digest) {
+            Some(id) => id,
+            None => {
+                let began = self.cache.begin();
+                let Some(Link(id)) = read(&self.db, &keys::token(digest))? else { return Ok(None) };
+                let id = id.parse().map_err(|_| StoreError::Damaged("an index entry".into()))?;
+                self.cache.fill_token(began, *digest, &id);
+                id
+            }
+        };
+        Ok(self.live(&id)?.filter(|live| live.session.digest == *digest))
+    }
+
+    async fn session(&self, id: &SessionId) -> Result<Option<Live>, StoreError> {
+        self.live(id)
+    }
+
+    async fn sessions_of(&self, user: &UserId) -> Result<Vec<Arc<Session>>, StoreError> {
+        let mut found = vec![];
+        for key in self.db.scan_prefix(keys::sessions_of(user)).keys() {
+            let key = key.map_err(|e| unreadable(&e))?;
+            let Some(id) = keys::session_id_in(&key) else { continue };
+            found.extend(self.session_by_id(&id)?);
+        }
+        Ok(found)
+    }
+
+    async fn sessions(&self, after: Option<String>, limit: usize) -> Result<Page<Live>, StoreError> {
+        self.scan(move |db| {
+            let prefix = keys::prefix(Kind::Session);
+            let begin = match &after {
+                Some(after) => [&prefix[..], after.as_bytes(), &[0]].concat(),
+                None => prefix.clone(),
+            };
+            let mut items: Vec<Live> = vec![];
+            for entry in db.range(begin..) {
+                let (key, value) = entry.map_err(|e| unreadable(&e))?;
+                if !key.starts_with(&prefix) {
+                    break;
+                }
+                if items.len() >= limit {
+                    let next = items.last().map(|live| live.session.id.to_string());
+                    return Ok(Page { items, next });
+                }
+                let session: Session = codec::decode(&key, &value)?;
+                if let Some(user) = read::<User>(db, &keys::user(&session.user))? {
+                    items.push(Live { session: Arc::new(session), user: Arc::new(user) });
+                }
+            }
+            Ok(Page { items, next: None })
+        })
+        .await
+    }
+
+    async fn family(&self, id: &FamilyId) -> Result<Option<Family>, StoreError> {
+        read(&self.db, &keys::family(id))
+    }
+
+    fn keys(&self) -> Arc<KeySet> {
+        self.cache.keys()
+    }
+
+    async fn audit(&self, query: AuditQuery) -> Result<Page<AuditRecord>, StoreError> {
+        self.scan(move |db| {
+            let mut items: Vec<AuditRecord> = vec![];
+            let end = keys::audit(query.before.unwrap_or(u64::MAX));
+            for entry in db.range(keys::audit(0)..end).rev() {
+                let (key, value) = entry.map_err(|e| unreadable(&e))?;
+                let record: AuditRecord = codec::decode(&key, &value)?;
+                if query.since.is_some_and(|since| record.at < since) {
+                    break;
+                }
+                if items.len() >= query.limit {
+                    let next = items.last().map(|r| r.seq.to_string());
+                    return Ok(Page { items, next });
+                }
+                if super::payload::is_wanted(&record, &query) {
+                    items.push(record);
+                }
+            }
+            Ok(Page { items, next: None })
+        })
+        .await
+    }
+
+    async fn audit_verify(&self) -> Result<ChainReport, StoreError> {
+        let mac = self.mac.clone();
+        self.scan(move |db| {
+            let head: ChainHead = read(db, &keys::meta(CHAIN))?.unwrap_or_default();
+            let mut report = ChainReport { records: 0, range: None, broken: None };
+            let mut before = ChainHead::default();
+            for entry in db.range(keys::audit(0)..=keys::audit(head.seq)) {
+                let (key, value) = entry.map_err(|e| unreadable(&e))?;
+                let expected = before.seq + 1;
+                let record: AuditRecord = match codec::decode(&key, &value) {
+                    Ok(record) => record,
+                    Err(e) => return Ok(ChainReport { broken: Some((expected, e.to_string())), ..report }),
+                };
+                if let Some(problem) = super::payload::misfit(&record, expected, &before.mac, &*mac) {
+                    return Ok(ChainReport { broken: Some((expected, problem)), ..report });
+                }
+                before = ChainHead { seq: record.seq, mac: record.mac };
+                report.records += 1;
+                report.range = Some((report.range.map_or(record.seq, |(first, _)| first), record.seq));
+            }
+            if before != head {
+                report.broken = Some((before.seq + 1, "the chain ends before its recorded head".into()));
+            }
+            Ok(report)
+        })
+        .await
+    }
+
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        let number = |name| read::<Number>(&self.db, &keys::meta(name)).map(|n| n.unwrap_or_default().0);
+        let chain: ChainHead = read(&self.db, &keys::meta(CHAIN))?.unwrap_or_default();
+        Ok(Counts { users: number(USERS)?, sessions: number(SESSIONS)?, audit: chain.seq })
+    }
+
+    fn health(&self) -> Result<(), StoreError> {
+        self.writer.health().check()
+    }
+
+    async fn create_user(
+        &self,
+        user: User,
+        credential: Option<Credential>,
+        session: Option<NewSession>,
+        act: Act,
+        event: Event,
+    ) -> Result<(), StoreError> {
+        self.writer
+            .write(move |tx| intents::create_user(tx, &user, credential.as_ref(), session.as_ref(), &act, &event))
+            .await
+    }
+
+    async fn open_session(
+        &self,
+        new: NewSession,
+        epoch: u64,
+        rehash: Option<Rehash>,
+        act: Act,
+        event: Event,
+    ) -> Result<(), StoreError> {
+        self.writer.write(move |tx| intents::open_session(tx, &new, epoch, rehash, &act, &event)).await
+    }
+
+    async fn prolong_session(&self, id: SessionId, expires_at: UnixTime, now: UnixTime) -> Result<(), StoreError> {
+        self.writer.write(move |tx| intents::prolong_session(tx, &id, expires_at, now)).await
+    }
+
+    async fn end_sessions(
+        &self,
+        which: Ending,
+        expect: Option<u64>,
+        act: Act,
+        event: Event,
+    ) -> Result<Ended, StoreError> {
+        self.writer.write(move |tx| intents::end_sessions(tx, which, expect, &act, &event)).await
+    }
+
+    async fn set_password(
+        &self,
+        credential: Credential,
+        must_change: bool,
+        keep: Option<SessionId>,
+        act: Act,
+        event: Event,
+    ) -> Result<Ended, StoreError> {
+        self.writer
+            .write(move |tx| intents::set_password(tx, credential, must_change, keep.as_ref(), &act, event))
+            .await
+    }
+
+    async fn set_ban(
+        &self,
+        user: UserId,
+        ban: Option<Ban>,
+        act: Act,
+        event: Event,
+    ) -> Result<Option<Ended>, StoreError> {
+        self.writer.write(move |tx| intents::set_ban(tx, &user, ban, &act, event)).await
+    }
+
+    async fn delete_user(&self, user: UserId, act: Act, event: Event) -> Result<Ended, StoreError> {
+        self.writer.write(move |tx| intents::delete_user(tx, &user, &act, event)).await
+    }
+
+    async fn put_keys(&self, version: u64, put: Vec<SigningKey>, act: Act, event: Event) -> Result<(), StoreError> {
+        self.writer.write(move |tx| intents::put_keys(tx, version, &put, &act, &event)).await
+    }
+
+    async fn sweep(&self, now: UnixTime, limit: usize) -> Result<u64, StoreError> {
+        self.writer.write(move |tx| intents::sweep(tx, now, limit)).await
+    }
+}

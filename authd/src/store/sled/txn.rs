@@ -1,0 +1,118 @@
+//! One intent at work: what it reads is sled, overlaid with what the intents before it in the same group decided,
+//! overlaid with its own changes. Nothing touches sled before the group is committed.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use sled::Tree;
+
+use super::{
+    codec::{self, ChainHead, Number, Stored},
+    keys,
+};
+use crate::{
+    crypto::mac::sha256,
+    domain::{Act, AuditRecord, Event, audit::chain_input},
+    ports::Mac,
+    store::{StoreError, payload::payload},
+};
+
+/// Changes by key; `None` deletes.
+pub(super) type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// What a group of intents has decided so far.
+#[derive(Default)]
+pub(super) struct Group {
+    pub changes: Changes,
+    pub chain: ChainHead,
+}
+
+/// The view and the changes of one intent.
+pub(super) struct Txn<'a> {
+    tree: &'a Tree,
+    group: &'a Group,
+    mac: &'a dyn Mac,
+    changes: Changes,
+    chain: ChainHead,
+}
+
+pub(super) fn unreadable(error: &sled::Error) -> StoreError {
+    StoreError::Unavailable(Arc::from(format!("sled: {error}")))
+}
+
+impl<'a> Txn<'a> {
+    pub(super) fn new(tree: &'a Tree, group: &'a Group, mac: &'a dyn Mac) -> Self {
+        Self { tree, group, mac, changes: Changes::new(), chain: group.chain }
+    }
+
+    /// The changes and the chain's new end, to be added to the group.
+    pub(super) fn into_parts(self) -> (Changes, ChainHead) {
+        (self.changes, self.chain)
+    }
+
+    pub(super) fn get<T: Stored>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
+        let overlaid = self.changes.get(key).or_else(|| self.group.changes.get(key));
+        match overlaid {
+            Some(Some(bytes)) => codec::decode(key, bytes).map(Some),
+            Some(None) => Ok(None),
+            None => match self.tree.get(key).map_err(|e| unreadable(&e))? {
+                Some(bytes) => codec::decode(key, &bytes).map(Some),
+                None => Ok(None),
+            },
+        }
+    }
+
+    pub(super) fn exists(&self, key: &[u8]) -> Result<bool, StoreError> {
+        match self.changes.get(key).or_else(|| self.group.changes.get(key)) {
+            Some(change) => Ok(change.is_some()),
+            None => self.tree.contains_key(key).map_err(|e| unreadable(&e)),
+        }
+    }
+
+    pub(super) fn put<T: Stored>(&mut self, key: Vec<u8>, value: &T) -> Result<(), StoreError> {
+        let bytes = codec::encode(&key, value)?;
+        self.changes.insert(key, Some(bytes));
+        Ok(())
+    }
+
+    pub(super) fn delete(&mut self, key: Vec<u8>) {
+        self.changes.insert(key, None);
+    }
+
+    /// The keys that begin with `prefix`, in order, at most `limit` of those in sled.
+    pub(super) fn keys_with(&self, prefix: &[u8], limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        let mut found = BTreeMap::new();
+        for key in self.tree.scan_prefix(prefix).keys().take(limit) {
+            found.insert(key.map_err(|e| unreadable(&e))?.to_vec(), true);
+        }
+        for changes in [&self.group.changes, &self.changes] {
+            let begins = changes.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
+            found.extend(begins.map(|(key, value)| (key.clone(), value.is_some())));
+        }
+        Ok(found.into_iter().filter_map(|(key, present)| present.then_some(key)).collect())
+    }
+
+    /// Adds to a counter.
+    pub(super) fn count(&mut self, name: &str, delta: i64) -> Result<(), StoreError> {
+        if delta == 0 {
+            return Ok(());
+        }
+        let key = keys::meta(name);
+        let Number(old) = self.get(&key)?.unwrap_or_default();
+        self.put(key, &Number(old.saturating_add_signed(delta)))
+    }
+
+    /// Appends an event to the audit chain.
+    pub(super) fn audit(&mut self, act: &Act, event: &Event) -> Result<(), StoreError> {
+        let payload = payload(act, event);
+        let seq = self.chain.seq + 1;
+        let digest = sha256(payload.as_bytes());
+        let mac = self.mac.mac(&[&chain_input(&self.chain.mac, seq, act.at, &digest)]);
+        self.put(keys::audit(seq), &AuditRecord { seq, at: act.at, payload: Some(payload), digest, mac })?;
+        self.chain = ChainHead { seq, mac };
+        let head = self.chain;
+        self.put(keys::meta(CHAIN), &head)
+    }
+}
+
+/// The name under which the end of the chain is kept.
+pub(super) const CHAIN: &str = "chain";

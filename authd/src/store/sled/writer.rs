@@ -1,0 +1,214 @@
+//! The one thread that writes. It takes up to [`GROUP`] intents at a time, decides them one after the other (so they are
+//! serialisable), commits what they changed as one batch, and answers when it is on disk.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, OnceLock,
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    thread::JoinHandle,
+};
+
+use tokio::sync::{oneshot, watch};
+use tracing::error;
+
+use super::{
+    cache::HotCache,
+    codec::ChainHead,
+    disk::Disk,
+    load_keys,
+    txn::{Group, Txn},
+};
+use crate::{ports::Mac, store::StoreError};
+
+/// How many intents share one sync.
+const GROUP: usize = 512;
+/// How many may wait.
+const QUEUE: usize = 4096;
+
+/// One intent on its way, whatever its type.
+trait Job: Send {
+    /// Decides. Whether there is something to commit.
+    fn run(&mut self, tx: &mut Txn<'_>) -> bool;
+    /// Answers, now that the group is on disk; or is not, and then nobody is told otherwise.
+    fn answer(self: Box<Self>, committed: &Result<(), StoreError>);
+}
+
+struct Call<F, T> {
+    intent: Option<F>,
+    outcome: Option<Result<T, StoreError>>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<F, T> Job for Call<F, T>
+where
+    F: FnOnce(&mut Txn<'_>) -> Result<T, StoreError> + Send,
+    T: Send,
+{
+    fn run(&mut self, tx: &mut Txn<'_>) -> bool {
+        let Some(intent) = self.intent.take() else { return false };
+        let outcome = intent(tx);
+        let commit = outcome.is_ok();
+        self.outcome = Some(outcome);
+        commit
+    }
+
+    fn answer(self: Box<Self>, committed: &Result<(), StoreError>) {
+        let outcome = match (committed, self.outcome) {
+            (Ok(()), Some(outcome)) => outcome,
+            (Ok(()), None) => Err(StoreError::Unavailable("the intent was not run".into())),
+            // A refusal may rest on another intent of the group, which did not happen either.
+            (Err(problem), _) => Err(problem.clone()),
+        };
+        // The client may have hung up; the act is done all the same.
+        let _ = self.reply.send(outcome);
+    }
+}
+
+/// The queue's end that requests hold.
+pub(super) struct Writer {
+    queue: Option<SyncSender<Box<dyn Job>>>,
+    thread: Option<JoinHandle<()>>,
+    health: Arc<Health>,
+}
+
+/// Whether the store still writes, and the word when it stops.
+pub(super) struct Health {
+    problem: OnceLock<Arc<str>>,
+    stopped: watch::Sender<bool>,
+}
+
+impl Health {
+    fn new() -> Self {
+        Self { problem: OnceLock::new(), stopped: watch::Sender::new(false) }
+    }
+
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        self.problem.get().map_or(Ok(()), |problem| Err(StoreError::Unavailable(problem.clone())))
+    }
+
+    /// Becomes true when the store stops writing for good.
+    pub(super) fn watch(&self) -> watch::Receiver<bool> {
+        self.stopped.subscribe()
+    }
+
+    /// From now on nothing is written: what is on disk and what is in memory may differ. Only a restart finds out.
+    fn poison(&self, problem: &str) {
+        if self.problem.set(problem.into()).is_ok() {
+            error!(problem, "the store stops taking changes");
+            self.stopped.send_replace(true);
+        }
+    }
+}
+
+/// What the thread works with.
+pub(super) struct Ground {
+    pub db: sled::Db,
+    pub disk: Disk,
+    pub cache: Arc<HotCache>,
+    pub mac: Arc<dyn Mac>,
+    pub chain: ChainHead,
+}
+
+impl Writer {
+    pub(super) fn start(ground: Ground) -> std::io::Result<Self> {
+        let (queue, jobs) = sync_channel(QUEUE);
+        let health = Arc::new(Health::new());
+        let of_thread = health.clone();
+        let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || {
+            let ended = catch_unwind(AssertUnwindSafe(|| write_groups(ground, &jobs, &of_thread)));
+            if ended.is_err() {
+                of_thread.poison("the writer panicked");
+            }
+        })?;
+        Ok(Self { queue: Some(queue), thread: Some(thread), health })
+    }
+
+    pub(super) fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// Sends an intent and waits until it is on disk, or refused.
+    pub(super) async fn write<T, F>(&self, intent: F) -> Result<T, StoreError>
+    where
+        F: FnOnce(&mut Txn<'_>) -> Result<T, StoreError> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.health.check()?;
+        let (reply, answer) = oneshot::channel();
+        let queue = self.queue.as_ref().ok_or_else(|| StoreError::Unavailable("the store is closed".into()))?;
+        queue.try_send(Box::new(Call { intent: Some(intent), outcome: None, reply })).map_err(|e| match e {
+            TrySendError::Full(_) => StoreError::Busy,
+            TrySendError::Disconnected(_) => self.health.check().err().unwrap_or(StoreError::Busy),
+        })?;
+        let gone = || self.health.check().err().unwrap_or(StoreError::Unavailable("the writer has stopped".into()));
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+impl Drop for Writer {
+    /// Ends the thread after what is queued already.
+    fn drop(&mut self) {
+        self.queue = None;
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            self.health.poison("the writer panicked");
+        }
+    }
+}
+
+fn write_groups(ground: Ground, jobs: &Receiver<Box<dyn Job>>, health: &Health) {
+    let Ground { db, disk, cache, mac, mut chain } = ground;
+    while let Ok(first) = jobs.recv() {
+        let mut waiting = vec![first];
+        waiting.extend(jobs.try_iter().take(GROUP - 1));
+        if let Err(problem) = health.check() {
+            waiting.into_iter().for_each(|job| job.answer(&Err(problem.clone())));
+            continue;
+        }
+        let mut group = Group { chain, ..Group::default() };
+        for job in &mut waiting {
+            let mut tx = Txn::new(&db, &group, &*mac);
+            if job.run(&mut tx) {
+                let (changes, end) = tx.into_parts();
+                group.changes.extend(changes);
+                group.chain = end;
+            }
+        }
+        let committed = if group.changes.is_empty() { Ok(()) } else { commit(&db, &disk, &group, health) };
+        if committed.is_ok() {
+            chain = group.chain;
+            if cache.committed(&group.changes) {
+                match load_keys(&db) {
+                    Ok(set) => cache.set_keys(set),
+                    Err(e) => health.poison(&e.to_string()),
+                }
+            }
+        }
+        waiting.into_iter().for_each(|job| job.answer(&committed));
+    }
+}
+
+/// One batch, one flush, one sync of our own (sled's flush is no fsync). A failure after the batch was handed over leaves
+/// memory and disk apart, so it ends all writing; it is never tried again as if it had worked.
+fn commit(db: &sled::Db, disk: &Disk, group: &Group, health: &Health) -> Result<(), StoreError> {
+    if !disk.has_space() {
+        return Err(StoreError::Full);
+    }
+    let mut batch = sled::Batch::default();
+    for (key, value) in &group.changes {
+        match value {
+            Some(value) => batch.insert(key.as_slice(), value.as_slice()),
+            None => batch.remove(key.as_slice()),
+        }
+    }
+    let done = db
+        .apply_batch(batch)
+        .and_then(|()| db.flush().map(|_| ()))
+        .map_err(|e| format!("sled: {e}"))
+        .and_then(|()| disk.sync().map_err(|e| format!("fdatasync: {e}")));
+    done.map_err(|problem| {
+        health.poison(&problem);
+        StoreError::Unavailable(problem.into())
+    })
+}

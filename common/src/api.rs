@@ -1,0 +1,160 @@
+//! JSON bodies of the public door.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{SessionId, UnixTime, UserId};
+
+/// The user, in Better Auth's shape.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UserBody {
+    /// Opaque.
+    pub id: UserId,
+    /// Display name; may be empty.
+    pub name: String,
+    /// Canonical address.
+    pub email: String,
+    /// Whether the owner has proved the mailbox.
+    pub email_verified: bool,
+    /// Address of a picture, or `null`.
+    pub image: Option<String>,
+    /// When the account was made.
+    pub created_at: UnixTime,
+    /// When one of these fields last changed.
+    pub updated_at: UnixTime,
+}
+
+/// The session, in Better Auth's shape (`GET /get-session`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionBody {
+    /// The session's handle.
+    pub id: SessionId,
+    /// Better Auth's name for what tells sessions apart. It is the handle, not a credential, while the bearer plugin is off.
+    pub token: String,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// When it ends unless it is used before.
+    pub expires_at: UnixTime,
+    /// When the user signed in.
+    pub created_at: UnixTime,
+    /// When it was last prolonged.
+    pub updated_at: UnixTime,
+    /// The client's address at sign-in, or the empty text.
+    pub ip_address: String,
+    /// The client's `User-Agent` at sign-in, or the empty text.
+    pub user_agent: String,
+}
+
+/// The session as `GET /me` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MeSession {
+    /// The session's handle.
+    pub id: SessionId,
+    /// When the user signed in.
+    pub created_at: UnixTime,
+    /// When it ends unless it is used before.
+    pub expires_at: UnixTime,
+    /// The client's address at sign-in, or the empty text.
+    pub ip_address: String,
+    /// The client's `User-Agent` at sign-in, or the empty text.
+    pub user_agent: String,
+}
+
+/// `GET /me`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeBody {
+    /// Who is calling.
+    pub user: UserBody,
+    /// By which session.
+    pub session: MeSession,
+}
+
+/// `GET /get-session` with a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetSessionBody {
+    /// The session.
+    pub session: SessionBody,
+    /// Its user.
+    pub user: UserBody,
+}
+
+/// What `/signup`, `/login` and `/refresh` answer; the token fields are RFC 6749's (§5.1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenBody {
+    /// A JWT (`typ: at+jwt`).
+    pub access_token: String,
+    /// Always `Bearer`.
+    pub token_type: String,
+    /// Seconds until the access token expires.
+    pub expires_in: u64,
+    /// Only in token mode.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub refresh_token: Option<String>,
+    /// Seconds until the refresh token expires if it is not used.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub refresh_expires_in: Option<u64>,
+    /// Whose tokens these are.
+    pub user: UserBody,
+}
+
+/// `POST /logout`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogoutBody {
+    /// Always true.
+    pub success: bool,
+    /// How many sessions ended by this call.
+    pub ended: u64,
+}
+
+/// `{"user": …}`: a sign-up that does not sign in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserOnlyBody {
+    /// The new user.
+    pub user: UserBody,
+}
+
+/// `POST /sign-up/email`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignUpBody {
+    /// See [`SessionBody::token`]; `null` when nobody was signed in.
+    pub token: Option<String>,
+    /// The new user.
+    pub user: UserBody,
+}
+
+/// `POST /sign-in/email`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignInBody {
+    /// Whether the client should go to `url`.
+    pub redirect: bool,
+    /// See [`SessionBody::token`].
+    pub token: String,
+    /// The `callbackURL` that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub url: Option<String>,
+    /// Who signed in.
+    pub user: UserBody,
+}
+
+/// `POST /sign-out`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuccessBody {
+    /// Always true.
+    pub success: bool,
+}
+
+/// `GET /ok`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OkBody {
+    /// Always true.
+    pub ok: bool,
+}
+
+/// A JSON Web Key Set (RFC 7517 §5), public members only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JwkSet {
+    /// The keys, each with `kid`, `alg` and `use`.
+    pub keys: Vec<serde_json::Value>,
+}

@@ -1,0 +1,19 @@
+//! What authd, authctl and their tests must agree on: ids, addresses, time, secrets, error codes and the JSON bodies of
+//! both doors. No I/O, no clock, no randomness.
+
+pub mod admin;
+pub mod api;
+pub mod duration;
+pub mod email;
+pub mod error;
+pub mod id;
+pub mod secret;
+pub mod text;
+pub mod time;
+
+pub use duration::Span;
+pub use email::Email;
+pub use error::ErrorCode;
+pub use id::{AccountId, FamilyId, Kid, RequestId, SessionId, UserId};
+pub use secret::SecretString;
+pub use time::UnixTime;
