@@ -19,6 +19,7 @@ use tracing::error;
 
 use super::{imported, strength::Strength};
 use crate::{
+    digest::is_same_secret,
     domain::{HashScheme, PasswordHash},
     ports::{Entropy, HasherError, PasswordHasher, Verdict},
 };
@@ -303,7 +304,7 @@ impl Worker {
         }
         let mut out = vec![0; expected.len()];
         let matches = self.run_argon2(&params, version, password.as_bytes(), salt, &mut out)
-            && aws_lc_rs::constant_time::verify_slices_are_equal(&out, expected.as_bytes()).is_ok();
+            && is_same_secret(&out, expected.as_bytes());
         let outdated = version != Version::V0x13
             || (params.m_cost(), params.t_cost(), params.p_cost())
                 != (self.cost.memory_kib, self.cost.iterations, self.cost.parallelism);

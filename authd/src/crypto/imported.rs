@@ -3,6 +3,8 @@
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
+use crate::digest::is_same_secret;
+
 /// Better Auth's parameters: N = 2^14, r = 16, p = 1, 64 bytes. About 32 MiB.
 const LOG_N: u8 = 14;
 const R: u32 = 16;
@@ -22,7 +24,7 @@ pub fn matches_better_auth_scrypt(normalised: &str, stored: &str) -> bool {
     let Ok(params) = scrypt::Params::new(LOG_N, R, P) else { return false };
     let mut derived = Zeroizing::new([0; KEY_BYTES]);
     scrypt::scrypt(normalised.as_bytes(), salt.as_bytes(), &params, derived.as_mut()).is_ok()
-        && aws_lc_rs::constant_time::verify_slices_are_equal(derived.as_ref(), &expected).is_ok()
+        && is_same_secret(derived.as_ref(), &expected)
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

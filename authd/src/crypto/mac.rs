@@ -1,6 +1,6 @@
 //! HMAC-SHA-256, and the derivation of keys with one purpose each.
 
-use aws_lc_rs::{digest, hkdf, hmac};
+use aws_lc_rs::{hkdf, hmac};
 use zeroize::Zeroizing;
 
 use crate::ports::Mac;
@@ -25,13 +25,6 @@ impl Mac for HmacKey {
         out.copy_from_slice(context.sign().as_ref());
         out
     }
-}
-
-/// SHA-256.
-pub fn sha256(data: &[u8]) -> [u8; 32] {
-    let mut out = [0; 32];
-    out.copy_from_slice(digest::digest(&digest::SHA256, data).as_ref());
-    out
 }
 
 /// A 32-byte key for one purpose, by HKDF-SHA-256 (RFC 5869) with the purpose as info (CR-07).

@@ -7,10 +7,7 @@ use chacha20poly1305::{
 };
 use zeroize::Zeroizing;
 
-use crate::{
-    crypto::mac::{derive, sha256},
-    ports::Entropy,
-};
+use crate::{crypto::mac::derive, digest::sha256, ports::Entropy};
 
 const NONCE_BYTES: usize = 24;
 

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod credential;
 pub mod family;
 pub mod key;
+pub mod origin;
 pub mod session;
 pub mod token;
 pub mod user;

@@ -200,14 +200,17 @@ async fn sessions(store: &dyn Store) {
     assert_eq!(ended, Ok(Ended { sessions: 1, users: 1 }));
     assert!(store.session(&s3.id).await.unwrap().is_some());
 
-    // A new session replaces the one that was shown, if it is the same user's.
+    // A new session replaces the one that was shown, whosever it was.
     let replaces = NewSession { replaces: Some(s3.id.clone()), ..session("bob", 4) };
     store.open_session(replaces, 0, None, act(), event(EventKind::SignedIn)).await.unwrap();
     assert!(store.session(&s3.id).await.unwrap().is_none());
     new_user(store, "mallory").await;
     let foreign = NewSession { replaces: Some(session("bob", 4).session.id), ..session("mallory", 1) };
     store.open_session(foreign, 0, None, act(), event(EventKind::SignedIn)).await.unwrap();
-    assert!(store.session(&session("bob", 4).session.id).await.unwrap().is_some(), "another's session is not touched");
+    assert!(store.session(&session("bob", 4).session.id).await.unwrap().is_none());
+    let of_bob = AuditQuery { user: Some(bob.id.clone()), limit: 1, ..AuditQuery::default() };
+    let newest = store.audit(of_bob).await.unwrap().items.remove(0).payload.unwrap();
+    assert!(newest.contains("session.signed_out"), "and its owner's trail says so: {newest}");
 
     // SE-10: more sessions than the policy allows end the oldest.
     for n in 5..=8 {
@@ -225,9 +228,11 @@ async fn passwords_and_bans(store: &dyn Store) {
         store.open_session(session("eve", n), epoch, rehash, act(), event(EventKind::SignedIn))
     };
     // A hash is replaced only if it still is the one that was checked.
-    let rehash = |old: &str, new: &str| Some(Rehash { old: PasswordHash::new(old), new: PasswordHash::new(new) });
-    assert_eq!(open(1, 0, rehash("wrong", "h1")).await, Err(StoreError::Stale));
-    assert_eq!(open(1, 0, rehash("h0", "h1")).await, Ok(()));
+    let rehash = |old: &str, new: &str, chosen| {
+        Some(Rehash { old: PasswordHash::new(old), new: PasswordHash::new(new), chosen })
+    };
+    assert_eq!(open(1, 0, rehash("wrong", "h1", false)).await, Err(StoreError::Stale));
+    assert_eq!(open(1, 0, rehash("h0", "h1", false)).await, Ok(()));
     assert_eq!(store.credential(&eve.id).await.unwrap().unwrap().hash.as_str(), "h1");
 
     // A new password ends all sessions but the one that stays, and voids sign-ins that were under way.
@@ -247,12 +252,18 @@ async fn passwords_and_bans(store: &dyn Store) {
     assert!(store.user(&eve.id).await.unwrap().unwrap().password_change_required);
     assert_eq!(open(3, 0, None).await, Err(StoreError::Stale));
 
+    // A password that the user chose in place of a temporary one ends the rest, and nothing is asked of the user any more.
+    assert_eq!(open(3, 1, rehash("h2", "h3", true)).await, Ok(()));
+    assert!(!store.user(&eve.id).await.unwrap().unwrap().password_change_required);
+    let ids: Vec<_> = store.sessions_of(&eve.id).await.unwrap().iter().map(|s| s.id.to_string()).collect();
+    assert_eq!(ids, ["session-eve-3"]);
+
     // A ban ends everything; the same ban again is no change; lifting it does not bring anything back.
     let ban = Some(Ban { reason: Some("spam".into()), expires_at: None });
     let set_ban = |ban| store.set_ban(eve.id.clone(), ban, act(), event(EventKind::UserDisabled));
     assert_eq!(set_ban(ban.clone()).await, Ok(Some(Ended { sessions: 1, users: 1 })));
     assert_eq!(set_ban(ban).await, Ok(None));
-    assert_eq!(open(3, 1, None).await, Err(StoreError::Stale));
+    assert_eq!(open(4, 2, None).await, Err(StoreError::Stale));
     assert_eq!(set_ban(None).await, Ok(Some(Ended::default())));
     assert!(store.sessions_of(&eve.id).await.unwrap().is_empty());
     let epoch = store.user(&eve.id).await.unwrap().unwrap().epoch;

@@ -14,9 +14,9 @@ use super::{
     payload::{is_wanted, misfit, payload},
 };
 use crate::{
-    crypto::mac::sha256,
+    digest::sha256,
     domain::{
-        Act, AuditRecord, Ban, Credential, Event, Family, KeySet, Session, SigningKey, TokenDigest, User,
+        Act, AuditRecord, Ban, Credential, Event, EventKind, Family, KeySet, Session, SigningKey, TokenDigest, User,
         audit::chain_input,
     },
     ports::Mac,
@@ -46,6 +46,12 @@ impl MemoryStore {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn record_replaced(&self, state: &mut State, act: &Act, replaced: Option<Session>) {
+        if let Some(old) = replaced {
+            self.record(state, act, &Event::new(EventKind::SignedOut).user(&old.user).session(&old.id));
+        }
     }
 
     fn record(&self, state: &mut State, act: &Act, event: &Event) {
@@ -78,17 +84,17 @@ impl State {
         Some(session)
     }
 
-    fn insert(&mut self, new: NewSession) {
+    /// Answers the session of another user that ended by it.
+    fn insert(&mut self, new: NewSession) -> Option<Session> {
         let user = new.session.user.clone();
-        if let Some(old) = new.replaces.filter(|id| self.sessions.get(id).is_some_and(|s| s.user == user)) {
-            self.remove(&old);
-        }
+        let replaced = new.replaces.and_then(|id| self.remove(&id)).filter(|old| old.user != user);
         while self.of_user(&user).len() >= new.max_per_user.max(1) {
             let oldest = self.of_user(&user)[0].id.clone();
             self.remove(&oldest);
         }
         self.families.extend(new.family.map(|family| (family.id.clone(), family)));
         self.sessions.insert(new.session.id.clone(), new.session);
+        replaced
     }
 
     fn end_all(&mut self, user: &UserId, keep: Option<&SessionId>) -> Ended {
@@ -224,9 +230,8 @@ impl Store for MemoryStore {
         }
         state.credentials.extend(credential.map(|c| (user.id.clone(), c)));
         state.users.insert(user.id.clone(), user);
-        if let Some(session) = session {
-            state.insert(session);
-        }
+        let replaced = session.and_then(|session| state.insert(session));
+        self.record_replaced(&mut state, &act, replaced);
         self.record(&mut state, &act, &event);
         Ok(())
     }
@@ -248,8 +253,16 @@ impl Store for MemoryStore {
             let stored = state.credentials.get_mut(&user).filter(|c| c.hash == rehash.old).ok_or(StoreError::Stale)?;
             stored.hash = rehash.new;
             stored.updated_at = act.at;
+            if rehash.chosen {
+                state.end_all(&user, None);
+                let stored = state.users.get_mut(&user).ok_or(StoreError::NoSuchUser)?;
+                stored.epoch += 1;
+                stored.password_change_required = false;
+                stored.updated_at = act.at;
+            }
         }
-        state.insert(new);
+        let replaced = state.insert(new);
+        self.record_replaced(&mut state, &act, replaced);
         self.record(&mut state, &act, &event);
         Ok(())
     }

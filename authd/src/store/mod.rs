@@ -66,7 +66,7 @@ pub struct NewSession {
     pub session: Session,
     /// Its refresh tokens, if it has any.
     pub family: Option<Family>,
-    /// The session that this one replaces: the one the browser showed (SE-04). It ends if it is the same user's.
+    /// The session that this one replaces: the one that the browser showed (SE-04). It ends, whosever it is.
     pub replaces: Option<SessionId>,
     /// How many sessions the user may have; the oldest end.
     pub max_per_user: usize,
@@ -79,6 +79,9 @@ pub struct Rehash {
     pub old: PasswordHash,
     /// What takes its place.
     pub new: PasswordHash,
+    /// Whether it is another password, which the user chose in place of a temporary one: then the user need not change it
+    /// any more, and all other sessions end. Otherwise it is the same password, hashed anew.
+    pub chosen: bool,
 }
 
 /// Which sessions to end.

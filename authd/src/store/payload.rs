@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::AuditQuery;
 use crate::{
-    crypto::mac::sha256,
+    digest::sha256,
     domain::{Act, Actor, AuditRecord, Event, audit::chain_input},
     ports::Mac,
 };

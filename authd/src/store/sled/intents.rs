@@ -9,7 +9,7 @@ use super::{
     txn::Txn,
 };
 use crate::{
-    domain::{Act, Ban, Credential, Event, Family, Session, SigningKey, User},
+    domain::{Act, Ban, Credential, Event, EventKind, Family, Session, SigningKey, User},
     store::{Ended, Ending, NewSession, Rehash, StoreError},
 };
 
@@ -51,13 +51,15 @@ fn remove_sessions(tx: &mut Txn<'_>, ids: &[SessionId]) -> Result<u64, StoreErro
     Ok(removed)
 }
 
-fn insert_session(tx: &mut Txn<'_>, new: &NewSession) -> Result<(), StoreError> {
+fn insert_session(tx: &mut Txn<'_>, new: &NewSession, act: &Act) -> Result<(), StoreError> {
     let session = &new.session;
     if let Some(id) = &new.replaces
         && let Some(old) = tx.get::<Session>(&keys::session(id))?
-        && old.user == session.user
     {
         remove_session(tx, &old)?;
+        if old.user != session.user {
+            tx.audit(act, &Event::new(EventKind::SignedOut).user(&old.user).session(&old.id))?;
+        }
     }
     let existing = sessions_of(tx, &session.user)?;
     let surplus = (existing.len() + 1).saturating_sub(new.max_per_user.max(1));
@@ -93,7 +95,7 @@ pub(super) fn create_user(
         tx.put(keys::credential(&user.id), credential)?;
     }
     if let Some(session) = session {
-        insert_session(tx, session)?;
+        insert_session(tx, session, act)?;
     }
     tx.count(USERS, 1)?;
     tx.audit(act, event)
@@ -118,8 +120,14 @@ pub(super) fn open_session(
             return Err(StoreError::Stale);
         }
         tx.put(key, &Credential { hash: rehash.new, updated_at: act.at, ..stored })?;
+        if rehash.chosen {
+            end_all(tx, &owner.id, None)?;
+            let epoch = owner.epoch + 1;
+            let changed = User { epoch, password_change_required: false, updated_at: act.at, ..owner };
+            tx.put(keys::user(&changed.id), &changed)?;
+        }
     }
-    insert_session(tx, new)?;
+    insert_session(tx, new, act)?;
     tx.audit(act, event)
 }
 

@@ -10,7 +10,7 @@ use super::{
     keys,
 };
 use crate::{
-    crypto::mac::sha256,
+    digest::sha256,
     domain::{Act, AuditRecord, Event, audit::chain_input},
     ports::Mac,
     store::{StoreError, payload::payload},

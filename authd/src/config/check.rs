@@ -1,0 +1,158 @@
+//! What no single setting can tell: combinations that are unsafe or cannot work.
+
+use common::Span;
+
+use super::{Mode, Origin, Problem, SETTINGS, Settings};
+use crate::{
+    crypto::hasher::Cost,
+    domain::{
+        key::{JWKS_MAX_AGE, JWKS_STALE},
+        token::MAX_TOKEN_LIFE,
+    },
+};
+
+/// The longest lifetime of a cookie that browsers keep (RFC 6265bis §5.5): 400 days.
+const MAX_COOKIE_AGE: Span = Span::from_days(400);
+
+/// Adds to `problems` what must not be; answers what is worth a look.
+pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut Vec<Problem>) -> Vec<String> {
+    let mut refuse = |key: &str, message: String| {
+        let at = SETTINGS.iter().position(|setting| setting.path() == key);
+        let origin = at.and_then(|at| origins.get(at)).cloned().unwrap_or(Origin::Default);
+        problems.push(Problem { key: key.into(), origin, message });
+    };
+    http(mode, s, &mut refuse);
+    passwords(s, &mut refuse);
+
+    let session = &s.session;
+    if session.expires_in == Span::ZERO || session.unremembered == Span::ZERO || session.absolute == Span::ZERO {
+        refuse("session.expires_in", "sessions must live for some time".into());
+    }
+    if session.absolute < session.expires_in {
+        refuse("session.absolute", format!("it must be at least session.expires_in ({})", session.expires_in));
+    }
+    if session.update_age > session.expires_in {
+        refuse("session.update_age", format!("it must be at most session.expires_in ({})", session.expires_in));
+    }
+    if session.expires_in > MAX_COOKIE_AGE {
+        refuse("session.expires_in", "browsers keep no cookie longer than 400d".into());
+    }
+    if session.max_per_user == 0 || session.max_per_user > 10_000 {
+        refuse("session.max_per_user", "it must be between 1 and 10000".into());
+    }
+
+    if s.token.expires_in > MAX_TOKEN_LIFE || s.token.expires_in < Span::from_secs(5) {
+        refuse("token.expires_in", format!("it must be between 5s and {MAX_TOKEN_LIFE}"));
+    }
+    if s.token.issuer.as_ref().is_some_and(|issuer| issuer.trim().is_empty()) {
+        refuse("token.issuer", "it cannot be empty".into());
+    }
+    if s.token.audience.iter().any(|aud| aud.trim().is_empty()) {
+        refuse("token.audience", "it cannot be empty".into());
+    }
+    let cached = JWKS_MAX_AGE.plus(JWKS_STALE);
+    if s.keys.publish_ahead < cached {
+        refuse("keys.publish_ahead", format!("backends may cache the key set for {cached}: it must be at least that"));
+    }
+    if s.keys.rotate_every != Span::ZERO && s.keys.rotate_every < Span::from_days(1) {
+        refuse("keys.rotate_every", "it must be 0 (never) or at least 1d".into());
+    }
+    if s.store.cache.0 < 4 << 20 {
+        refuse("store.cache", "it must be at least 4MiB".into());
+    }
+
+    let mut advice = vec![];
+    if s.password.min_length < 15 {
+        advice.push(format!(
+            "password.min_length is {}: NIST SP 800-63B asks for 15 where the password is the only factor",
+            s.password.min_length
+        ));
+    }
+    if !s.password.blocklist {
+        advice.push("password.blocklist is off: users may choose passwords that everybody guesses".into());
+    }
+    if s.http.insecure_public_url {
+        advice.push("http.insecure_public_url is on: passwords and cookies cross the network readable".into());
+    }
+    advice
+}
+
+fn http(mode: Mode, s: &Settings, refuse: &mut impl FnMut(&str, String)) {
+    let http = &s.http;
+    let loopback = http.listen.ip().is_loopback();
+    match (&http.public_url, mode) {
+        (Some(url), _) if !url.is_secure && !url.is_loopback() && !http.insecure_public_url => refuse(
+            "http.public_url",
+            format!("{url} is plain http: write https://…, or set http.insecure_public_url = true if you must"),
+        ),
+        (None, Mode::Production) if !loopback => refuse(
+            "http.public_url",
+            format!("it must be set when http.listen ({}) is not a loopback address", http.listen),
+        ),
+        _ => {}
+    }
+    if mode == Mode::Development && !loopback {
+        refuse(
+            "http.listen",
+            format!(
+                "{} is not a loopback address: without a configuration file authd serves this machine only",
+                http.listen
+            ),
+        );
+    }
+    if http.mounts.is_empty() {
+        refuse("http.mounts", "at least one path is needed".into());
+    }
+    for (i, mount) in http.mounts.iter().enumerate() {
+        if http.mounts[..i].contains(mount) {
+            refuse("http.mounts", format!("{mount} stands there twice"));
+        }
+    }
+    for network in &http.trusted_proxies {
+        if network.is_everything() {
+            refuse("http.trusted_proxies", format!("{network} would let every client choose its own address"));
+        }
+    }
+    if !(1..=1_000_000).contains(&http.max_connections) {
+        refuse("http.max_connections", "it must be between 1 and 1000000".into());
+    }
+    if !(1024..=16 << 20).contains(&http.max_body.0) {
+        refuse("http.max_body", "it must be between 1KiB and 16MiB".into());
+    }
+    for (key, span, most) in [
+        ("http.header_timeout", http.header_timeout, 75),
+        ("http.body_timeout", http.body_timeout, 300),
+        ("http.idle_timeout", http.idle_timeout, 75),
+        ("http.drain_timeout", http.drain_timeout, 300),
+    ] {
+        if span < Span::from_secs(1) || span > Span::from_secs(most) {
+            refuse(key, format!("it must be between 1s and {most}s"));
+        }
+    }
+}
+
+fn passwords(s: &Settings, refuse: &mut impl FnMut(&str, String)) {
+    let p = &s.password;
+    if p.min_length < 8 {
+        refuse("password.min_length", "it must be at least 8".into());
+    }
+    if !(64..=4096).contains(&p.max_length) || p.max_length < p.min_length {
+        refuse("password.max_length", "it must be between 64 and 4096, and no less than password.min_length".into());
+    }
+    let floor = Cost::FLOOR;
+    if !(floor.memory_kib..=4 << 20).contains(&p.argon2_memory) {
+        refuse("password.argon2_memory", format!("it must be at least {} (KiB), and at most 4 GiB", floor.memory_kib));
+    }
+    if !(floor.iterations..=100).contains(&p.argon2_iterations) {
+        refuse("password.argon2_iterations", format!("it must be between {} and 100", floor.iterations));
+    }
+    if !(1..=16).contains(&p.argon2_parallelism) {
+        refuse("password.argon2_parallelism", "it must be between 1 and 16".into());
+    }
+    if p.hash_threads > 1024 {
+        refuse("password.hash_threads", "it must be at most 1024".into());
+    }
+    if !(1..=100_000).contains(&p.hash_queue) {
+        refuse("password.hash_queue", "it must be between 1 and 100000".into());
+    }
+}

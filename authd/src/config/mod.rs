@@ -1,0 +1,268 @@
+//! The configuration: one table of settings, from which come the struct below, the reader, `authd config init | show |
+//! check` and the manual's list. Sources in rising order: default, TOML file, `AUTHD_SECTION__KEY`, flag.
+
+mod check;
+pub mod places;
+mod render;
+mod setting;
+mod source;
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use common::Span;
+
+pub use self::{
+    places::Places,
+    setting::{ByteSize, Host, LogFormat, LogLevel, Mount, PublicUrl, Setting},
+    source::{Flags, Loaded, Origin, Problem, load},
+};
+use crate::domain::{Algorithm, address::Network, origin::OriginPattern};
+
+/// What the manual says of a setting.
+#[derive(Debug, Clone, Copy)]
+pub struct SettingInfo {
+    /// The table in the file.
+    pub section: &'static str,
+    /// The key in the table.
+    pub name: &'static str,
+    /// What it is for, with unit and reason of the default.
+    pub doc: &'static str,
+    /// What can be written.
+    pub kind: &'static str,
+    /// The default, as text; empty where unset is the default.
+    pub default: &'static str,
+}
+
+impl SettingInfo {
+    /// `section.name`
+    pub fn path(&self) -> String {
+        format!("{}.{}", self.section, self.name)
+    }
+
+    /// `AUTHD_SECTION__NAME`
+    pub fn env(&self) -> String {
+        format!("AUTHD_{}__{}", self.section, self.name).to_ascii_uppercase()
+    }
+}
+
+macro_rules! settings {
+    ($(
+        $(#[doc = $sdoc:literal])+
+        $section:ident: $Section:ident {
+            $( $(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:literal; )+
+        }
+    )+) => {
+        $(
+            $(#[doc = $sdoc])+
+            #[derive(Debug, Clone)]
+            pub struct $Section { $( $(#[doc = $doc])+ pub $name: $type, )+ }
+        )+
+
+        /// All settings.
+        #[derive(Debug, Clone)]
+        pub struct Settings { $( $(#[doc = $sdoc])+ pub $section: $Section, )+ }
+
+        /// The sections, with what stands above each in a configuration file.
+        pub const SECTIONS: &[(&str, &str)] = &[ $( (stringify!($section), concat!($($sdoc, "\n"),+)), )+ ];
+
+        /// All settings, in the order of the manual.
+        pub const SETTINGS: &[SettingInfo] = &[ $( $( SettingInfo {
+            section: stringify!($section),
+            name: stringify!($name),
+            doc: concat!($($doc, "\n"),+),
+            kind: <$type as Setting>::KIND,
+            default: $default,
+        }, )+ )+ ];
+
+        impl Settings {
+            /// Takes every setting from the sources, with the default where none has it. `None` if one cannot be read;
+            /// then the sources know why.
+            fn take(sources: &mut source::Sources<'_>) -> Option<Self> {
+                // Not `?` at once: all problems are to be found.
+                $( let $section = { $( let $name = sources.take::<$type>(stringify!($section), stringify!($name), $default); )+
+                    (|| Some($Section { $( $name: $name?, )+ }))() }; )+
+                Some(Self { $( $section: $section?, )+ })
+            }
+
+            /// Every setting as TOML, in the order of [`SETTINGS`]; `None` where it is unset.
+            fn values(&self) -> Vec<Option<String>> {
+                vec![ $( $( Setting::to_toml(&self.$section.$name), )+ )+ ]
+            }
+        }
+    };
+}
+
+settings! {
+    /// The public door: what browsers, apps and backends talk to.
+    http: Http {
+        /// Where to listen. A reverse proxy with TLS stands in front of it on a public host.
+        listen: SocketAddr = "127.0.0.1:8000";
+        /// What clients call the service: scheme, host and port. Issuer and audience of tokens, and the links in mails, are
+        /// made of it. Unset, it is http://localhost with the port.
+        public_url: Option<PublicUrl> = "";
+        /// Further names under which the service may be called (the `Host` header); every other host is refused.
+        hosts: Vec<Host> = "";
+        /// The paths under which every route is served.
+        mounts: Vec<Mount> = "/api/auth,/api";
+        /// Web origins, and schemes of apps, whose pages may call the service with cookies: https://app.example.com,
+        /// *.example.com, myapp://. The origin of public_url is always trusted.
+        trusted_origins: Vec<OriginPattern> = "";
+        /// Addresses of the reverse proxies in front of the service. Only they may say what the client's address is.
+        trusted_proxies: Vec<Network> = "";
+        /// Allow a public_url that is plain http and not on this machine. Passwords and cookies then cross the network readable.
+        insecure_public_url: bool = "false";
+        /// How many connections are served at once; further ones wait.
+        max_connections: u32 = "10000";
+        /// The largest body of a request.
+        max_body: ByteSize = "64KiB";
+        /// How long the first request of a connection may take to arrive.
+        header_timeout: Span = "10s";
+        /// How long a body may take to arrive.
+        body_timeout: Span = "30s";
+        /// How long a connection may be silent between two requests.
+        idle_timeout: Span = "60s";
+        /// How long a stop waits for requests under way.
+        drain_timeout: Span = "10s";
+    }
+    /// Passwords.
+    password: Password {
+        /// The shortest password, in UTF-16 units as browsers count. 8 is Better Auth's; 15 is what NIST asks for where the
+        /// password is the only factor.
+        min_length: u32 = "8";
+        /// The longest password.
+        max_length: u32 = "128";
+        /// Refuse passwords that are common, easy to guess, or made of the user's own words.
+        blocklist: bool = "true";
+        /// Passwords that are found within so many guesses count as easy to guess.
+        min_guesses: u32 = "1000000";
+        /// A file with further passwords to refuse, one a line.
+        blocklist_file: Option<PathBuf> = "";
+        /// Words that no password may be, such as the name of the service.
+        context_words: Vec<String> = "";
+        /// Memory of a hash (argon2id), in KiB. The default is OWASP's floor; it can only be raised.
+        argon2_memory: u32 = "19456";
+        /// Passes of a hash.
+        argon2_iterations: u32 = "2";
+        /// Lanes of a hash.
+        argon2_parallelism: u32 = "1";
+        /// Threads that hash; 0: as many as there are processors.
+        hash_threads: u32 = "0";
+        /// Sign-ins that may wait for a thread; beyond that they are told to come again.
+        hash_queue: u32 = "64";
+    }
+    /// Making accounts.
+    sign_up: SignUp {
+        /// Whether people can make accounts themselves. Operators always can.
+        enabled: bool = "true";
+        /// Whether a new account is signed in at once.
+        auto_sign_in: bool = "true";
+    }
+    /// Sessions: signed-in browsers and devices.
+    session: Session {
+        /// How long a session lives without being used.
+        expires_in: Span = "7d";
+        /// A session in use is prolonged at most this often.
+        update_age: Span = "1d";
+        /// How long after signing in a session counts as fresh, for acts that need it; 0: always.
+        fresh_age: Span = "1d";
+        /// How long a session lives whatever is done with it.
+        absolute: Span = "30d";
+        /// How long a session lives that is not to be remembered.
+        unremembered: Span = "1d";
+        /// How many sessions a user may have; the oldest ends when there is one more.
+        max_per_user: u32 = "100";
+    }
+    /// Access tokens (JWT).
+    token: Token {
+        /// Who issues them (`iss`). Unset, it is the origin of public_url.
+        issuer: Option<String> = "";
+        /// For whom they are (`aud`). Unset, it is the origin of public_url.
+        audience: Vec<String> = "";
+        /// How long they live. Backends that verify them offline notice a revocation after this time at the latest.
+        expires_in: Span = "15m";
+    }
+    /// Signing keys.
+    keys: Keys {
+        /// The algorithm of new keys.
+        algorithm: Algorithm = "EdDSA";
+        /// How often a new key takes over by itself; 0: never.
+        rotate_every: Span = "90d";
+        /// How long a new key is published before it signs: at least as long as backends may cache the key set (6m).
+        publish_ahead: Span = "10m";
+        /// The file with the master key, under which all other secrets are sealed. Unset: the systemd credential
+        /// `authd.master-key`, or /etc/authd/master.key.
+        master_key_file: Option<PathBuf> = "";
+    }
+    /// The admin socket, which authctl talks to.
+    admin: Admin {
+        /// Where it is. Unset: /run/authd/admin.sock.
+        socket: Option<PathBuf> = "";
+    }
+    /// Where everything is kept.
+    store: Store {
+        /// The data directory. Unset: /var/lib/authd.
+        path: Option<PathBuf> = "";
+        /// Memory for caches. Plan twice as much resident.
+        cache: ByteSize = "128MiB";
+        /// Free space on the disk below which nothing is written any more.
+        reserve: ByteSize = "64MiB";
+    }
+    /// The log. The audit trail is not here but in the store.
+    log: Log {
+        /// text, json, or auto: text on a terminal, JSON elsewhere.
+        format: LogFormat = "auto";
+        /// What is logged.
+        level: LogLevel = "info";
+    }
+}
+
+/// How the daemon was started, which decides what it may do by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Without a configuration file: on this machine only, everything made as needed.
+    Development,
+    /// With one.
+    Production,
+}
+
+impl Mode {
+    /// The word that operators see.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Development => "development",
+            Self::Production => "production",
+        }
+    }
+}
+
+/// The whole configuration, read and found sound.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Development or production.
+    pub mode: Mode,
+    /// The file, if there is one.
+    pub file: Option<PathBuf>,
+    /// Every setting.
+    pub settings: Settings,
+    /// Where things are, with the defaults of the mode filled in.
+    pub places: Places,
+    /// Where each setting's value came from, in the order of [`SETTINGS`].
+    pub origins: Vec<Origin>,
+}
+
+impl Config {
+    /// The name of the service, once the port is known.
+    pub fn public_url(&self, port: u16) -> PublicUrl {
+        self.settings.http.public_url.clone().unwrap_or_else(|| PublicUrl::localhost(port))
+    }
+
+    /// A commented configuration file with every setting at its default.
+    pub fn template() -> String {
+        render::template()
+    }
+
+    /// The effective settings as TOML, each with where it came from.
+    pub fn show(&self) -> String {
+        render::show(self)
+    }
+}

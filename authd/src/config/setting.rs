@@ -1,0 +1,405 @@
+//! The types that a setting can have, and how each is read from TOML, from an environment variable or a flag, and shown.
+
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+
+use common::Span;
+use toml::de::DeValue;
+
+use crate::domain::{Algorithm, address::Network, origin::OriginPattern};
+
+/// A type that a setting can have.
+pub trait Setting: Sized {
+    /// The word for it in the manual.
+    const KIND: &'static str;
+
+    /// From the text of an environment variable, a flag or a default.
+    ///
+    /// # Errors
+    /// What is wrong with it, for the operator.
+    fn from_text(text: &str) -> Result<Self, String>;
+
+    /// From a value of a configuration file.
+    ///
+    /// # Errors
+    /// As [`Setting::from_text`].
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, String> {
+        match value {
+            DeValue::String(text) => Self::from_text(text),
+            other => Err(format!("expected {}, found {}", Self::KIND, other.type_str())),
+        }
+    }
+
+    /// As it would be written in a configuration file; `None` where the setting is unset.
+    fn to_toml(&self) -> Option<String>;
+}
+
+fn quoted(value: impl fmt::Display) -> Option<String> {
+    Some(toml::Value::String(value.to_string()).to_string())
+}
+
+macro_rules! textual {
+    ($type:ty, $kind:literal, $parse:expr) => {
+        impl Setting for $type {
+            const KIND: &'static str = $kind;
+            fn from_text(text: &str) -> Result<Self, String> {
+                let parse: fn(&str) -> Result<$type, String> = $parse;
+                parse(text)
+            }
+            fn to_toml(&self) -> Option<String> {
+                quoted(self)
+            }
+        }
+    };
+}
+
+textual!(String, "text", |text| Ok(text.to_owned()));
+textual!(Span, "a duration such as 15m", |text| text.parse());
+textual!(Network, "an IP address or range", |text| text.parse());
+textual!(OriginPattern, "an origin", |text| text.parse());
+textual!(SocketAddr, "an address with port such as 127.0.0.1:8000", |text| {
+    text.parse().map_err(|_| format!("'{text}' is not an IP address with a port, such as 127.0.0.1:8000 or [::1]:8000"))
+});
+textual!(PublicUrl, "a URL without a path", |text| text.parse());
+textual!(Mount, "a path such as /api/auth", |text| text.parse());
+textual!(Host, "a host name", |text| text.parse());
+textual!(ByteSize, "a size such as 64KiB", |text| text.parse());
+textual!(LogFormat, "auto, text or json", |text| text.parse());
+textual!(LogLevel, "error, warn, info, debug or trace", |text| text.parse());
+
+impl Setting for PathBuf {
+    const KIND: &'static str = "a path";
+    fn from_text(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Err("a path cannot be empty".into()) } else { Ok(text.into()) }
+    }
+    fn to_toml(&self) -> Option<String> {
+        quoted(self.display())
+    }
+}
+
+impl Setting for Algorithm {
+    const KIND: &'static str = "EdDSA, ES256 or RS256";
+    fn from_text(text: &str) -> Result<Self, String> {
+        Self::from_name(text).ok_or_else(|| format!("'{text}' is none of EdDSA, ES256, RS256"))
+    }
+    fn to_toml(&self) -> Option<String> {
+        quoted(self.as_str())
+    }
+}
+
+impl Setting for bool {
+    const KIND: &'static str = "true or false";
+    fn from_text(text: &str) -> Result<Self, String> {
+        match text {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            other => Err(format!("'{other}' is neither true nor false")),
+        }
+    }
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, String> {
+        value.as_bool().ok_or_else(|| format!("expected true or false, found {}", value.type_str()))
+    }
+    fn to_toml(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+impl Setting for u32 {
+    const KIND: &'static str = "a whole number";
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.replace('_', "").parse().map_err(|_| format!("'{text}' is not a whole number of 0 or more"))
+    }
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, String> {
+        match value {
+            DeValue::Integer(n) => u32::from_str_radix(&n.as_str().replace('_', ""), n.radix())
+                .map_err(|_| format!("'{}' is not a whole number of 0 or more", n.as_str())),
+            other => Err(format!("expected a whole number, found {}", other.type_str())),
+        }
+    }
+    fn to_toml(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+impl<T: Setting> Setting for Option<T> {
+    const KIND: &'static str = T::KIND;
+    fn from_text(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Ok(None) } else { T::from_text(text).map(Some) }
+    }
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, String> {
+        T::from_toml(value).map(Some)
+    }
+    fn to_toml(&self) -> Option<String> {
+        self.as_ref().and_then(T::to_toml)
+    }
+}
+
+impl<T: Setting> Setting for Vec<T> {
+    const KIND: &'static str = "a list";
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(T::from_text).collect()
+    }
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, String> {
+        match value {
+            DeValue::Array(items) => items.iter().map(|item| T::from_toml(item.get_ref())).collect(),
+            other => Err(format!("expected a list of {}, found {}", T::KIND, other.type_str())),
+        }
+    }
+    fn to_toml(&self) -> Option<String> {
+        let items: Vec<String> = self.iter().filter_map(T::to_toml).collect();
+        Some(format!("[{}]", items.join(", ")))
+    }
+}
+
+/// What clients call the service: scheme, host and port, nothing more. Its text form is an origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicUrl {
+    origin: String,
+    /// Whether it is https.
+    pub is_secure: bool,
+    /// The host, with brackets if it is an IPv6 address.
+    pub host: String,
+    /// Host and port as they stand in a `Host` header.
+    pub authority: String,
+}
+
+impl PublicUrl {
+    /// `http://localhost:<port>`: what a service without a public URL is called.
+    pub fn localhost(port: u16) -> Self {
+        let authority = if port == 80 { "localhost".to_owned() } else { format!("localhost:{port}") };
+        Self { origin: format!("http://{authority}"), is_secure: false, host: "localhost".into(), authority }
+    }
+
+    /// As an origin: `https://auth.example.com`.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Whether it leads to this machine only.
+    pub fn is_loopback(&self) -> bool {
+        crate::domain::origin::is_loopback_host(&self.host)
+    }
+}
+
+impl FromStr for PublicUrl {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let url = url::Url::parse(text).map_err(|_| format!("'{text}' is no URL: write https://auth.example.com"))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(format!("'{text}' is neither http nor https"));
+        }
+        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+            return Err(format!("'{text}' has a path: write the origin alone, and the path under http.mounts"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("a public URL carries no user name or password".into());
+        }
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let authority = url.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
+        let origin = url.origin().ascii_serialization();
+        Ok(Self { is_secure: url.scheme() == "https", origin, host, authority })
+    }
+}
+
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.origin)
+    }
+}
+
+/// A path under which all routes are served; empty for the root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount(String);
+
+impl Mount {
+    /// `/api/auth`, or the empty text for `/`.
+    pub fn prefix(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Mount {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let trimmed = text.strip_suffix('/').unwrap_or(text);
+        let segments_ok = |path: &str| {
+            path.split('/').skip(1).all(|segment| {
+                !segment.is_empty()
+                    && segment.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~'))
+                    && segment != "."
+                    && segment != ".."
+            })
+        };
+        if trimmed.is_empty() && text == "/" || trimmed.starts_with('/') && segments_ok(trimmed) {
+            Ok(Self(trimmed.to_owned()))
+        } else {
+            Err(format!("'{text}' is not a path such as /api/auth"))
+        }
+    }
+}
+
+impl fmt::Display for Mount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "/" } else { &self.0 })
+    }
+}
+
+/// A host as it may stand in a `Host` header, with or without a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host(String);
+
+impl Host {
+    /// In lower case.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Host {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let url = url::Url::parse(&format!("http://{text}/"));
+        let same = url.is_ok_and(|url| {
+            url.path() == "/" && url.username().is_empty() && url.query().is_none() && url.host_str().is_some()
+        });
+        if same && !text.contains(['*', '/', '@', '\\', ' ']) {
+            Ok(Self(text.to_ascii_lowercase()))
+        } else {
+            Err(format!("'{text}' is not a host such as auth.example.com or auth.internal:8000"))
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A number of bytes: `64KiB`, `128MiB`, `1GiB`, or plain bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ByteSize(pub u64);
+
+const SIZES: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+
+impl FromStr for ByteSize {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let refuse = || format!("'{text}' is not a size: write 64KiB, 128MiB or 1GiB");
+        let (number, factor) = SIZES
+            .iter()
+            .find_map(|(unit, factor)| text.strip_suffix(unit).map(|number| (number, *factor)))
+            .unwrap_or((text, 1));
+        number.trim().parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).map(Self).ok_or_else(refuse)
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match SIZES.iter().find(|(_, factor)| self.0 >= *factor && self.0.is_multiple_of(*factor)) {
+            Some((unit, factor)) => write!(f, "{}{unit}", self.0 / factor),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+macro_rules! choice {
+    ($(#[doc = $doc:literal])+ $name:ident { $( $(#[doc = $vdoc:literal])+ $variant:ident = $word:literal ),+ $(,)? }) => {
+        $(#[doc = $doc])+
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name { $( $(#[doc = $vdoc])+ $variant ),+ }
+
+        impl FromStr for $name {
+            type Err = String;
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $( $word => Ok(Self::$variant), )+
+                    other => Err(format!("'{other}' is none of {}", [$($word),+].join(", "))),
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $( Self::$variant => $word ),+ })
+            }
+        }
+    };
+}
+
+choice! {
+    /// How log lines look.
+    LogFormat {
+        /// Text on a terminal, JSON elsewhere.
+        Auto = "auto",
+        /// For people.
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+
+choice! {
+    /// What is logged.
+    LogLevel {
+        /// A person should look.
+        Error = "error",
+        /// Something is degraded.
+        Warn = "warn",
+        /// The life of the daemon.
+        Info = "info",
+        /// Every request.
+        Debug = "debug",
+        /// Everything.
+        Trace = "trace",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn same<T: Setting + PartialEq + fmt::Debug>(text: &str) {
+        let value = T::from_text(text).unwrap();
+        let shown = value.to_toml().unwrap();
+        let document = format!("x = {shown}");
+        let table = toml::de::DeTable::parse(&document).unwrap();
+        let read = T::from_toml(table.get_ref().get("x").unwrap().get_ref()).unwrap();
+        assert_eq!(read, value, "{shown}");
+    }
+
+    #[test]
+    fn what_is_shown_reads_back() {
+        same::<Span>("1h30m");
+        same::<Vec<Mount>>("/api/auth, /api");
+        same::<ByteSize>("64KiB");
+        same::<PublicUrl>("https://auth.example.com:8443");
+        same::<Vec<OriginPattern>>("https://a.example, *.b.example, myapp://");
+        same::<Option<PathBuf>>("/etc/authd/x \"y\"");
+        same::<u32>("19_456");
+        same::<bool>("true");
+        same::<Algorithm>("ES256");
+        same::<SocketAddr>("[::1]:8000");
+    }
+
+    #[test]
+    fn public_urls_are_origins() {
+        let url: PublicUrl = "HTTPS://Auth.Example.com:443/".parse().unwrap();
+        assert_eq!(
+            (url.origin(), url.authority.as_str(), url.is_secure),
+            ("https://auth.example.com", "auth.example.com", true)
+        );
+        for bad in ["auth.example.com", "ftp://x", "https://x/api", "https://u:p@x", "https://x?y", ""] {
+            assert!(bad.parse::<PublicUrl>().is_err(), "{bad}");
+        }
+        assert_eq!(PublicUrl::localhost(8000).origin(), "http://localhost:8000");
+    }
+
+    #[test]
+    fn mounts_are_plain_paths() {
+        assert_eq!("/api/auth/".parse::<Mount>().unwrap().prefix(), "/api/auth");
+        assert_eq!("/".parse::<Mount>().unwrap().prefix(), "");
+        for bad in ["api", "//", "/a//b", "/a/../b", "/a b", "/{x}", "", "/%61"] {
+            assert!(bad.parse::<Mount>().is_err(), "{bad}");
+        }
+    }
+}

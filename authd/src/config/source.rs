@@ -1,0 +1,322 @@
+//! Reading the sources, with every problem found at once and the line where it stands.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use toml::de::{DeTable, DeValue};
+
+use super::{Config, Mode, Places, SECTIONS, SETTINGS, Setting, Settings, check};
+
+/// Where the value of a setting came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody set it.
+    Default,
+    /// The configuration file, at this line.
+    File(usize),
+    /// This environment variable.
+    Env(String),
+    /// This flag.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(line) => write!(f, "line {line}"),
+            Self::Env(name) => f.write_str(name),
+            Self::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+/// One thing that is wrong with the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The setting, or the file itself.
+    pub key: String,
+    /// Where it stands.
+    pub origin: Origin,
+    /// What is wrong, and what to write instead.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.origin {
+            Origin::Default => write!(f, "{}: {}", self.key, self.message),
+            origin => write!(f, "{} ({origin}): {}", self.key, self.message),
+        }
+    }
+}
+
+/// What was given on the command line.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--config`
+    pub config: Option<PathBuf>,
+    /// `--data-dir`
+    pub data_dir: Option<PathBuf>,
+    /// `--listen`
+    pub listen: Option<String>,
+    /// `--admin-socket`
+    pub admin_socket: Option<PathBuf>,
+    /// `--development`: leave the configuration of an installed authd alone.
+    pub development: bool,
+}
+
+impl Flags {
+    fn values(&self) -> Vec<(&'static str, &'static str, &'static str, String)> {
+        let path = |p: &PathBuf| p.display().to_string();
+        [
+            self.data_dir.as_ref().map(|p| ("store", "path", "--data-dir", path(p))),
+            self.listen.clone().map(|l| ("http", "listen", "--listen", l)),
+            self.admin_socket.as_ref().map(|p| ("admin", "socket", "--admin-socket", path(p))),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+enum Raw<'i> {
+    Toml(&'i DeValue<'i>),
+    Text(String),
+}
+
+/// What the file, the environment and the flags say, and what is wrong with it so far.
+pub(super) struct Sources<'i> {
+    values: BTreeMap<(&'static str, &'static str), (Raw<'i>, Origin)>,
+    origins: Vec<Origin>,
+    problems: Vec<Problem>,
+}
+
+impl Sources<'_> {
+    pub(super) fn take<T: Setting>(&mut self, section: &'static str, name: &'static str, default: &str) -> Option<T> {
+        let (result, origin) = match self.values.remove(&(section, name)) {
+            Some((Raw::Toml(value), origin)) => (T::from_toml(value), origin),
+            Some((Raw::Text(text), origin)) => (T::from_text(&text), origin),
+            None => (T::from_text(default), Origin::Default),
+        };
+        self.origins.push(origin.clone());
+        match result {
+            Ok(value) => Some(value),
+            Err(message) => {
+                self.problems.push(Problem { key: format!("{section}.{name}"), origin, message });
+                None
+            }
+        }
+    }
+}
+
+/// A configuration and what should be known of it although it is sound.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Not wrong, but worth a look.
+    pub advice: Vec<String>,
+}
+
+fn line_of(text: &str, span: &Range<usize>) -> usize {
+    text.get(..span.start).map_or(1, |before| before.matches('\n').count() + 1)
+}
+
+fn nearest(word: &str, candidates: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    let distance = |a: &str, b: &str| {
+        let b: Vec<char> = b.chars().collect();
+        let mut row: Vec<usize> = (0..=b.len()).collect();
+        for (i, ca) in a.chars().enumerate() {
+            let mut diagonal = row[0];
+            row[0] = i + 1;
+            for (j, cb) in b.iter().enumerate() {
+                let cost = diagonal + usize::from(ca != *cb);
+                diagonal = row[j + 1];
+                row[j + 1] = cost.min(row[j] + 1).min(diagonal + 1);
+            }
+        }
+        row[b.len()]
+    };
+    candidates.map(|c| (distance(word, c), c)).filter(|(d, c)| *d <= 1 + c.len() / 4).min().map(|(_, c)| c)
+}
+
+fn unknown(word: &str, what: &str, candidates: impl Iterator<Item = &'static str>) -> String {
+    match nearest(word, candidates) {
+        Some(near) => format!("there is no such {what}; did you mean '{near}'?"),
+        None => format!("there is no such {what}"),
+    }
+}
+
+/// Reads everything and checks it.
+///
+/// A configuration means a file: flags and environment alone are development mode. `env` is the environment, or what a
+/// test puts in its place.
+///
+/// # Errors
+/// All problems at once.
+pub fn load(flags: &Flags, env: &[(String, String)]) -> Result<Loaded, Vec<Problem>> {
+    let whole = |path: &Path, message: String| {
+        vec![Problem { key: path.display().to_string(), origin: Origin::Default, message }]
+    };
+    let variable = |name: &str| env.iter().find(|(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.clone());
+    let named = flags.config.clone().or_else(|| variable("AUTHD_CONFIG").map(PathBuf::from));
+    let standard =
+        || Some(PathBuf::from(super::places::SYSTEM_CONFIG)).filter(|_| super::places::is_under_systemd(env));
+    let file = named.or_else(standard);
+    let text = match &file {
+        Some(path) => std::fs::read_to_string(path).map_err(|e| whole(path, format!("it cannot be read: {e}")))?,
+        None => String::new(),
+    };
+    let (table, syntax) = DeTable::parse_recoverable(&text);
+    let mut sources = Sources { values: BTreeMap::new(), origins: vec![], problems: vec![] };
+    let name = file.as_ref().map_or_else(String::new, |f| f.display().to_string());
+    for error in syntax {
+        let line = error.span().map_or(1, |span| line_of(&text, &span));
+        let message = error.message().lines().next().unwrap_or("not TOML").to_owned();
+        sources.problems.push(Problem { key: name.clone(), origin: Origin::File(line), message });
+    }
+    read_file(&text, table.get_ref(), &mut sources);
+    read_env(env, &mut sources);
+    for (section, key, flag, value) in flags.values() {
+        sources.values.insert((section, key), (Raw::Text(value), Origin::Flag(flag)));
+    }
+
+    let settings = Settings::take(&mut sources);
+    let mode = if file.is_some() { Mode::Production } else { Mode::Development };
+    let Sources { origins, mut problems, .. } = sources;
+    let Some(settings) = settings else { return Err(problems) };
+    let places = match Places::find(mode, &settings, env) {
+        Ok(places) => Some(places),
+        Err(more) => {
+            problems.extend(more);
+            None
+        }
+    };
+    let advice = check::check(mode, &settings, &origins, &mut problems);
+    match places {
+        Some(places) if problems.is_empty() => {
+            Ok(Loaded { config: Config { mode, file, settings, places, origins }, advice })
+        }
+        _ => Err(problems),
+    }
+}
+
+fn read_file<'i>(text: &str, table: &'i DeTable<'i>, sources: &mut Sources<'i>) {
+    for (section, content) in table {
+        let line = line_of(text, &section.span());
+        let section = section.get_ref().as_ref();
+        let Some(&(known, _)) = SECTIONS.iter().find(|(s, _)| *s == section) else {
+            let message = unknown(section, "section", SECTIONS.iter().map(|(s, _)| *s));
+            sources.problems.push(Problem { key: section.into(), origin: Origin::File(line), message });
+            continue;
+        };
+        let DeValue::Table(content) = content.get_ref() else {
+            let message = format!("this is a section: write [{section}] on a line of its own");
+            sources.problems.push(Problem { key: section.into(), origin: Origin::File(line), message });
+            continue;
+        };
+        for (key, value) in content {
+            let origin = Origin::File(line_of(text, &key.span()));
+            let key = key.get_ref().as_ref();
+            let of_section = || SETTINGS.iter().filter(|s| s.section == known);
+            match of_section().find(|s| s.name == key) {
+                Some(setting) => {
+                    sources.values.insert((known, setting.name), (Raw::Toml(value.get_ref()), origin));
+                }
+                None => {
+                    let message = unknown(key, "setting", of_section().map(|s| s.name));
+                    sources.problems.push(Problem { key: format!("{known}.{key}"), origin, message });
+                }
+            }
+        }
+    }
+}
+
+fn read_env(env: &[(String, String)], sources: &mut Sources<'_>) {
+    for (name, value) in env {
+        if !name.starts_with("AUTHD_") || !name.contains("__") {
+            continue;
+        }
+        match SETTINGS.iter().find(|s| s.env() == *name) {
+            Some(setting) => {
+                let raw = (Raw::Text(value.clone()), Origin::Env(name.clone()));
+                sources.values.insert((setting.section, setting.name), raw);
+            }
+            None => sources.problems.push(Problem {
+                key: name.clone(),
+                origin: Origin::Env("environment".into()),
+                message: "there is no such setting".into(),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(file: &str) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("authd.toml");
+        std::fs::write(&path, file).unwrap();
+        let flags = Flags { config: Some(path), ..Flags::default() };
+        match load(&flags, &[]) {
+            Ok(_) => vec![],
+            Err(problems) => problems.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    const SOUND: &str = "[http]\npublic_url = \"https://auth.example.com\"\n";
+
+    #[test]
+    fn op_01_all_problems_are_found_at_once_with_their_lines() {
+        let found = problems(
+            "[http]\npublic_url = \"https://auth.example.com\"\nlisten = 8000\nmax_bodie = \"1KiB\"\n\n[passwords]\nx = 1\n\n[token]\nexpires_in = \"soon\"\n",
+        );
+        assert_eq!(found.len(), 4, "{found:#?}");
+        assert!(found.iter().any(|p| p.starts_with("http.listen (line 3): expected an address")), "{found:#?}");
+        assert!(found.contains(&"http.max_bodie (line 4): there is no such setting; did you mean 'max_body'?".into()));
+        assert!(found.contains(&"passwords (line 6): there is no such section; did you mean 'password'?".into()));
+        assert!(found.iter().any(|p| p.starts_with("token.expires_in (line 10): 'soon' is not a duration")));
+        assert_eq!(problems(SOUND), Vec::<String>::new());
+    }
+
+    #[test]
+    fn syntax_errors_have_lines() {
+        let found = problems("[http]\nlisten = \n");
+        assert!(found[0].contains("line 2"), "{found:#?}");
+    }
+
+    #[test]
+    fn later_sources_win_and_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("authd.toml");
+        std::fs::write(&path, format!("{SOUND}max_body = \"1KiB\"\n[token]\nexpires_in = \"5m\"\n")).unwrap();
+        let flags = Flags { config: Some(path), listen: Some("127.0.0.1:1".into()), ..Flags::default() };
+        let env = [("AUTHD_HTTP__MAX_BODY".into(), "2KiB".into()), ("AUTHD_HTTP__LISTEN".into(), "127.0.0.1:2".into())];
+        let config = load(&flags, &env).unwrap().config;
+        assert_eq!(config.settings.http.max_body.0, 2048);
+        assert_eq!(config.settings.http.listen.port(), 1);
+        let of = |path: &str| config.origins[SETTINGS.iter().position(|s| s.path() == path).unwrap()].to_string();
+        assert_eq!(of("http.listen"), "--listen");
+        assert_eq!(of("http.max_body"), "AUTHD_HTTP__MAX_BODY");
+        assert_eq!(of("token.expires_in"), "line 5");
+        assert_eq!(of("token.issuer"), "default");
+    }
+
+    #[test]
+    fn a_named_file_that_cannot_be_read_and_an_unknown_variable_are_problems() {
+        let flags = Flags { config: Some("/nonexistent/authd.toml".into()), ..Flags::default() };
+        assert!(load(&flags, &[]).unwrap_err()[0].message.contains("cannot be read"));
+        let env = [("AUTHD_HTTP__PORT".into(), "1".into()), ("HOME".into(), "/nonexistent".into())];
+        assert_eq!(
+            load(&Flags { development: true, ..Flags::default() }, &env).unwrap_err()[0].key,
+            "AUTHD_HTTP__PORT"
+        );
+    }
+}

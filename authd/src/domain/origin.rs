@@ -1,0 +1,362 @@
+//! Which web origins are trusted, by the rules of Better Auth's `trustedOrigins` (PROTOCOL section 7).
+
+use std::{fmt, net::IpAddr, str::FromStr};
+
+use url::Url;
+
+/// One entry of `http.trusted_origins`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OriginPattern {
+    text: String,
+    form: Form,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Form {
+    /// `https://app.example.com`: equal to the origin.
+    Exact,
+    /// `*.example.com`, `localhost:*`: matched against host and port, whatever the scheme.
+    Host { only_ipv4: bool },
+    /// `https://*.example.com`: matched against the whole origin.
+    Origin,
+    /// `myapp://` or `exp://192.168.1.2/--/`: a scheme of an app; perhaps an authority, perhaps a path prefix.
+    Scheme { scheme: String, authority: String, path: String },
+}
+
+impl FromStr for OriginPattern {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let refuse = |why: &str| Err(format!("'{text}' is no origin: {why}"));
+        if text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return refuse("write one such as https://app.example.com");
+        }
+        let web = text.starts_with("http://") || text.starts_with("https://");
+        let wild = text.contains(['*', '?']);
+        match text.split_once("://") {
+            Some((scheme, rest)) if !web => {
+                if wild || scheme.is_empty() {
+                    return refuse("wildcards go with http, https or a bare host");
+                }
+                let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+                let form = Form::Scheme {
+                    scheme: scheme.to_ascii_lowercase(),
+                    authority: authority.into(),
+                    path: path.into(),
+                };
+                Ok(Self { text: text.into(), form })
+            }
+            Some((_, rest)) if wild => {
+                let rest = rest.strip_suffix('/').unwrap_or(rest);
+                if rest.contains('/') {
+                    return refuse("an origin has no path");
+                }
+                if rest.trim_matches(|c| matches!(c, '*' | '?' | '.' | ':')).is_empty() {
+                    return refuse("it would match every origin there is");
+                }
+                Ok(Self { text: text.strip_suffix('/').unwrap_or(text).into(), form: Form::Origin })
+            }
+            Some(_) => {
+                let url = Url::parse(text).map_err(|_| format!("'{text}' is no origin: it is no URL"))?;
+                if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty()
+                {
+                    return refuse("an origin is scheme, host and port, nothing more");
+                }
+                Ok(Self { text: url.origin().ascii_serialization(), form: Form::Exact })
+            }
+            None if wild && !text.contains('/') => {
+                if text.trim_matches(|c| matches!(c, '*' | '?' | '.' | ':')).is_empty() {
+                    return refuse("it would match every origin there is");
+                }
+                let only_ipv4 = text.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '*' | '?'));
+                Ok(Self { text: text.to_ascii_lowercase(), form: Form::Host { only_ipv4 } })
+            }
+            None => refuse("a scheme is missing: https://app.example.com"),
+        }
+    }
+}
+
+impl fmt::Display for OriginPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// `*` is any run of characters, `?` is one.
+fn glob(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let (mut p, mut t) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        if p < pattern.len() && pattern[p] == b'*' {
+            star = Some((p, t));
+            p += 1;
+        } else if p < pattern.len() && (pattern[p] == b'?' || pattern[p] == text[t]) {
+            p += 1;
+            t += 1;
+        } else if let Some((at, seen)) = star {
+            star = Some((at, seen + 1));
+            p = at + 1;
+            t = seen + 1;
+        } else {
+            return false;
+        }
+    }
+    pattern[p..].iter().all(|c| *c == b'*')
+}
+
+impl OriginPattern {
+    /// Whether an origin (`https://host:port`), or the URL of an app's own scheme, is meant.
+    fn matches(&self, url: &Url, origin: &str) -> bool {
+        match &self.form {
+            Form::Exact => origin == self.text,
+            Form::Origin => glob(&self.text, origin),
+            Form::Host { only_ipv4 } => {
+                let Some((_, host)) = origin.split_once("://") else { return false };
+                let name = url.host_str().unwrap_or_default();
+                // A pattern without a port means every port.
+                let subject = if self.text.contains(':') { host } else { name };
+                (!only_ipv4 || name.parse::<std::net::Ipv4Addr>().is_ok()) && glob(&self.text, subject)
+            }
+            Form::Scheme { scheme, authority, path } => {
+                let rest = url.as_str().get(url.scheme().len()..).and_then(|r| r.strip_prefix("://"));
+                let Some(rest) = rest.filter(|_| url.scheme() == scheme) else { return false };
+                let (its_authority, its_path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+                let prefix = path.strip_suffix('/').unwrap_or(path);
+                (authority.is_empty() || authority == its_authority)
+                    && its_path
+                        .strip_prefix(prefix)
+                        .is_some_and(|after| after.is_empty() || after.starts_with(['/', '?', '#']))
+            }
+        }
+    }
+}
+
+/// All that is trusted.
+#[derive(Debug, Clone, Default)]
+pub struct TrustedOrigins {
+    /// The service's own origin: always trusted.
+    pub own: String,
+    /// The configured ones.
+    pub patterns: Vec<OriginPattern>,
+    /// Whether every loopback origin is trusted (development mode).
+    pub loopback: bool,
+}
+
+/// Whether a host is this machine by its name or number.
+pub fn is_loopback_host(host: &str) -> bool {
+    let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost")
+        || host.to_ascii_lowercase().ends_with(".localhost")
+        || host.parse::<IpAddr>().is_ok_and(|ip| super::address::canonical(ip).is_loopback())
+}
+
+impl TrustedOrigins {
+    /// Whether the value of an `Origin` header (or the origin of a `Referer`) is trusted. `null` never is.
+    pub fn trusts(&self, origin: &str) -> bool {
+        if origin == self.own {
+            return true;
+        }
+        let Ok(url) = Url::parse(origin) else { return false };
+        // What a browser sends is the serialisation itself; anything else is not an origin.
+        let web = matches!(url.scheme(), "http" | "https");
+        let serialised = url.origin().ascii_serialization();
+        if web && serialised != origin {
+            return false;
+        }
+        if self.loopback && web && url.host_str().is_some_and(is_loopback_host) {
+            return true;
+        }
+        self.patterns.iter().any(|pattern| pattern.matches(&url, &serialised))
+    }
+
+    /// Whether a browser may be sent there after the act: a path on the same site, or a URL of a trusted origin.
+    pub fn trusts_target(&self, target: &str) -> bool {
+        if target.starts_with('/') {
+            return is_safe_path(target);
+        }
+        // A parser forgives what a reader may not see: white space around, tabs inside, backslashes for slashes.
+        if target.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
+            return false;
+        }
+        let Ok(url) = Url::parse(target) else { return false };
+        if !url.username().is_empty() || url.password().is_some() {
+            return false;
+        }
+        if matches!(url.scheme(), "http" | "https") {
+            // `https:evil.example` and `https:/evil.example` parse as well.
+            let spelt_out = target.get(url.scheme().len()..).is_some_and(|rest| rest.starts_with("://"));
+            spelt_out && self.trusts(&url.origin().ascii_serialization())
+        } else {
+            let app = |p: &&OriginPattern| matches!(p.form, Form::Scheme { .. });
+            self.patterns.iter().filter(app).any(|pattern| pattern.matches(&url, ""))
+        }
+    }
+}
+
+/// One leading slash, no backslash, no control character, no encoded slash in the path, and the same origin after
+/// resolution by the rules that browsers follow.
+fn is_safe_path(path: &str) -> bool {
+    if path.starts_with("//") || path.contains('\\') || path.chars().any(char::is_control) {
+        return false;
+    }
+    let before_query = path.split(['?', '#']).next().unwrap_or_default().to_ascii_lowercase();
+    if before_query.contains("%2f") || before_query.contains("%5c") {
+        return false;
+    }
+    const BASE: &str = "https://base.invalid";
+    Url::parse(BASE)
+        .and_then(|base| base.join(path))
+        .is_ok_and(|url| url.origin().ascii_serialization() == BASE && url.username().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trusted(patterns: &[&str]) -> TrustedOrigins {
+        TrustedOrigins {
+            own: "https://auth.example.com".into(),
+            patterns: patterns.iter().map(|p| p.parse().unwrap()).collect(),
+            loopback: false,
+        }
+    }
+
+    #[test]
+    fn wb_01_exact_origins_match_exactly() {
+        let t = trusted(&["https://app.example.com/", "http://localhost:5173"]);
+        for good in ["https://app.example.com", "http://localhost:5173", "https://auth.example.com"] {
+            assert!(t.trusts(good), "{good}");
+        }
+        for bad in [
+            "null",
+            "",
+            "http://app.example.com",
+            "https://app.example.com:8443",
+            "https://app.example.com.evil.example",
+            "https://evilapp.example.com",
+            "https://app.example.com@evil.example",
+            "https://app.example.com/",
+            "https://APP.example.com",
+            "https://app.example.com.",
+            "http://localhost:51730",
+            "https://xn--pp-fma.example.com",
+            "https://user@app.example.com",
+            "app.example.com",
+            "https:/app.example.com",
+            "file://",
+            "javascript:alert(1)",
+        ] {
+            assert!(!t.trusts(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn wildcards_match_as_better_auths() {
+        let t = trusted(&["*.example.com", "https://*.secure.test", "192.168.*.*", "localhost:*"]);
+        for good in [
+            "https://a.example.com",
+            "http://a.b.example.com:8080",
+            "https://x.secure.test",
+            "http://192.168.1.7",
+            "http://192.168.1.7:3000",
+            "http://localhost:3000",
+        ] {
+            assert!(t.trusts(good), "{good}");
+        }
+        for bad in [
+            "https://example.com",
+            "https://a.example.com.evil.test",
+            "http://x.secure.test",
+            "http://192.168.1.evil.test",
+            "https://evil.test",
+            "http://localhost",
+        ] {
+            assert!(!t.trusts(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn patterns_that_match_everything_or_nothing_are_refused() {
+        for bad in [
+            "*",
+            "*.*",
+            "https://*",
+            "",
+            "app.example.com",
+            "https://a.example.com/path",
+            "https://*.x.com/p",
+            "my*app://",
+            "://x",
+        ] {
+            assert!(bad.parse::<OriginPattern>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn apps_have_schemes_of_their_own() {
+        let t = trusted(&["myapp://", "exp://192.168.1.2/--"]);
+        for good in ["myapp://cb", "myapp://any/path?x=1", "exp://192.168.1.2/--/cb", "exp://192.168.1.2/--"] {
+            assert!(t.trusts_target(good), "{good}");
+        }
+        for bad in
+            ["myapp2://cb", "exp://192.168.1.3/--/cb", "exp://192.168.1.2/--evil", "myapp:cb", "javascript:alert(1)"]
+        {
+            assert!(!t.trusts_target(bad), "{bad}");
+        }
+        assert!(t.trusts("myapp://"), "Expo sends its scheme as Origin");
+    }
+
+    #[test]
+    fn rc_04_targets_stay_on_the_site_or_go_to_a_trusted_origin() {
+        let t = trusted(&["http://localhost:5173"]);
+        for good in [
+            "/",
+            "/ok",
+            "/ok?x=https://a.b/c",
+            "/a/b#c",
+            "http://localhost:5173",
+            "http://localhost:5173/x",
+            "https://auth.example.com/x",
+        ] {
+            assert!(t.trusts_target(good), "{good}");
+        }
+        for bad in [
+            "//evil.example",
+            "/\\evil.example",
+            "/%2fevil.example",
+            "/%5cevil.example",
+            "/a\tb",
+            "dashboard",
+            "https://evil.example",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "https:evil.example",
+            "http://localhost:5173@evil.example",
+            " https://evil.example",
+            "https:\\\\evil.example",
+            "/\u{0}//evil.example",
+            "http://localhost:5173\\@evil.example",
+        ] {
+            assert!(!t.trusts_target(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn development_trusts_this_machine_and_no_other() {
+        let t = TrustedOrigins { own: "http://localhost:8000".into(), patterns: vec![], loopback: true };
+        for good in [
+            "http://localhost:5173",
+            "http://127.0.0.1:3000",
+            "http://[::1]:80",
+            "https://app.localhost",
+            "http://127.9.9.9",
+        ] {
+            assert_eq!(t.trusts(good), good != "http://[::1]:80", "{good}");
+        }
+        for bad in ["http://localhost.evil.example", "http://192.168.1.2", "http://evil.example", "http://0.0.0.0"] {
+            assert!(!t.trusts(bad), "{bad}");
+        }
+    }
+}

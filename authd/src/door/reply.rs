@@ -1,0 +1,82 @@
+//! An answer on its way out.
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde::Serialize;
+use warp::reply::Response;
+
+/// Status, headers and a whole body.
+#[derive(Debug)]
+pub struct Reply {
+    status: StatusCode,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    body: Bytes,
+}
+
+/// `application/json`
+pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+impl Reply {
+    /// No body, no content type.
+    pub fn empty(status: StatusCode) -> Self {
+        Self { status, headers: vec![], body: Bytes::new() }
+    }
+
+    /// A JSON body with 200.
+    pub fn json<T: Serialize + ?Sized>(value: &T) -> Self {
+        // The types that are answered are plain structs: nothing in them can fail to be written.
+        let body = serde_json::to_vec(value).unwrap_or_default();
+        Self::bytes(JSON, body.into())
+    }
+
+    /// A body that is ready, with 200.
+    pub fn bytes(content_type: HeaderValue, body: Bytes) -> Self {
+        Self { status: StatusCode::OK, headers: vec![(header::CONTENT_TYPE, content_type)], body }
+    }
+
+    /// With another status.
+    #[must_use]
+    pub fn status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// With one more header. A value that cannot stand in a header is left out: nothing of a request reaches one unchecked
+    /// (CWE-113).
+    #[must_use]
+    pub fn header<V: TryInto<HeaderValue>>(mut self, name: HeaderName, value: V) -> Self {
+        if let Ok(value) = value.try_into() {
+            self.headers.push((name, value));
+        }
+        self
+    }
+
+    /// With one more header, by reference.
+    pub fn add<V: TryInto<HeaderValue>>(&mut self, name: HeaderName, value: V) {
+        if let Ok(value) = value.try_into() {
+            self.headers.push((name, value));
+        }
+    }
+
+    /// Whether a header of this name was set.
+    pub fn has(&self, name: &HeaderName) -> bool {
+        self.headers.iter().any(|(n, _)| n == name)
+    }
+
+    /// The status.
+    pub fn code(&self) -> StatusCode {
+        self.status
+    }
+
+    /// As warp sends it.
+    pub fn into_response(self) -> Response {
+        let mut response = Response::new(self.body.into());
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.reserve(self.headers.len());
+        for (name, value) in self.headers {
+            headers.append(name, value);
+        }
+        response
+    }
+}

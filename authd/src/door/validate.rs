@@ -1,0 +1,210 @@
+//! Checking a body field by field, with the texts of Better Auth's validator: all problems in one message, in the order of
+//! the schema.
+
+use common::{Email, SecretString, email::is_wire_syntax};
+use serde_json::{Map, Value};
+
+use super::Body;
+
+/// The fields of a body, and what is wrong with them so far.
+pub struct Fields<'a> {
+    fields: Option<&'a Map<String, Value>>,
+    problems: Vec<String>,
+}
+
+/// The word that Better Auth's messages have for the type of a value.
+fn type_name(value: Option<&Value>) -> &'static str {
+    match value {
+        None => "undefined",
+        Some(Value::Null) => "null",
+        Some(Value::Bool(_)) => "boolean",
+        Some(Value::Number(_)) => "number",
+        Some(Value::String(_)) => "string",
+        Some(Value::Array(_)) => "array",
+        Some(Value::Object(_)) => "object",
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// Of a body that must be an object.
+    pub fn of(body: &'a Body) -> Self {
+        let value = match body {
+            Body::Value(value) => Some(value),
+            Body::Undefined => None,
+        };
+        match value {
+            Some(Value::Object(fields)) => Self { fields: Some(fields), problems: vec![] },
+            other => Self {
+                fields: None,
+                problems: vec![format!("[body] Invalid input: expected object, received {}", type_name(other))],
+            },
+        }
+    }
+
+    /// Of a body that may be absent; then every field is.
+    pub fn of_optional(body: &'a Body) -> Self {
+        match body {
+            Body::Undefined => Self { fields: None, problems: vec![] },
+            Body::Value(_) => Self::of(body),
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<&'a Value> {
+        self.fields.and_then(|fields| fields.get(name))
+    }
+
+    fn expect(&mut self, name: &str, what: &str, found: Option<&Value>) {
+        // A body that is no object has one problem, not one for each field.
+        if self.fields.is_some() {
+            let found = type_name(found);
+            self.problems.push(format!("[body.{name}] Invalid input: expected {what}, received {found}"));
+        }
+    }
+
+    /// A text that must be there.
+    pub fn string(&mut self, name: &str) -> &'a str {
+        match self.get(name) {
+            Some(Value::String(text)) => text,
+            other => {
+                self.expect(name, "string", other);
+                ""
+            }
+        }
+    }
+
+    /// A text that may be absent.
+    pub fn optional_string(&mut self, name: &str) -> Option<&'a str> {
+        match self.get(name) {
+            None => None,
+            Some(Value::String(text)) => Some(text),
+            other => {
+                self.expect(name, "string", other);
+                None
+            }
+        }
+    }
+
+    /// A truth value that may be absent.
+    pub fn optional_bool(&mut self, name: &str) -> Option<bool> {
+        match self.get(name) {
+            None => None,
+            Some(Value::Bool(value)) => Some(*value),
+            other => {
+                self.expect(name, "boolean", other);
+                None
+            }
+        }
+    }
+
+    /// A text that must be there and have a character at least.
+    pub fn non_empty(&mut self, name: &str) -> &'a str {
+        let before = self.problems.len();
+        let text = self.string(name);
+        if text.is_empty() && self.problems.len() == before && self.fields.is_some() {
+            self.problems.push(format!("[body.{name}] Too small: expected string to have >=1 characters"));
+        }
+        text
+    }
+
+    /// A password: as [`Fields::non_empty`], kept secret.
+    pub fn password(&mut self, name: &str) -> SecretString {
+        self.non_empty(name).into()
+    }
+
+    /// A text that is an e-mail address by the rules of the wire.
+    pub fn email(&mut self, name: &str) -> Option<Email> {
+        let before = self.problems.len();
+        let text = self.string(name);
+        if self.problems.len() > before || self.fields.is_none() {
+            return None;
+        }
+        let email = if is_wire_syntax(text) { text.parse().ok() } else { None };
+        if email.is_none() {
+            self.problems.push(format!("[body.{name}] Invalid email address"));
+        }
+        email
+    }
+
+    /// A text that is an e-mail address in any spelling that has a canonical form: with white space around it, in capitals,
+    /// with an international domain. For routes whose texts are ours.
+    pub fn any_email(&mut self, name: &str) -> Option<Email> {
+        let before = self.problems.len();
+        let text = self.string(name);
+        if self.problems.len() > before || self.fields.is_none() {
+            return None;
+        }
+        let email = text.parse().ok();
+        if email.is_none() {
+            self.problems.push(format!("[body.{name}] Invalid email address"));
+        }
+        email
+    }
+
+    /// One of a few words, or absent.
+    pub fn optional_choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
+        let value = self.get(name)?;
+        if let Some((_, choice)) = choices.iter().find(|(word, _)| value.as_str() == Some(word)) {
+            return Some(*choice);
+        }
+        let words: Vec<String> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        self.problems.push(format!("[body.{name}] Invalid option: expected one of {}", words.join("|")));
+        None
+    }
+
+    /// Adds a problem that another rule found.
+    pub fn refuse(&mut self, name: &str, problem: &str) {
+        self.problems.push(format!("[body.{name}] {problem}"));
+    }
+
+    /// The whole message, if anything is wrong.
+    ///
+    /// # Errors
+    /// The message of a `VALIDATION_ERROR`.
+    pub fn finish(self) -> Result<(), String> {
+        if self.problems.is_empty() { Ok(()) } else { Err(self.problems.join("; ")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn sign_up(body: &Body) -> Result<(), String> {
+        let mut fields = Fields::of(body);
+        fields.string("name");
+        fields.email("email");
+        fields.non_empty("password");
+        fields.optional_bool("rememberMe");
+        fields.finish()
+    }
+
+    #[test]
+    fn the_texts_are_those_of_the_real_server() {
+        let refused = |value: Value| sign_up(&Body::Value(value)).unwrap_err();
+        assert_eq!(
+            refused(json!({})),
+            "[body.name] Invalid input: expected string, received undefined; [body.email] Invalid input: expected string, received undefined; [body.password] Invalid input: expected string, received undefined"
+        );
+        assert_eq!(refused(json!([])), "[body] Invalid input: expected object, received array");
+        assert_eq!(refused(json!(null)), "[body] Invalid input: expected object, received null");
+        assert_eq!(sign_up(&Body::Undefined).unwrap_err(), "[body] Invalid input: expected object, received undefined");
+        let with = |email: Value, password: Value, remember: Value| {
+            refused(json!({"name": "", "email": email, "password": password, "rememberMe": remember}))
+        };
+        assert_eq!(with(json!("x"), json!("p"), json!(true)), "[body.email] Invalid email address");
+        assert_eq!(
+            with(json!("a@b.co"), json!(""), json!(true)),
+            "[body.password] Too small: expected string to have >=1 characters"
+        );
+        assert_eq!(
+            with(json!("a@b.co"), json!("p"), json!("yes")),
+            "[body.rememberMe] Invalid input: expected boolean, received string"
+        );
+        assert_eq!(
+            with(json!(["a@b.co"]), json!("p"), json!(true)),
+            "[body.email] Invalid input: expected string, received array"
+        );
+    }
+}

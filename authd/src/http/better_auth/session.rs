@@ -1,0 +1,92 @@
+//! The session of the caller: asked for, and ended.
+
+use common::{
+    ErrorCode,
+    api::{GetSessionBody, OkBody, SuccessBody},
+};
+use http::{HeaderValue, header};
+
+use super::session_body;
+use crate::{
+    domain::Actor,
+    door::Reply,
+    http::{
+        ApiError, App, Req,
+        auth::{CookieSession, set_auth_jwt},
+        plain::{SET_AUTH_JWT, delete_session_cookies},
+    },
+    service::{sessions, tokens},
+    store::Live,
+};
+
+fn no_store(reply: Reply) -> Reply {
+    reply
+        .header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
+        .header(header::PRAGMA, HeaderValue::from_static("no-cache"))
+}
+
+fn shown(app: &App, live: &Live) -> Result<Reply, ApiError> {
+    let body = GetSessionBody { session: session_body(&live.session), user: tokens::user_body(&live.user) };
+    Ok(no_store(Reply::json(&body)).header(SET_AUTH_JWT, set_auth_jwt(app, live)?))
+}
+
+/// `GET /get-session`: the session and its user, or `null` with 200, never 401. A use that prolongs the session sets the
+/// cookie again; a cookie whose session has ended is deleted.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn get(app: &App, req: Req) -> Result<Reply, ApiError> {
+    if let Some(live) = req.lenient_jwt(app).await? {
+        return shown(app, &live);
+    }
+    match req.cookie_session(app).await? {
+        CookieSession::Alive(live, token) => {
+            let prolonged = match req.has_flag("disableRefresh") {
+                true => None,
+                false => sessions::used(&app.services, &live).await?,
+            };
+            let Some(live) = prolonged else { return shown(app, &live) };
+            let mut reply = shown(app, &live)?;
+            for cookie in app.cookies.session(&token, live.session.remember) {
+                reply.add(header::SET_COOKIE, cookie);
+            }
+            Ok(reply)
+        }
+        CookieSession::Dead => {
+            let mut reply = no_store(Reply::json(&()));
+            delete_session_cookies(app, &mut reply);
+            Ok(reply)
+        }
+        CookieSession::None => Ok(no_store(Reply::json(&()))),
+    }
+}
+
+/// `POST /get-session`: only with deferred refresh, which is off.
+///
+/// # Errors
+/// `DeferredRefreshRequired`, always.
+pub async fn get_by_post(_: &App, _: Req) -> Result<Reply, ApiError> {
+    Err(ApiError::new(ErrorCode::DeferredRefreshRequired).header(header::PRAGMA, HeaderValue::from_static("no-cache")))
+}
+
+/// `POST /sign-out`: 200 also without a session.
+///
+/// # Errors
+/// `StoreUnavailable` if it could not be made durable.
+pub async fn sign_out(app: &App, req: Req) -> Result<Reply, ApiError> {
+    if let CookieSession::Alive(live, _) = req.cookie_session(app).await? {
+        let act = req.origin.act(Actor::User(live.user.id.clone()), app.services.clock.now());
+        sessions::sign_out(&app.services, vec![live.session.id.clone()], act).await?;
+    }
+    let mut reply = Reply::json(&SuccessBody { success: true });
+    delete_session_cookies(app, &mut reply);
+    Ok(reply)
+}
+
+/// `GET /ok`
+///
+/// # Errors
+/// None.
+pub async fn ok(_: &App, _: Req) -> Result<Reply, ApiError> {
+    Ok(Reply::json(&OkBody { ok: true }))
+}

@@ -1,0 +1,47 @@
+//! `POST /sign-in/email`
+
+use common::{ErrorCode, api::SignInBody, email::is_wire_syntax};
+use http::header;
+
+use super::wish;
+use crate::{
+    door::Reply,
+    http::{ApiError, App, Req, plain::set_session_cookies},
+    service::{
+        accounts::{self, SignIn},
+        tokens,
+    },
+};
+
+/// Signs in.
+///
+/// # Errors
+/// As recorded: `VALIDATION_ERROR`, `INVALID_EMAIL`, `INVALID_EMAIL_OR_PASSWORD`, `BANNED_USER`.
+pub async fn email(app: &App, req: Req) -> Result<Reply, ApiError> {
+    let (email, password, callback, remember, new_password) = req.fields(|f| {
+        let email = f.string("email");
+        let password = f.string("password").into();
+        let callback = f.optional_string("callbackURL").map(str::to_owned);
+        let remember = f.optional_bool("rememberMe");
+        (email, password, callback, remember, f.optional_string("newPassword").map(Into::into))
+    })?;
+    req.check_form(app)?;
+    let invalid = || ApiError::new(ErrorCode::InvalidEmail);
+    let email = if is_wire_syntax(email) { email.parse().map_err(|_| invalid())? } else { return Err(invalid()) };
+    let wish = wish(app, &req, remember).await?;
+    let opened = accounts::sign_in(&app.services, SignIn { email, password, new_password, wish }, &req.origin).await?;
+    let live = &opened.live;
+    let redirect = callback.as_ref().is_some_and(|url| !url.is_empty());
+    let body = SignInBody {
+        redirect,
+        token: live.session.id.to_string(),
+        url: callback.clone(),
+        user: tokens::user_body(&live.user),
+    };
+    let mut reply = Reply::json(&body);
+    if let Some(url) = callback.filter(|_| redirect) {
+        reply.add(header::LOCATION, url);
+    }
+    set_session_cookies(app, &req, &opened, &mut reply);
+    Ok(reply)
+}

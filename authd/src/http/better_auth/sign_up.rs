@@ -1,0 +1,38 @@
+//! `POST /sign-up/email`
+
+use common::{ErrorCode, api::SignUpBody};
+
+use super::wish;
+use crate::{
+    door::Reply,
+    http::{ApiError, App, Req, plain::set_session_cookies},
+    service::{
+        accounts::{self, SignUp},
+        tokens,
+    },
+};
+
+/// Makes an account and signs it in.
+///
+/// # Errors
+/// As recorded: `VALIDATION_ERROR`, `PASSWORD_TOO_SHORT`, `USER_ALREADY_EXISTS_USE_ANOTHER_EMAIL` and the like.
+pub async fn email(app: &App, req: Req) -> Result<Reply, ApiError> {
+    let (name, email, password, image, remember) = req.fields(|f| {
+        let name = f.string("name").to_owned();
+        let email = f.email("email");
+        let password = f.password("password");
+        let image = f.optional_string("image").map(str::to_owned);
+        f.optional_string("callbackURL");
+        (name, email, password, image, f.optional_bool("rememberMe"))
+    })?;
+    req.check_form(app)?;
+    let email = email.ok_or(ApiError::new(ErrorCode::InvalidEmail))?;
+    let wish = wish(app, &req, remember).await?;
+    let made = accounts::sign_up(&app.services, SignUp { email, name, image, password, wish }, &req.origin).await?;
+    let token = made.opened.as_ref().map(|opened| opened.live.session.id.to_string());
+    let mut reply = Reply::json(&SignUpBody { token, user: tokens::user_body(&made.user) });
+    if let Some(opened) = &made.opened {
+        set_session_cookies(app, &req, opened, &mut reply);
+    }
+    Ok(reply)
+}

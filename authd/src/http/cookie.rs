@@ -1,0 +1,242 @@
+//! Better Auth's cookies: names, signatures and attributes (PROTOCOL section 5).
+
+use std::sync::Arc;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use common::{SecretString, Span};
+use http::header;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use crate::{digest::is_same_secret, door::Head, ports::Mac};
+
+/// What `encodeURIComponent` leaves alone.
+const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'!')
+    .remove(b'~')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
+
+/// Longer cookie headers are not looked at (browsers send at most 4 KiB a cookie).
+const MAX_COOKIE_BYTES: usize = 4096;
+
+/// How cookies are named, signed and read.
+#[derive(Clone)]
+pub struct Cookies {
+    mac: Arc<dyn Mac>,
+    session_token: String,
+    session_data: String,
+    dont_remember: String,
+    attributes: &'static str,
+    max_age: Span,
+}
+
+/// What the session cookie of a request says.
+#[derive(Debug, Clone)]
+pub enum SessionCookie {
+    /// There is none, or none with a good signature.
+    None,
+    /// A session token that we signed. Whether the session lives is another matter.
+    Signed(SecretString),
+}
+
+impl Cookies {
+    /// With `Secure` and the `__Secure-` prefix if the service is called by https.
+    pub fn new(mac: Arc<dyn Mac>, secure: bool, max_age: Span) -> Self {
+        let name = |name: &str| format!("{}better-auth.{name}", if secure { "__Secure-" } else { "" });
+        Self {
+            mac,
+            session_token: name("session_token"),
+            session_data: name("session_data"),
+            dont_remember: name("dont_remember"),
+            attributes: if secure {
+                "Path=/; HttpOnly; Secure; SameSite=Lax"
+            } else {
+                "Path=/; HttpOnly; SameSite=Lax"
+            },
+            max_age,
+        }
+    }
+
+    /// `percent-encode(value + "." + base64(HMAC-SHA-256(value)))`
+    fn signed(&self, value: &str) -> String {
+        let signature = STANDARD.encode(self.mac.mac(&[value.as_bytes()]));
+        utf8_percent_encode(&format!("{value}.{signature}"), COMPONENT).to_string()
+    }
+
+    /// The value of a signed cookie, if its signature is good: percent-decoded once, cut at the last dot, a signature of
+    /// exactly 44 characters ending in `=`, compared in constant time before anything else is done with it (SE-06).
+    fn verified(&self, encoded: &str) -> Option<String> {
+        let decoded = percent_decode_str(encoded).decode_utf8().ok()?;
+        let (value, signature) = decoded.rsplit_once('.')?;
+        if signature.len() != 44 || !signature.ends_with('=') {
+            return None;
+        }
+        let signature = STANDARD.decode(signature).ok()?;
+        is_same_secret(&self.mac.mac(&[value.as_bytes()]), &signature).then(|| value.to_owned())
+    }
+
+    /// The cookies that stand for a session: with its lifetime, or until the browser closes.
+    pub fn session(&self, token: &SecretString, remember: bool) -> Vec<String> {
+        let value = self.signed(token.expose());
+        let (name, attributes) = (&self.session_token, self.attributes);
+        if remember {
+            vec![format!("{name}={value}; Max-Age={}; {attributes}", self.max_age.as_secs())]
+        } else {
+            let flag = format!("{}={}; {attributes}", self.dont_remember, self.signed("true"));
+            vec![format!("{name}={value}; {attributes}"), flag]
+        }
+    }
+
+    /// Deletes the mark of a session that was not to be remembered, for a browser that has it.
+    pub fn forget_dont_remember(&self, head: &Head) -> Option<String> {
+        find(head, &self.dont_remember).is_some().then(|| self.deletion(&self.dont_remember))
+    }
+
+    fn deletion(&self, name: &str) -> String {
+        format!("{name}=; Max-Age=0; {}", self.attributes)
+    }
+
+    /// Deletes all cookies of a session, whether the browser has them or not.
+    pub fn deletions(&self) -> [String; 3] {
+        [&self.session_token, &self.session_data, &self.dont_remember].map(|name| self.deletion(name))
+    }
+
+    /// Reads the session cookie.
+    pub fn read(&self, head: &Head) -> SessionCookie {
+        match find(head, &self.session_token).and_then(|value| self.verified(value)) {
+            Some(token) => SessionCookie::Signed(token.into()),
+            None => SessionCookie::None,
+        }
+    }
+}
+
+/// The value of a cookie by RFC 6265bis §5.8.3 as servers read it: pairs parted by `;`, quotes around a value dropped. A
+/// name that stands there with two different values is no cookie: somebody planted one of them (SE-13).
+pub fn find<'a>(head: &'a Head, name: &str) -> Option<&'a str> {
+    let mut found: Option<&str> = None;
+    for header in head.headers.get_all(header::COOKIE) {
+        let Ok(text) = header.to_str() else { continue };
+        for pair in text.split(';') {
+            let Some((n, value)) = pair.split_once('=') else { continue };
+            if n.trim() != name {
+                continue;
+            }
+            let value = value.trim();
+            let value = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
+            match found {
+                Some(before) if before != value => return None,
+                _ => found = Some(value),
+            }
+        }
+    }
+    found.filter(|value| value.len() <= MAX_COOKIE_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue, Method};
+
+    use super::*;
+    use crate::{crypto::mac::HmacKey, door::Peer};
+
+    fn cookies() -> Cookies {
+        Cookies::new(Arc::new(HmacKey::new(b"a secret of at least thirty-two characters")), false, Span::from_days(7))
+    }
+
+    fn head(values: &[&[u8]]) -> Head {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::COOKIE, HeaderValue::from_bytes(value).unwrap());
+        }
+        let peer = Arc::new(Peer::Tcp("127.0.0.1:1".parse().unwrap()));
+        Head { method: Method::GET, uri: "/".parse().unwrap(), headers, peer }
+    }
+
+    fn read(values: &[&[u8]]) -> Option<String> {
+        match cookies().read(&head(values)) {
+            SessionCookie::Signed(token) => Some(token.expose().to_owned()),
+            SessionCookie::None => None,
+        }
+    }
+
+    const TOKEN: &str = "2xk7QmVt0pBzYw9cRs4LdNfGhJ1uAe5K";
+
+    fn pair() -> String {
+        let cookie = cookies().session(&TOKEN.into(), true).remove(0);
+        cookie.split(';').next().unwrap().to_owned()
+    }
+
+    #[test]
+    fn se_05_attributes_are_exactly_better_auths() {
+        let cookie = cookies().session(&TOKEN.into(), true).remove(0);
+        assert!(cookie.starts_with("better-auth.session_token=2xk7"), "{cookie}");
+        assert!(cookie.ends_with("%3D; Max-Age=604800; Path=/; HttpOnly; SameSite=Lax"), "{cookie}");
+        let [brief, flag] = cookies().session(&TOKEN.into(), false).try_into().unwrap();
+        assert!(brief.ends_with("%3D; Path=/; HttpOnly; SameSite=Lax"), "{brief}");
+        assert!(flag.starts_with("better-auth.dont_remember=true."), "{flag}");
+        let secure = Cookies::new(Arc::new(HmacKey::new(b"x")), true, Span::from_days(7));
+        let cookie = secure.session(&TOKEN.into(), true).remove(0);
+        assert!(cookie.starts_with("__Secure-better-auth.session_token="), "{cookie}");
+        assert!(cookie.ends_with("; Max-Age=604800; Path=/; HttpOnly; Secure; SameSite=Lax"), "{cookie}");
+        assert_eq!(cookies().deletions()[0], "better-auth.session_token=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax");
+    }
+
+    #[test]
+    fn a_signed_cookie_is_read_back_among_others() {
+        let pair = pair();
+        assert_eq!(read(&[pair.as_bytes()]).as_deref(), Some(TOKEN));
+        assert_eq!(read(&[format!("theme=dark; {pair}; x").as_bytes()]).as_deref(), Some(TOKEN));
+        assert_eq!(read(&[b"a=b", pair.as_bytes()]).as_deref(), Some(TOKEN));
+        let (name, value) = pair.split_once('=').unwrap();
+        assert_eq!(read(&[format!("{name}=\"{value}\"").as_bytes()]).as_deref(), Some(TOKEN));
+        assert_eq!(read(&[format!("{pair}; {pair}").as_bytes()]).as_deref(), Some(TOKEN), "the same twice is one");
+    }
+
+    #[test]
+    fn se_06_no_mutation_of_a_good_cookie_is_a_session() {
+        let pair = pair();
+        let (name, value) = pair.split_once('=').unwrap();
+        let mut tried = 0;
+        let mut refuse = |value: String| {
+            assert_eq!(read(&[format!("{name}={value}").as_bytes()]), None, "{value}");
+            tried += 1;
+        };
+        for i in 0..value.len() {
+            for replacement in ["A", "0", ".", "%41", "="] {
+                let mutated = format!("{}{replacement}{}", &value[..i], &value[i + 1..]);
+                // An escape of the very character that was there means the same.
+                if percent_decode_str(&mutated).collect::<Vec<u8>>() != percent_decode_str(value).collect::<Vec<u8>>() {
+                    refuse(mutated);
+                }
+            }
+            refuse(value[..i].to_owned());
+        }
+        for odd in ["", ".", "%", "%ff", "\"", "a.b.c"] {
+            refuse(format!("{odd}{value}x"));
+            refuse(odd.to_owned());
+        }
+        assert!(tried >= 400, "{tried}");
+        let decoded = percent_decode_str(value).decode_utf8().unwrap().into_owned();
+        let twice = utf8_percent_encode(value, COMPONENT).to_string();
+        assert_eq!(read(&[format!("{name}={twice}").as_bytes()]), None, "encoded twice");
+        assert_eq!(read(&[format!("{name}={decoded}").as_bytes()]).as_deref(), Some(TOKEN), "not encoded at all");
+    }
+
+    #[test]
+    fn se_13_odd_cookies_are_no_session_and_no_error() {
+        let pair = pair();
+        let other = "better-auth.session_token=x.y";
+        assert_eq!(read(&[format!("{pair}; {other}").as_bytes()]), None);
+        assert_eq!(read(&[pair.as_bytes(), other.as_bytes()]), None);
+        let long = format!("better-auth.session_token={}", "a".repeat(8192));
+        for odd in [long.as_bytes(), b"better-auth.session_token=\xff\xfe", b"=", b";;;", b"better-auth.session_token"]
+        {
+            assert_eq!(read(&[odd]), None);
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Refusals on the public door. The only place that knows which status goes with which code.
+
+use std::borrow::Cow;
+
+use common::{ErrorCode, RequestId, error::ErrorBody};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use tracing::{error, warn};
+
+use crate::{domain::PasswordProblem, door::Reply, service::ServiceError};
+
+/// A refusal: what the client sees, and for the log what it does not.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    code: Option<ErrorCode>,
+    message: Cow<'static, str>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    cause: Option<Box<ServiceError>>,
+}
+
+/// How long a client should wait that found us busy, in seconds.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// The status of a code. Total, so that a new code makes somebody decide.
+pub fn status(code: ErrorCode) -> StatusCode {
+    use ErrorCode as E;
+    match code {
+        E::ValidationError
+        | E::BadRequest
+        | E::InvalidEmail
+        | E::PasswordTooShort
+        | E::PasswordTooLong
+        | E::PasswordCompromised
+        | E::SignUpDisabled
+        | E::AmbiguousCredentials
+        | E::UntrustedProxy => StatusCode::BAD_REQUEST,
+        E::Unauthorized
+        | E::InvalidEmailOrPassword
+        | E::InvalidToken
+        | E::TokenExpired
+        | E::SessionRevoked
+        | E::SessionEnded
+        | E::KeyRevoked => StatusCode::UNAUTHORIZED,
+        E::BannedUser
+        | E::MissingOrNullOrigin
+        | E::InvalidOrigin
+        | E::CrossSiteNavigationLoginBlocked
+        | E::InvalidCallbackUrl
+        | E::InvalidRedirectUrl
+        | E::InvalidErrorCallbackUrl
+        | E::InvalidNewUserCallbackUrl
+        | E::PasswordChangeRequired
+        | E::Forbidden
+        | E::BrowserRefused => StatusCode::FORBIDDEN,
+        E::NotFound | E::UserNotFound | E::SessionNotFound | E::KeyNotFound => StatusCode::NOT_FOUND,
+        E::MethodNotAllowed | E::DeferredRefreshRequired => StatusCode::METHOD_NOT_ALLOWED,
+        E::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+        E::Conflict | E::UnexpectedCount | E::AmbiguousUser | E::VersionMismatch | E::CheckFailed => {
+            StatusCode::CONFLICT
+        }
+        E::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        E::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        E::InvalidHost => StatusCode::MISDIRECTED_REQUEST,
+        E::UserAlreadyExists => StatusCode::UNPROCESSABLE_ENTITY,
+        E::Busy | E::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        E::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl ApiError {
+    /// With the code's own message.
+    pub fn new(code: ErrorCode) -> Self {
+        Self::with_message(code, code.message())
+    }
+
+    /// With a more precise message.
+    pub fn with_message(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status: status(code), code: Some(code), message: message.into(), headers: vec![], cause: None }
+    }
+
+    /// One of the recorded refusals that have no code.
+    pub fn without_code(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, code: None, message: message.into(), headers: vec![], cause: None }
+    }
+
+    /// With one more header.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Writes to the log what a person should see: a fault of ours, once, where it becomes an answer.
+    #[must_use]
+    pub fn logged(self, id: &RequestId) -> Self {
+        if let Some(cause) = &self.cause {
+            if self.status == StatusCode::INTERNAL_SERVER_ERROR {
+                error!(request.id = %id, error = %cause, "a request failed");
+            } else {
+                warn!(request.id = %id, error = %cause, "a request was put off");
+            }
+        }
+        self
+    }
+
+    /// As an answer: `{"code","message"}`.
+    pub fn into_reply(self) -> Reply {
+        let body = ErrorBody { code: self.code.map(|c| c.as_str().to_owned()), message: self.message.into_owned() };
+        let reply = Reply::json(&body).status(self.status);
+        let busy = self.status == StatusCode::SERVICE_UNAVAILABLE;
+        let reply = if busy { reply.header(header::RETRY_AFTER, RETRY_AFTER) } else { reply };
+        self.headers.into_iter().fold(reply, |reply, (name, value)| reply.header(name, value))
+    }
+}
+
+impl From<ServiceError> for ApiError {
+    fn from(error: ServiceError) -> Self {
+        use ServiceError as S;
+        let code = match &error {
+            S::InvalidEmail => ErrorCode::InvalidEmail,
+            S::InvalidName(why) => {
+                let message = format!("[body.name] Invalid name: {why}");
+                return Self::with_message(ErrorCode::ValidationError, message);
+            }
+            S::Password(PasswordProblem::TooShort) => ErrorCode::PasswordTooShort,
+            S::Password(PasswordProblem::TooLong) => ErrorCode::PasswordTooLong,
+            S::Password(PasswordProblem::Compromised) => ErrorCode::PasswordCompromised,
+            S::SignUpDisabled => ErrorCode::SignUpDisabled,
+            S::UserExists => ErrorCode::UserAlreadyExists,
+            S::InvalidCredentials => ErrorCode::InvalidEmailOrPassword,
+            S::Banned => ErrorCode::BannedUser,
+            S::PasswordChangeRequired => ErrorCode::PasswordChangeRequired,
+            S::Busy | S::Contention => ErrorCode::Busy,
+            S::UserNotFound => ErrorCode::UserNotFound,
+            S::AmbiguousUser(_) => ErrorCode::AmbiguousUser,
+            S::SessionNotFound => ErrorCode::SessionNotFound,
+            S::Keys(_) => ErrorCode::Conflict,
+            S::Unexpected(_) => ErrorCode::UnexpectedCount,
+            S::Store(crate::store::StoreError::Damaged(_)) => ErrorCode::Internal,
+            S::Store(_) | S::HasherStopped => ErrorCode::StoreUnavailable,
+            S::NoSigningKey(_) | S::Signer(_) => ErrorCode::Internal,
+        };
+        let needs_a_word = matches!(code, ErrorCode::Internal | ErrorCode::StoreUnavailable);
+        Self { cause: needs_a_word.then(|| Box::new(error)), ..Self::new(code) }
+    }
+}

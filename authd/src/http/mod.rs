@@ -1,0 +1,283 @@
+//! The public door: the route table, the checks before a handler in their recorded order, and what every answer carries.
+
+pub mod auth;
+pub mod better_auth;
+pub mod client;
+pub mod cookie;
+pub mod error;
+pub mod health;
+pub mod jwks;
+pub mod origin;
+pub mod plain;
+pub mod request;
+pub mod routes;
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Buf;
+use common::{ErrorCode, RequestId, Span};
+use futures_util::{FutureExt, Stream};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use tracing::{debug, error};
+use warp::{Filter, reply::Response};
+
+pub use self::{
+    cookie::Cookies,
+    error::ApiError,
+    request::Req,
+    routes::{BodyRule, OriginRule, Route},
+};
+use crate::{
+    config::{Host, Mode, Mount, PublicUrl},
+    domain::{address::Network, origin::TrustedOrigins},
+    door::{Body, BodyError, Found, Head, Reply, Router, body},
+    service::Services,
+};
+
+/// What the public door is configured to do.
+#[derive(Clone)]
+pub struct Settings {
+    /// Development or production.
+    pub mode: Mode,
+    /// What clients call the service.
+    pub public_url: PublicUrl,
+    /// What else they may call it.
+    pub hosts: Vec<Host>,
+    /// The paths under which the routes are served.
+    pub mounts: Vec<Mount>,
+    /// Which web origins may call with cookies.
+    pub origins: TrustedOrigins,
+    /// Which peers may name the client's address.
+    pub trusted_proxies: Vec<Network>,
+    /// The largest body, in bytes.
+    pub max_body: u64,
+    /// How long a body may take.
+    pub body_timeout: Span,
+}
+
+/// Everything that handlers work with.
+pub struct App {
+    /// The use cases' ground.
+    pub services: Arc<Services>,
+    /// The configuration of this door.
+    pub settings: Settings,
+    /// How cookies are signed and read.
+    pub cookies: Cookies,
+    /// The key set's prepared answer.
+    pub jwks: jwks::Prepared,
+    router: Router<Route>,
+    requests: AtomicU64,
+    /// Tells the requests of this process from those of the one before.
+    run: u32,
+}
+
+/// The request's id, on every answer.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+impl App {
+    /// With the route table built for the configured mounts.
+    pub fn new(services: Arc<Services>, settings: Settings, cookies: Cookies) -> Self {
+        let mut router = Router::default();
+        for route in routes::ROUTES {
+            if route.is_mounted {
+                for mount in &settings.mounts {
+                    router.insert(route.verb.method(), &format!("{}{}", mount.prefix(), route.path), route);
+                }
+            } else {
+                router.insert(route.verb.method(), route.path, route);
+            }
+        }
+        let mut run = [0; 4];
+        services.entropy.fill(&mut run);
+        Self {
+            services,
+            settings,
+            cookies,
+            jwks: jwks::Prepared::default(),
+            router,
+            requests: AtomicU64::new(0),
+            run: u32::from_be_bytes(run),
+        }
+    }
+
+    #[allow(clippy::expect_used)]
+    fn request_id(&self) -> RequestId {
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        format!("{:08x}{number:08x}", self.run).parse().expect("hexadecimal digits are an id")
+    }
+
+    /// The one filter.
+    pub fn filter(
+        self: Arc<Self>,
+    ) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + Send + Sync + 'static {
+        warp::ext::get::<Arc<Head>>().and(warp::body::stream()).then(move |head: Arc<Head>, body| {
+            let app = self.clone();
+            async move { app.answer(head, body).await }
+        })
+    }
+
+    async fn answer<S, B>(self: Arc<Self>, head: Arc<Head>, body: S) -> Response
+    where
+        S: Stream<Item = Result<B, warp::Error>> + Send,
+        B: Buf + Send,
+    {
+        let id = self.request_id();
+        let caught = AssertUnwindSafe(self.dispatch(&head, body, &id)).catch_unwind().await;
+        let mut reply = caught.unwrap_or_else(|_| {
+            error!(request.id = %id, "a handler panicked");
+            ApiError::new(ErrorCode::Internal).into_reply()
+        });
+        self.dress(&head, &mut reply, &id);
+        debug!(request.id = %id, http.method = %head.method, http.status = reply.code().as_u16(), "answered");
+        reply.into_response()
+    }
+
+    /// The checks in the order that was recorded of the real server: route → content type → JSON → origin, and in the
+    /// handler: schema → form → session. Before them the host, because nothing of a request counts that was not meant for us.
+    async fn dispatch<S, B>(&self, head: &Arc<Head>, stream: S, id: &RequestId) -> Reply
+    where
+        S: Stream<Item = Result<B, warp::Error>> + Send,
+        B: Buf + Send,
+    {
+        if let Err(e) = framing(head) {
+            return e.into_reply();
+        }
+        let found = self.router.find(&head.method, head.path());
+        let any_host = matches!(&found, Found::Route(route, _) if route.any_host);
+        if let Err(e) = self.check_host(head, any_host).and_then(|()| client::check_forwarding(self, head)) {
+            return e.into_reply();
+        }
+        if let Some(reply) = origin::preflight(self, head) {
+            return reply;
+        }
+        // As recorded: an unknown path and a wrong method are the same empty 404.
+        let Found::Route(route, _) = found else { return Reply::empty(StatusCode::NOT_FOUND) };
+        let outcome = async {
+            let body = self.body(head, stream, route.body).await?;
+            origin::check(self, head, route.origin, &body)?;
+            let req = Req::new(self, head.clone(), body, id.clone());
+            (route.handler)(self, req).await
+        };
+        outcome.await.unwrap_or_else(|e: ApiError| e.logged(id).into_reply())
+    }
+
+    fn check_host(&self, head: &Head, any_host: bool) -> Result<(), ApiError> {
+        let refuse = || ApiError::new(ErrorCode::InvalidHost);
+        let host = head.single(header::HOST).map_err(|()| refuse())?.ok_or_else(refuse)?;
+        let served = |host: &str| {
+            let settings = &self.settings;
+            let host = host.to_ascii_lowercase();
+            let name = host.strip_suffix("]").map_or_else(
+                || {
+                    host.rsplit_once(':')
+                        .filter(|(_, port)| !port.contains(']'))
+                        .map_or(host.as_str(), |(name, _)| name)
+                },
+                |_| host.as_str(),
+            );
+            host == settings.public_url.authority
+                || settings.hosts.iter().any(|h| h.as_str() == host || h.as_str() == name)
+                || settings.mode == Mode::Development && crate::domain::origin::is_loopback_host(name)
+        };
+        // A target in absolute form names a host too (RFC 9112 §3.2.2).
+        let target_ok = head.uri.authority().is_none_or(|authority| served(authority.as_str()));
+        if any_host || served(host) && target_ok { Ok(()) } else { Err(refuse()) }
+    }
+
+    async fn body<S, B>(&self, head: &Head, stream: S, rule: BodyRule) -> Result<Body, ApiError>
+    where
+        S: Stream<Item = Result<B, warp::Error>> + Send,
+        B: Buf + Send,
+    {
+        if rule == BodyRule::None {
+            return Ok(Body::Undefined);
+        }
+        let content_type = head.text(header::CONTENT_TYPE);
+        let kind = content_type.map(body::media_type);
+        let is_form = kind.as_deref() == Some("application/x-www-form-urlencoded");
+        let allowed = match kind.as_deref() {
+            None | Some("application/json") => true,
+            Some(_) => is_form && rule == BodyRule::JsonOrForm,
+        };
+        if !allowed {
+            return Err(unsupported(content_type.unwrap_or_default(), rule));
+        }
+        let within = self.settings.body_timeout.to_std();
+        let bytes = body::read(&head.headers, stream, self.settings.max_body, within).await?;
+        match (kind, rule) {
+            // On Node a body without a type is as good as none; on our own routes it is refused.
+            (None, BodyRule::PlainJson) if !bytes.is_empty() => Err(unsupported("", rule)),
+            (None, _) => Ok(Body::Undefined),
+            (Some(_), _) if is_form => Ok(body::parse_form(&bytes)),
+            (Some(_), _) => body::parse_json(&bytes).map_err(|_| ApiError::new(ErrorCode::BadRequest)),
+        }
+    }
+
+    /// What every answer carries, errors included (WB-05, WB-06).
+    fn dress(&self, head: &Head, reply: &mut Reply, id: &RequestId) {
+        const FIXED: [(HeaderName, HeaderValue); 5] = [
+            (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+            (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+            (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+            (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-site")),
+            (header::VARY, HeaderValue::from_static("Origin")),
+        ];
+        for (name, value) in FIXED {
+            reply.add(name, value);
+        }
+        if !reply.has(&header::CACHE_CONTROL) {
+            reply.add(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        if self.settings.public_url.is_secure {
+            reply.add(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+        }
+        reply.add(REQUEST_ID, id.as_str());
+        origin::allow(self, head, reply);
+        let unread = reply.code() == StatusCode::PAYLOAD_TOO_LARGE || reply.code() == StatusCode::REQUEST_TIMEOUT;
+        // After a chunked body, or one that was not read to its end, the next request must not be looked for in what
+        // follows (HT-03).
+        if unread || head.has(header::TRANSFER_ENCODING) || reply.code() == StatusCode::MISDIRECTED_REQUEST {
+            reply.add(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
+}
+
+/// Framing that two readers could take differently (HT-03).
+fn framing(head: &Head) -> Result<(), ApiError> {
+    let doubtful = head.has(header::TRANSFER_ENCODING) && head.has(header::CONTENT_LENGTH)
+        || head.headers.get_all(header::CONTENT_LENGTH).iter().count() > 1
+        || matches!(head.method, Method::TRACE | Method::CONNECT);
+    if doubtful {
+        let refused = ApiError::with_message(ErrorCode::BadRequest, "The request is ambiguous");
+        return Err(refused.header(header::CONNECTION, HeaderValue::from_static("close")));
+    }
+    Ok(())
+}
+
+fn unsupported(content_type: &str, rule: BodyRule) -> ApiError {
+    let allowed = match rule {
+        BodyRule::JsonOrForm => "application/x-www-form-urlencoded, application/json",
+        BodyRule::Json | BodyRule::PlainJson | BodyRule::None => "application/json",
+    };
+    let shown = common::text::printable(content_type);
+    ApiError::with_message(
+        ErrorCode::UnsupportedMediaType,
+        format!("Content-Type \"{shown}\" is not allowed. Allowed types: {allowed}"),
+    )
+}
+
+impl From<BodyError> for ApiError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge => Self::new(ErrorCode::PayloadTooLarge),
+            BodyError::TooSlow => Self::new(ErrorCode::RequestTimeout),
+            BodyError::Broken => Self::with_message(ErrorCode::BadRequest, "The body is broken off"),
+        }
+    }
+}

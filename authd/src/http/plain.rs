@@ -1,0 +1,176 @@
+//! The plain endpoints: `signup`, `login`, `logout`, `me`, for frontends and scripts without Better Auth.
+//!
+//! Two modes, never mixed, so that a script in a page never holds a long-lived credential: `cookie` sets the session
+//! cookie and returns an access token; `token` returns an access and a refresh token and sets no cookie.
+
+use common::{
+    ErrorCode,
+    api::{LogoutBody, MeBody, MeSession, TokenBody, UserOnlyBody},
+};
+use http::{HeaderName, StatusCode, header};
+
+use super::{
+    ApiError, App, Req,
+    auth::{CookieSession, set_auth_jwt},
+};
+use crate::{
+    domain::Actor,
+    door::Reply,
+    service::{
+        accounts::{self, SignIn, SignUp},
+        sessions::{self, Opened, Wish},
+        tokens,
+    },
+};
+
+/// `set-auth-jwt`
+pub const SET_AUTH_JWT: HeaderName = HeaderName::from_static("set-auth-jwt");
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Cookie,
+    Token,
+}
+
+const MODES: [(&str, Mode); 2] = [("cookie", Mode::Cookie), ("token", Mode::Token)];
+
+/// What is asked of the new session. In cookie mode it takes the place of the one that the browser shows.
+async fn wish(app: &App, req: &Req, mode: Mode, remember: Option<bool>) -> Result<Wish, ApiError> {
+    let replaces = match mode {
+        Mode::Cookie => match req.cookie_session(app).await? {
+            CookieSession::Alive(live, _) => Some(live.session.id.clone()),
+            CookieSession::None | CookieSession::Dead => None,
+        },
+        Mode::Token => None,
+    };
+    Ok(Wish { remember: remember.unwrap_or(true), refreshable: mode == Mode::Token, replaces })
+}
+
+fn mode_of(req: &Req, asked: Option<Mode>) -> Mode {
+    asked.unwrap_or(if req.is_from_browser() { Mode::Cookie } else { Mode::Token })
+}
+
+fn token_reply(app: &App, req: &Req, opened: &Opened, mode: Mode) -> Result<Reply, ApiError> {
+    let services = &app.services;
+    let live = &opened.live;
+    let access = tokens::access_token(services, live)?;
+    let now = services.clock.now();
+    let body = TokenBody {
+        access_token: access.token,
+        token_type: "Bearer".into(),
+        expires_in: access.expires_in,
+        refresh_token: opened.refresh_token.as_ref().map(|token| token.expose().to_owned()),
+        refresh_expires_in: opened.refresh_token.as_ref().map(|_| live.session.expires_at.since(now).as_secs()),
+        user: tokens::user_body(&live.user),
+    };
+    let mut reply = Reply::json(&body).header(SET_AUTH_JWT, set_auth_jwt(app, live)?);
+    if mode == Mode::Cookie {
+        set_session_cookies(app, req, opened, &mut reply);
+    }
+    Ok(reply)
+}
+
+/// Adds the cookies of a session that was just opened.
+pub(super) fn set_session_cookies(app: &App, req: &Req, opened: &Opened, reply: &mut Reply) {
+    let remember = opened.live.session.remember;
+    for cookie in app.cookies.session(&opened.token, remember) {
+        reply.add(header::SET_COOKIE, cookie);
+    }
+    if remember && let Some(cookie) = app.cookies.forget_dont_remember(&req.head) {
+        reply.add(header::SET_COOKIE, cookie);
+    }
+}
+
+/// Deletes the cookies of a session.
+pub(super) fn delete_session_cookies(app: &App, reply: &mut Reply) {
+    for cookie in app.cookies.deletions() {
+        reply.add(header::SET_COOKIE, cookie);
+    }
+}
+
+/// `POST /signup`
+///
+/// # Errors
+/// `ValidationError`, the rules of passwords, `UserAlreadyExists`, `Busy`.
+pub async fn sign_up(app: &App, req: Req) -> Result<Reply, ApiError> {
+    let (email, password, name, remember, mode) = req.fields(|f| {
+        (
+            f.any_email("email"),
+            f.password("password"),
+            f.optional_string("name").unwrap_or_default().to_owned(),
+            f.optional_bool("rememberMe"),
+            f.optional_choice("mode", &MODES),
+        )
+    })?;
+    let email = email.ok_or(ApiError::new(ErrorCode::InvalidEmail))?;
+    let mode = mode_of(&req, mode);
+    let wish = wish(app, &req, mode, remember).await?;
+    let wanted = SignUp { email, name, image: None, password, wish };
+    let made = accounts::sign_up(&app.services, wanted, &req.origin).await?;
+    let reply = match &made.opened {
+        Some(opened) => token_reply(app, &req, opened, mode)?,
+        None => Reply::json(&UserOnlyBody { user: tokens::user_body(&made.user) }),
+    };
+    Ok(reply.status(StatusCode::CREATED))
+}
+
+/// `POST /login`
+///
+/// # Errors
+/// `ValidationError`, `InvalidEmailOrPassword`, `BannedUser`, `PasswordChangeRequired`, `Busy`.
+pub async fn sign_in(app: &App, req: Req) -> Result<Reply, ApiError> {
+    let (email, password, new_password, remember, mode) = req.fields(|f| {
+        (
+            f.any_email("email"),
+            f.password("password"),
+            f.optional_string("newPassword").map(Into::into),
+            f.optional_bool("rememberMe"),
+            f.optional_choice("mode", &MODES),
+        )
+    })?;
+    let email = email.ok_or(ApiError::new(ErrorCode::InvalidEmail))?;
+    let mode = mode_of(&req, mode);
+    let wish = wish(app, &req, mode, remember).await?;
+    let opened = accounts::sign_in(&app.services, SignIn { email, password, new_password, wish }, &req.origin).await?;
+    token_reply(app, &req, &opened, mode)
+}
+
+/// `POST /logout`: every session validly shown is dead, on disk, when this answers.
+///
+/// # Errors
+/// A token that is not one of ours; `StoreUnavailable` if it could not be made durable.
+pub async fn sign_out(app: &App, req: Req) -> Result<Reply, ApiError> {
+    let refresh_token = req.optional_fields(|f| f.optional_string("refresh_token"))?;
+    let shown = req.shown_sessions(app, refresh_token).await?;
+    let services = &app.services;
+    let by = match shown.first() {
+        Some(id) => {
+            services.store.session(id).await.ok().flatten().map_or(Actor::Anonymous, |l| Actor::User(l.user.id.clone()))
+        }
+        None => Actor::Anonymous,
+    };
+    let act = req.origin.act(by, services.clock.now());
+    let ended = sessions::sign_out(services, shown, act).await?;
+    let mut reply = Reply::json(&LogoutBody { success: true, ended: ended.sessions });
+    delete_session_cookies(app, &mut reply);
+    Ok(reply)
+}
+
+/// `GET /me`
+///
+/// # Errors
+/// 401, with a code that says why.
+pub async fn me(app: &App, req: Req) -> Result<Reply, ApiError> {
+    let live = req.session(app).await?;
+    let session = &live.session;
+    Ok(Reply::json(&MeBody {
+        user: tokens::user_body(&live.user),
+        session: MeSession {
+            id: session.id.clone(),
+            created_at: session.created_at,
+            expires_at: session.expires_at,
+            ip_address: session.ip_address.clone(),
+            user_agent: session.user_agent.clone(),
+        },
+    }))
+}

@@ -1,0 +1,62 @@
+//! A request as handlers see it: decoded by methods, each of which says what is wrong.
+
+use std::sync::Arc;
+
+use common::{ErrorCode, RequestId};
+use http::header;
+
+use super::{ApiError, App, client};
+use crate::{
+    door::{Body, Fields, Head},
+    service::Origin,
+};
+
+/// A request that passed the checks before its handler.
+pub struct Req {
+    /// Method, target, headers, peer.
+    pub head: Arc<Head>,
+    /// The parsed body.
+    pub body: Body,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+impl Req {
+    pub(super) fn new(app: &App, head: Arc<Head>, body: Body, id: RequestId) -> Self {
+        let source = client::address(app, &head).map(|address| address.to_string());
+        let origin = Origin { source, user_agent: head.user_agent(), request_id: Some(id) };
+        Self { head, body, origin }
+    }
+
+    /// Reads fields of the body and fails with all that is wrong with them.
+    ///
+    /// # Errors
+    /// `ValidationError`.
+    pub fn fields<'a, T>(&'a self, read: impl FnOnce(&mut Fields<'a>) -> T) -> Result<T, ApiError> {
+        Self::finish(Fields::of(&self.body), read)
+    }
+
+    /// As [`Req::fields`], of a body that may be absent.
+    ///
+    /// # Errors
+    /// `ValidationError`.
+    pub fn optional_fields<'a, T>(&'a self, read: impl FnOnce(&mut Fields<'a>) -> T) -> Result<T, ApiError> {
+        Self::finish(Fields::of_optional(&self.body), read)
+    }
+
+    fn finish<'a, T>(mut fields: Fields<'a>, read: impl FnOnce(&mut Fields<'a>) -> T) -> Result<T, ApiError> {
+        let value = read(&mut fields);
+        fields.finish().map_err(|message| ApiError::with_message(ErrorCode::ValidationError, message))?;
+        Ok(value)
+    }
+
+    /// Whether a browser sent this, as far as one can tell: its page must not be given lasting credentials.
+    pub fn is_from_browser(&self) -> bool {
+        self.head.has(header::ORIGIN) || self.head.has(super::origin::SEC_FETCH_SITE)
+    }
+
+    /// Whether a query parameter is set, as Better Auth's flags are: to any text that is not empty.
+    pub fn has_flag(&self, name: &str) -> bool {
+        self.head.query(name).is_some_and(|value| !value.is_empty())
+    }
+}

@@ -1,0 +1,116 @@
+//! The whole public interface on a page. The router, the tests and the manual read this table too.
+
+use futures_util::future::BoxFuture;
+
+use super::{ApiError, App, Req, better_auth, health, jwks, plain};
+use crate::door::{Reply, Verb};
+
+/// Which bodies a route takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyRule {
+    /// None; what is sent is not read.
+    None,
+    /// JSON; a body without a content type is as good as none (recorded).
+    Json,
+    /// JSON or a form (recorded).
+    JsonOrForm,
+    /// JSON; a body without a content type is refused.
+    PlainJson,
+}
+
+/// Which requests must come from a trusted origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OriginRule {
+    /// None: nothing is changed.
+    None,
+    /// Those with a cookie (recorded of Better Auth).
+    WithCookie,
+    /// Those with a cookie, an `Origin`, a `Referer` or a `Sec-Fetch-Site`.
+    FromBrowser,
+}
+
+/// Who may call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// Everybody.
+    Anyone,
+    /// Only with a session, by cookie or by access token.
+    Session,
+}
+
+/// What answers.
+pub type Handler = for<'a> fn(&'a App, Req) -> BoxFuture<'a, Result<Reply, ApiError>>;
+
+/// One route.
+#[derive(Clone, Copy)]
+pub struct Route {
+    /// Its method.
+    pub verb: Verb,
+    /// Its path, under the mounts or not.
+    pub path: &'static str,
+    /// Whether it stands under every mount.
+    pub is_mounted: bool,
+    /// Whether it may be asked by any `Host`.
+    pub any_host: bool,
+    /// Who may call.
+    pub caller: Caller,
+    /// Which bodies it takes.
+    pub body: BodyRule,
+    /// Which requests must come from a trusted origin.
+    pub origin: OriginRule,
+    /// What answers.
+    pub handler: Handler,
+}
+
+impl Route {
+    const fn get(path: &'static str, caller: Caller, handler: Handler) -> Self {
+        let (body, origin) = (BodyRule::None, OriginRule::None);
+        Self { verb: Verb::Get, path, is_mounted: true, any_host: false, caller, body, origin, handler }
+    }
+
+    const fn post(path: &'static str, caller: Caller, body: BodyRule, origin: OriginRule, handler: Handler) -> Self {
+        Self { verb: Verb::Post, path, is_mounted: true, any_host: false, caller, body, origin, handler }
+    }
+
+    const fn at_root(self) -> Self {
+        Self { is_mounted: false, ..self }
+    }
+
+    const fn by_any_host(self) -> Self {
+        Self { any_host: true, ..self }
+    }
+}
+
+macro_rules! handler {
+    ($function:path) => {{
+        fn call(app: &App, req: Req) -> BoxFuture<'_, Result<Reply, ApiError>> {
+            Box::pin($function(app, req))
+        }
+        call
+    }};
+}
+
+use BodyRule::{Json, JsonOrForm, PlainJson};
+use Caller::{Anyone, Session};
+use OriginRule::{FromBrowser, WithCookie};
+
+/// See the module's text.
+pub static ROUTES: &[Route] = &[
+    // The plain endpoints.
+    Route::post("/signup", Anyone, PlainJson, FromBrowser, handler!(plain::sign_up)),
+    Route::post("/login", Anyone, PlainJson, FromBrowser, handler!(plain::sign_in)),
+    Route::post("/logout", Anyone, PlainJson, FromBrowser, handler!(plain::sign_out)),
+    Route::get("/me", Session, handler!(plain::me)),
+    // Better Auth's wire.
+    Route::post("/sign-up/email", Anyone, JsonOrForm, WithCookie, handler!(better_auth::sign_up::email)),
+    Route::post("/sign-in/email", Anyone, JsonOrForm, WithCookie, handler!(better_auth::sign_in::email)),
+    Route::post("/sign-out", Anyone, Json, WithCookie, handler!(better_auth::session::sign_out)),
+    Route::get("/get-session", Anyone, handler!(better_auth::session::get)),
+    Route::post("/get-session", Anyone, Json, WithCookie, handler!(better_auth::session::get_by_post)),
+    Route::get("/ok", Anyone, handler!(better_auth::session::ok)),
+    // Keys and health.
+    Route::get("/jwks", Anyone, handler!(jwks::get)).by_any_host(),
+    Route::get("/.well-known/jwks.json", Anyone, handler!(jwks::get)).at_root().by_any_host(),
+    Route::get("/healthz", Anyone, handler!(health::alive)).at_root().by_any_host(),
+    Route::get("/readyz", Anyone, handler!(health::ready)).at_root().by_any_host(),
+];

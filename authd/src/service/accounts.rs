@@ -1,0 +1,161 @@
+//! Signing up and signing in with e-mail and password.
+
+use std::sync::Arc;
+
+use common::{Email, SecretString};
+
+use super::{
+    Origin, ServiceError, Services,
+    passwords::{self, OwnWords},
+    random,
+    sessions::{self, Opened, Wish},
+};
+use crate::{
+    domain::{Actor, Credential, Event, EventKind, PasswordProblem, User, user::DEFAULT_ROLE},
+    store::{Rehash, StoreError},
+};
+
+/// Who wants an account.
+#[derive(Debug)]
+pub struct SignUp {
+    /// Valid, canonical.
+    pub email: Email,
+    /// Display name; may be empty.
+    pub name: String,
+    /// Address of a picture.
+    pub image: Option<String>,
+    /// The chosen password.
+    pub password: SecretString,
+    /// What is asked of the session, if one is opened.
+    pub wish: Wish,
+}
+
+/// A new account, and its session where the policy opens one.
+pub struct SignedUp {
+    /// The new user.
+    pub user: Arc<User>,
+    /// Absent if `sign_up.auto_sign_in` is off.
+    pub opened: Option<Opened>,
+}
+
+/// Makes an account, and signs it in. Order of the checks as recorded of Better Auth: allowed at all, length, strength,
+/// and last whether the address is free; that is decided by the store, so that a hundred at once make one account.
+///
+/// # Errors
+/// `SignUpDisabled`, `InvalidName`, `Password`, `UserExists`, `Busy`.
+pub async fn sign_up(app: &Services, wanted: SignUp, origin: &Origin) -> Result<SignedUp, ServiceError> {
+    if !app.policy.sign_up_enabled {
+        return Err(ServiceError::SignUpDisabled);
+    }
+    passwords::check_name(&wanted.name)?;
+    app.policy.password.check_length(wanted.password.expose())?;
+    if app.store.user_by_email(&wanted.email).await?.is_some() {
+        return Err(ServiceError::UserExists);
+    }
+    let own = OwnWords { email: &wanted.email, name: &wanted.name };
+    let hash = passwords::accept(app, &wanted.password, own).await?;
+
+    let now = app.clock.now();
+    let user = User {
+        id: random::user_id(&*app.entropy),
+        email: wanted.email,
+        email_verified: false,
+        name: wanted.name,
+        image: wanted.image,
+        role: DEFAULT_ROLE.into(),
+        ban: None,
+        password_change_required: false,
+        epoch: 0,
+        created_at: now,
+        updated_at: now,
+    };
+    let credential = Credential {
+        id: random::account_id(&*app.entropy),
+        user: user.id.clone(),
+        hash,
+        created_at: now,
+        updated_at: now,
+    };
+    let (new, opening) = match app.policy.auto_sign_in {
+        true => Some(sessions::prepare(app, &user.id, &wanted.wish, origin, now)).unzip(),
+        false => (None, None),
+    };
+    let mut event = Event::new(EventKind::UserCreated).user(&user.id);
+    if let Some(new) = &new {
+        event = event.session(&new.session.id);
+    }
+    let act = origin.act(Actor::User(user.id.clone()), now);
+    app.store.create_user(user.clone(), Some(credential), new, act, event).await?;
+    let user = Arc::new(user);
+    Ok(SignedUp { opened: opening.map(|opening| opening.opened(user.clone())), user })
+}
+
+/// Who wants to sign in.
+#[derive(Debug)]
+pub struct SignIn {
+    /// Valid, canonical.
+    pub email: Email,
+    /// What was typed.
+    pub password: SecretString,
+    /// The password that takes the place of a temporary one (AU-13).
+    pub new_password: Option<SecretString>,
+    /// What is asked of the session.
+    pub wish: Wish,
+}
+
+/// How often a sign-in is decided anew because somebody changed the account meanwhile.
+const ATTEMPTS: usize = 3;
+
+/// Signs in. An unknown address, an account without password and a banned account cost the same work as any other
+/// (AU-07), and what is wrong with an account is told only to who knows its password (AU-06).
+///
+/// # Errors
+/// `InvalidCredentials`, `Banned`, `PasswordChangeRequired`, `Password`, `Busy`.
+pub async fn sign_in(app: &Services, wanted: SignIn, origin: &Origin) -> Result<Opened, ServiceError> {
+    let too_long = PasswordProblem::TooLong;
+    if app.policy.password.check_length(wanted.password.expose()) == Err(too_long) {
+        return Err(too_long.into());
+    }
+    for _ in 0..ATTEMPTS {
+        let user = app.store.user_by_email(&wanted.email).await?;
+        let credential = match &user {
+            Some(user) => app.store.credential(&user.id).await?,
+            None => None,
+        };
+        let stored = credential.map(|c| c.hash);
+        let verdict = app.hasher.verify(wanted.password.clone(), stored.clone()).await?;
+        let (Some(user), Some(old), true) = (user, stored, verdict.matches) else {
+            return Err(ServiceError::InvalidCredentials);
+        };
+        let now = app.clock.now();
+        if user.active_ban(now).is_some() {
+            return Err(ServiceError::Banned);
+        }
+        let own = OwnWords { email: &user.email, name: &user.name };
+        let rehash = if user.password_change_required {
+            let chosen = wanted.new_password.as_ref().ok_or(ServiceError::PasswordChangeRequired)?;
+            if chosen.expose() == wanted.password.expose() {
+                return Err(ServiceError::PasswordChangeRequired);
+            }
+            Some(Rehash { old, new: passwords::accept(app, chosen, own).await?, chosen: true })
+        } else if verdict.outdated {
+            Some(Rehash { old, new: app.hasher.hash(wanted.password.clone()).await?, chosen: false })
+        } else {
+            None
+        };
+        let (new, opening) = sessions::prepare(app, &user.id, &wanted.wish, origin, now);
+        let event = Event::new(EventKind::SignedIn).user(&user.id).session(&new.session.id);
+        let event = match &rehash {
+            Some(rehash) if rehash.chosen => event.with("password", "changed"),
+            _ => event,
+        };
+        let act = origin.act(Actor::User(user.id.clone()), now);
+        match app.store.open_session(new, user.epoch, rehash, act, event).await {
+            Ok(()) => return Ok(opening.opened(user)),
+            // Banned, deleted or another password since we looked: look again.
+            Err(StoreError::Stale | StoreError::NoSuchUser) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Err(ServiceError::Contention)
+}

@@ -1,0 +1,99 @@
+//! Why a use case did not happen. One variant for each thing that a door tells apart.
+
+use common::UnixTime;
+
+use crate::{
+    domain::{PasswordProblem, key::KeyProblem},
+    ports::{HasherError, SignerError},
+    store::StoreError,
+};
+
+/// See the module's text.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ServiceError {
+    /// The text is no e-mail address.
+    #[error("not an e-mail address")]
+    InvalidEmail,
+    /// The text cannot be a name: too long, or with characters that names do not have.
+    #[error("not a name: {0}")]
+    InvalidName(&'static str),
+    /// The password may not be one.
+    #[error("the password is refused: {0:?}")]
+    Password(PasswordProblem),
+    /// People cannot make accounts themselves here.
+    #[error("sign-up is off")]
+    SignUpDisabled,
+    /// The address has an account.
+    #[error("the address has an account")]
+    UserExists,
+    /// Wrong password, or nobody by that address.
+    #[error("wrong credentials")]
+    InvalidCredentials,
+    /// Right password, banned account.
+    #[error("the account is banned")]
+    Banned,
+    /// Right password, which must be changed first.
+    #[error("the password must be changed")]
+    PasswordChangeRequired,
+    /// Too much to do.
+    #[error("too much to do")]
+    Busy,
+    /// No such user.
+    #[error("no such user")]
+    UserNotFound,
+    /// Several users answer to this name; their addresses.
+    #[error("several users match")]
+    AmbiguousUser(Vec<String>),
+    /// No such session.
+    #[error("no such session")]
+    SessionNotFound,
+    /// The keys cannot be changed as asked.
+    #[error("the keys cannot be changed as asked")]
+    Keys(KeyProblem),
+    /// So many things would be touched, and another number was expected.
+    #[error("{0} would be touched")]
+    Unexpected(u64),
+    /// Others changed the same thing again and again.
+    #[error("the state keeps changing")]
+    Contention,
+    /// No key signs now.
+    #[error("no key signs at {0}")]
+    NoSigningKey(UnixTime),
+    /// The store did not do it.
+    #[error(transparent)]
+    Store(StoreError),
+    /// The signer did not do it.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    /// The hashing threads are gone.
+    #[error("the hashing threads have stopped")]
+    HasherStopped,
+}
+
+impl From<StoreError> for ServiceError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::EmailTaken => Self::UserExists,
+            StoreError::NoSuchUser => Self::UserNotFound,
+            StoreError::Unexpected(n) => Self::Unexpected(n),
+            StoreError::Stale => Self::Contention,
+            StoreError::Busy => Self::Busy,
+            StoreError::Full | StoreError::Unavailable(_) | StoreError::Damaged(_) => Self::Store(error),
+        }
+    }
+}
+
+impl From<HasherError> for ServiceError {
+    fn from(error: HasherError) -> Self {
+        match error {
+            HasherError::Busy => Self::Busy,
+            HasherError::Stopped => Self::HasherStopped,
+        }
+    }
+}
+
+impl From<PasswordProblem> for ServiceError {
+    fn from(problem: PasswordProblem) -> Self {
+        Self::Password(problem)
+    }
+}

@@ -1,0 +1,128 @@
+//! Signing keys: rotated, rolled back, revoked. The rules are the domain's; here a decision is made on one version of the
+//! key set and written only if that is the version still.
+
+use common::{Kid, UnixTime};
+
+use super::{ServiceError, Services};
+use crate::{
+    domain::{Act, Actor, Event, EventKind, KeySet, KeyState, SigningKey, key::KeyChange, key::KeyProblem},
+    store::StoreError,
+};
+
+/// How often a decision is made anew because somebody changed the keys meanwhile.
+const ATTEMPTS: usize = 3;
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Publish a new key, which signs after the configured time, or at once.
+    Rotate {
+        /// Do not wait until verifiers have seen it.
+        at_once: bool,
+    },
+    /// Take the last rotation back.
+    RollBack,
+    /// Declare a key unusable.
+    Revoke(String),
+}
+
+/// A change that was made, or would be.
+#[derive(Debug, Clone)]
+pub struct Changed {
+    /// The key that signs, now or next.
+    pub key: SigningKey,
+    /// The one it takes over from.
+    pub previous: Option<SigningKey>,
+    /// When this was decided.
+    pub at: UnixTime,
+}
+
+fn decide(
+    app: &Services,
+    set: &KeySet,
+    step: &Step,
+    fresh: SigningKey,
+    now: UnixTime,
+) -> Result<KeyChange, ServiceError> {
+    let policy = &app.policy.keys;
+    match step {
+        Step::Rotate { at_once } => set.rotate(policy, fresh, *at_once, now),
+        Step::RollBack => set.roll_back(policy, now),
+        Step::Revoke(kid) => set.revoke(kid, fresh, now),
+    }
+    .map_err(ServiceError::Keys)
+}
+
+fn described(set: &KeySet, change: &KeyChange, now: UnixTime) -> Option<Changed> {
+    let find = |kid: &Kid| change.put.iter().chain(&set.keys).find(|k| k.kid == *kid).cloned();
+    let previous = change.previous.as_ref().and_then(find);
+    Some(Changed { key: find(&change.key)?, previous, at: now })
+}
+
+/// Performs the step; or only says what it would do.
+///
+/// # Errors
+/// `Keys`, with why it cannot be done now; `Signer`.
+pub async fn perform(app: &Services, step: Step, preview: bool, mut act: Act) -> Result<Changed, ServiceError> {
+    for _ in 0..ATTEMPTS {
+        let now = app.clock.now();
+        act.at = now;
+        let set = app.store.keys();
+        let fresh = generate(app, now).await?;
+        let change = decide(app, &set, &step, fresh, now)?;
+        let Some(changed) = described(&set, &change, now) else { return Err(ServiceError::Keys(KeyProblem::Unknown)) };
+        if preview {
+            return Ok(changed);
+        }
+        let event = match &step {
+            Step::Rotate { at_once } => Event::new(EventKind::KeysRotated).with("at_once", at_once),
+            Step::RollBack => Event::new(EventKind::KeysRolledBack),
+            Step::Revoke(kid) => Event::new(EventKind::KeyRevoked).with("revoked", kid),
+        };
+        let event = event.with("kid", &change.key).with("signs_at", changed.key.signs_at);
+        match app.store.put_keys(set.version, change.put, act.clone(), event).await {
+            Ok(()) => return Ok(changed),
+            Err(StoreError::Stale) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Err(ServiceError::Contention)
+}
+
+/// Makes a key pair where it can take its time: RSA needs up to a second.
+async fn generate(app: &Services, now: UnixTime) -> Result<SigningKey, ServiceError> {
+    let (signer, algorithm) = (app.signer.clone(), app.policy.algorithm);
+    let made = tokio::task::spawn_blocking(move || signer.generate(algorithm, now)).await;
+    match made {
+        Ok(key) => Ok(key?),
+        Err(_) => Err(crate::ports::SignerError::Refused("make a key").into()),
+    }
+}
+
+/// What falls due by itself: a rotation when the signing key is old, and the erasure of private halves whose keys have
+/// left the set. Answers whether anything was done.
+///
+/// # Errors
+/// As [`perform`].
+pub async fn tend(app: &Services) -> Result<bool, ServiceError> {
+    let now = app.clock.now();
+    let act = Act { by: Actor::Daemon, at: now, request_id: None, source: None, reason: None };
+    let set = app.store.keys();
+    if set.rotation_due(&app.policy.keys, now) {
+        perform(app, Step::Rotate { at_once: false }, false, act).await?;
+        return Ok(true);
+    }
+    let dead = |key: &&SigningKey| key.state(now) == KeyState::Gone && !key.sealed.is_empty();
+    let erased: Vec<SigningKey> =
+        set.keys.iter().filter(dead).map(|key| SigningKey { sealed: [].into(), ..key.clone() }).collect();
+    if erased.is_empty() {
+        return Ok(false);
+    }
+    let kids: Vec<&str> = erased.iter().map(|key| key.kid.as_str()).collect();
+    let event = Event::new(EventKind::KeyErased).with("kids", kids.join(" "));
+    match app.store.put_keys(set.version, erased, act, event).await {
+        // Somebody else was first; the next round sees to the rest.
+        Ok(()) | Err(StoreError::Stale) => Ok(true),
+        Err(e) => Err(e.into()),
+    }
+}

@@ -1,0 +1,84 @@
+//! The use cases. A use case is an async function that reads the clock once, loads, asks the domain, makes **one** call
+//! that changes the store, and returns a value. Both doors call the same functions; where they differ in rules, the rules
+//! are arguments.
+
+pub mod accounts;
+pub mod audit;
+pub mod error;
+pub mod keys;
+pub mod maintenance;
+pub mod passwords;
+pub mod random;
+pub mod sessions;
+pub mod tokens;
+pub mod users;
+
+use std::sync::Arc;
+
+use common::{RequestId, Span, UnixTime};
+
+pub use self::error::ServiceError;
+use crate::{
+    domain::{Act, Actor, Algorithm, KeyPolicy, PasswordPolicy, SessionPolicy, token::Expected},
+    ports::{Clock, Entropy, PasswordHasher, Secrets, TokenSigner},
+    store::Store,
+};
+
+/// Everything that use cases work with.
+pub struct Services {
+    /// Where things are kept.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Password hashing.
+    pub hasher: Arc<dyn PasswordHasher>,
+    /// JWTs.
+    pub signer: Arc<dyn TokenSigner>,
+    /// The keys that are not for signing tokens.
+    pub secrets: Secrets,
+    /// The configured rules.
+    pub policy: Policy,
+    /// JWTs in Better Auth's shape that were made a moment ago.
+    pub recent_jwts: tokens::RecentJwts,
+}
+
+/// The configured rules.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// New passwords.
+    pub password: PasswordPolicy,
+    /// Sessions.
+    pub session: SessionPolicy,
+    /// Signing keys.
+    pub keys: KeyPolicy,
+    /// The algorithm of new signing keys.
+    pub algorithm: Algorithm,
+    /// Issuer and audience of tokens.
+    pub token: Expected,
+    /// How long access tokens live.
+    pub token_life: Span,
+    /// Whether people can make accounts themselves.
+    pub sign_up_enabled: bool,
+    /// Whether a new account is signed in at once.
+    pub auto_sign_in: bool,
+}
+
+/// Where a request came from: what sessions and audit events record of it.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// The client's address, canonical.
+    pub source: Option<String>,
+    /// The client's `User-Agent`, cut to a sensible length.
+    pub user_agent: String,
+    /// Of this request.
+    pub request_id: Option<RequestId>,
+}
+
+impl Origin {
+    /// An act of `by` at `now` by this request.
+    pub fn act(&self, by: Actor, now: UnixTime) -> Act {
+        Act { by, at: now, request_id: self.request_id.clone(), source: self.source.clone(), reason: None }
+    }
+}

@@ -1,0 +1,209 @@
+//! Sessions: found, used, prolonged, ended.
+
+use std::sync::Arc;
+
+use common::{SecretString, SessionId, UnixTime, UserId};
+
+use super::{Origin, ServiceError, Services, random, tokens};
+use crate::{
+    digest::sha256,
+    domain::{Act, Event, EventKind, Family, Generation, Session, SessionState, TokenDigest, User},
+    store::{Ended, Ending, Live, NewSession},
+};
+
+/// A session that was just opened, with the credentials that stand for it and are shown this once.
+pub struct Opened {
+    /// The session and its user.
+    pub live: Live,
+    /// For the cookie.
+    pub token: SecretString,
+    /// For clients that keep tokens.
+    pub refresh_token: Option<SecretString>,
+}
+
+/// What a sign-in asks of its session.
+#[derive(Debug, Clone, Default)]
+pub struct Wish {
+    /// Whether the session should outlive the browser.
+    pub remember: bool,
+    /// Whether refresh tokens are wanted.
+    pub refreshable: bool,
+    /// The session that the client showed; it ends (SE-04).
+    pub replaces: Option<SessionId>,
+}
+
+/// What a credential for a session led to.
+#[derive(Debug, Clone)]
+pub enum Found {
+    /// A session that may be used.
+    Alive(Live),
+    /// One that has expired.
+    Expired(SessionState),
+    /// None: never was, signed out, revoked, or the user is gone or banned.
+    Nothing,
+}
+
+/// The digest under which a token is known.
+pub fn digest(token: &str) -> TokenDigest {
+    TokenDigest(sha256(token.as_bytes()))
+}
+
+fn judge(live: Option<Live>, now: UnixTime) -> Found {
+    match live {
+        None => Found::Nothing,
+        Some(live) => match live.session.state(now) {
+            SessionState::Active if live.user.active_ban(now).is_none() => Found::Alive(live),
+            // A ban ends all sessions; should one be there all the same, it is none.
+            SessionState::Active => Found::Nothing,
+            ended @ (SessionState::IdleExpired | SessionState::Expired) => Found::Expired(ended),
+        },
+    }
+}
+
+/// The session that a session token stands for.
+///
+/// # Errors
+/// The store cannot be read: nobody is signed in by a failure (LG-06).
+pub async fn by_token(app: &Services, token: &str) -> Result<Found, ServiceError> {
+    let now = app.clock.now();
+    Ok(judge(app.store.session_by_token(&digest(token)).await?, now))
+}
+
+/// The session by its handle.
+///
+/// # Errors
+/// As [`by_token`].
+pub async fn by_id(app: &Services, id: &SessionId) -> Result<Found, ServiceError> {
+    let now = app.clock.now();
+    Ok(judge(app.store.session(id).await?, now))
+}
+
+/// Prolongs the session if this use does (Better Auth's rule: once per `update_age`). The new end is on disk when this
+/// returns. `None` if nothing was due.
+///
+/// # Errors
+/// The store cannot write.
+pub async fn used(app: &Services, live: &Live) -> Result<Option<Live>, ServiceError> {
+    let now = app.clock.now();
+    let Some(end) = live.session.prolonged(&app.policy.session, now) else { return Ok(None) };
+    app.store.prolong_session(live.session.id.clone(), end, now).await?;
+    let session = Session { expires_at: end, updated_at: now, ..Session::clone(&live.session) };
+    Ok(Some(Live { session: Arc::new(session), user: live.user.clone() }))
+}
+
+/// A new session for `user`, not stored yet, with its credentials.
+pub(super) fn prepare(
+    app: &Services,
+    user: &UserId,
+    wish: &Wish,
+    origin: &Origin,
+    now: UnixTime,
+) -> (NewSession, Opening) {
+    let token = SecretString::new(random::session_token(&*app.entropy));
+    let id = random::session_id(&*app.entropy);
+    let (expires_at, absolute_expires_at) = app.policy.session.limits(now, wish.remember);
+    let family = wish.refreshable.then(|| {
+        let mut salt = [0; 16];
+        app.entropy.fill(&mut salt);
+        Family {
+            id: random::family_id(&*app.entropy),
+            session: id.clone(),
+            salt,
+            current: Generation::FIRST,
+            parent: None,
+            rotations: vec![],
+            created_at: now,
+        }
+    });
+    let refresh_token = family.as_ref().map(|family| tokens::refresh_token(app, family, Generation::FIRST));
+    let session = Session {
+        id,
+        user: user.clone(),
+        digest: digest(token.expose()),
+        created_at: now,
+        updated_at: now,
+        expires_at,
+        absolute_expires_at,
+        remember: wish.remember,
+        ip_address: origin.source.clone().unwrap_or_default(),
+        user_agent: origin.user_agent.clone(),
+        methods: vec!["pwd".into()],
+        family: family.as_ref().map(|family| family.id.clone()),
+    };
+    let new = NewSession {
+        session: session.clone(),
+        family,
+        replaces: wish.replaces.clone(),
+        max_per_user: app.policy.session.max_per_user,
+    };
+    (new, Opening { session, token, refresh_token })
+}
+
+/// The credentials of a session that is about to be stored.
+pub(super) struct Opening {
+    session: Session,
+    token: SecretString,
+    refresh_token: Option<SecretString>,
+}
+
+impl Opening {
+    /// Now it is stored.
+    pub(super) fn opened(self, user: Arc<User>) -> Opened {
+        Opened {
+            live: Live { session: Arc::new(self.session), user },
+            token: self.token,
+            refresh_token: self.refresh_token,
+        }
+    }
+}
+
+/// Ends the sessions that a client showed. Ending what has ended already is as good as once (RFC 7009 §2.2).
+///
+/// # Errors
+/// It could not be made durable: then none may be told that it happened.
+pub async fn sign_out(app: &Services, ids: Vec<SessionId>, act: Act) -> Result<Ended, ServiceError> {
+    if ids.is_empty() {
+        return Ok(Ended::default());
+    }
+    Ok(app.store.end_sessions(Ending::These(ids), None, act, Event::new(EventKind::SignedOut)).await?)
+}
+
+/// Ends sessions from outside: another device, an operator.
+///
+/// # Errors
+/// `Unexpected` if exactly `expect` were to end and it is another number.
+pub async fn revoke(app: &Services, which: Ending, expect: Option<u64>, act: Act) -> Result<Ended, ServiceError> {
+    Ok(app.store.end_sessions(which, expect, act, Event::new(EventKind::SessionRevoked)).await?)
+}
+
+/// How many sessions [`revoke`] would end.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn preview_revoke(app: &Services, which: &Ending) -> Result<Ended, ServiceError> {
+    let mut users: Vec<UserId> = vec![];
+    let mut sessions = 0;
+    let mut count = |user: &UserId| {
+        sessions += 1;
+        if !users.contains(user) {
+            users.push(user.clone());
+        }
+    };
+    match which {
+        Ending::These(ids) => {
+            for (i, id) in ids.iter().enumerate() {
+                if ids[..i].contains(id) {
+                    continue;
+                }
+                if let Some(live) = app.store.session(id).await? {
+                    count(&live.user.id);
+                }
+            }
+        }
+        Ending::OfUser { user, except } => {
+            let found = app.store.sessions_of(user).await?;
+            found.iter().filter(|s| Some(&s.id) != except.as_ref()).for_each(|s| count(&s.user));
+        }
+    }
+    Ok(Ended { sessions, users: users.len() as u64 })
+}

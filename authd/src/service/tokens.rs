@@ -1,0 +1,245 @@
+//! Access tokens, JWTs in Better Auth's shape, and refresh tokens.
+
+use std::sync::Arc;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use common::{ErrorCode, FamilyId, SecretString, SessionId, UnixTime, api::UserBody};
+use quick_cache::sync::Cache;
+use serde_json::json;
+
+use super::{
+    ServiceError, Services, random,
+    sessions::{self, Found},
+};
+use crate::{
+    digest::is_same_secret,
+    domain::{
+        Family, Generation, SessionState, User,
+        token::{ACCESS_TOKEN_TYPE, Claims, TokenProblem},
+    },
+    store::Live,
+};
+
+/// An access token and how long it lives.
+pub struct AccessToken {
+    /// A JWT, `typ: at+jwt` (RFC 9068).
+    pub token: String,
+    /// Seconds.
+    pub expires_in: u64,
+}
+
+/// A JWT that was made for a session a moment ago, and may be handed out again until half its life is over.
+struct Recent {
+    jwt: Arc<str>,
+    kid: common::Kid,
+    updated_at: UnixTime,
+    half_life: UnixTime,
+}
+
+/// The recent JWTs, by session.
+pub struct RecentJwts(Cache<SessionId, Arc<Recent>>);
+
+impl Default for RecentJwts {
+    fn default() -> Self {
+        Self(Cache::new(10_000))
+    }
+}
+
+/// The user in Better Auth's shape.
+pub fn user_body(user: &User) -> UserBody {
+    UserBody {
+        id: user.id.clone(),
+        name: user.name.clone(),
+        email: user.email.to_string(),
+        email_verified: user.email_verified,
+        image: user.image.clone(),
+        created_at: user.created_at,
+        updated_at: user.updated_at,
+    }
+}
+
+fn sign(
+    app: &Services,
+    typ: &str,
+    claims: &serde_json::Value,
+    now: UnixTime,
+) -> Result<(String, common::Kid), ServiceError> {
+    let set = app.store.keys();
+    let key = set.signing(now).ok_or(ServiceError::NoSigningKey(now))?;
+    Ok((app.signer.sign(key, typ, &claims.to_string())?, key.kid.clone()))
+}
+
+/// The life of a token made now: the configured one, cut at the session's last end.
+fn expiry(app: &Services, live: &Live, now: UnixTime) -> i64 {
+    now.plus(app.policy.token_life).min(live.session.absolute_expires_at).as_secs().max(now.as_secs() + 1)
+}
+
+fn audience(app: &Services) -> serde_json::Value {
+    match app.policy.token.audience.as_slice() {
+        [one] => json!(one),
+        several => json!(several),
+    }
+}
+
+/// A new access token for a session: `iss sub aud iat nbf exp jti sid role`, nothing more (TK-14).
+///
+/// # Errors
+/// `NoSigningKey`, `Signer`.
+pub fn access_token(app: &Services, live: &Live) -> Result<AccessToken, ServiceError> {
+    let now = app.clock.now();
+    let (issued, expires) = (now.as_secs(), expiry(app, live, now));
+    let claims = json!({
+        "iss": app.policy.token.issuer,
+        "sub": live.user.id,
+        "aud": audience(app),
+        "iat": issued,
+        "nbf": issued,
+        "exp": expires,
+        "jti": random::base62(&*app.entropy, 22),
+        "sid": live.session.id,
+        "role": live.user.role,
+    });
+    let (token, _) = sign(app, ACCESS_TOKEN_TYPE, &claims, now)?;
+    Ok(AccessToken { token, expires_in: (expires - issued).unsigned_abs() })
+}
+
+/// A JWT in the shape of Better Auth's jwt plugin (`set-auth-jwt`, `/token`): the user's fields and `iat exp iss aud sub`,
+/// and `sid`. The same one again until half its life is over or the user changes.
+///
+/// # Errors
+/// `NoSigningKey`, `Signer`.
+pub fn better_auth_jwt(app: &Services, live: &Live) -> Result<Arc<str>, ServiceError> {
+    let now = app.clock.now();
+    if let Some(recent) = app.recent_jwts.0.get(&live.session.id)
+        && recent.updated_at == live.user.updated_at
+        && now < recent.half_life
+        && app.store.keys().signing(now).is_some_and(|key| key.kid == recent.kid)
+    {
+        return Ok(recent.jwt.clone());
+    }
+    let (issued, expires) = (now.as_secs(), expiry(app, live, now));
+    let mut claims = serde_json::to_value(user_body(&live.user)).unwrap_or_default();
+    claims["iat"] = issued.into();
+    claims["exp"] = expires.into();
+    claims["iss"] = app.policy.token.issuer.as_str().into();
+    claims["aud"] = audience(app);
+    claims["sub"] = live.user.id.as_str().into();
+    claims["sid"] = live.session.id.as_str().into();
+    let (token, kid) = sign(app, "", &claims, now)?;
+    let jwt: Arc<str> = token.into();
+    let half_life = UnixTime::from_secs(i64::midpoint(issued, expires));
+    let recent = Recent { jwt: jwt.clone(), kid, updated_at: live.user.updated_at, half_life };
+    app.recent_jwts.0.insert(live.session.id.clone(), Arc::new(recent));
+    Ok(jwt)
+}
+
+/// Why a bearer token is not taken, as the caller may know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The token itself.
+    Token(TokenProblem),
+    /// It was good, and its session has expired.
+    SessionExpired,
+    /// It was good, and its session was ended.
+    SessionRevoked,
+}
+
+impl Refusal {
+    /// The code that goes with it.
+    pub fn code(self) -> ErrorCode {
+        match self {
+            Self::Token(TokenProblem::Expired) => ErrorCode::TokenExpired,
+            Self::Token(TokenProblem::KeyRevoked) => ErrorCode::KeyRevoked,
+            Self::Token(_) => ErrorCode::InvalidToken,
+            Self::SessionExpired => ErrorCode::SessionEnded,
+            Self::SessionRevoked => ErrorCode::SessionRevoked,
+        }
+    }
+}
+
+/// Form, key and signature, and whether it is one of the two kinds that are taken here: `at+jwt`, or a JWT without `typ`
+/// that carries our `sid`. Times are not looked at.
+fn authentic(app: &Services, token: &str, now: UnixTime) -> Result<Claims, TokenProblem> {
+    let verified = app.signer.verify(token, &app.store.keys(), now)?;
+    match verified.kind.as_str() {
+        ACCESS_TOKEN_TYPE | "" => Ok(verified.claims),
+        _ => Err(TokenProblem::WrongType),
+    }
+}
+
+/// The living session that a JWT stands for (TK-12): a token is taken only while its session lives, its user exists and
+/// is not banned.
+///
+/// # Errors
+/// The store cannot be read. A token that is not taken is the inner error.
+pub async fn verify(app: &Services, token: &str) -> Result<Result<Live, Refusal>, ServiceError> {
+    let now = app.clock.now();
+    let claims = match authentic(app, token, now).and_then(|c| c.check(&app.policy.token, now).map(|()| c)) {
+        Ok(claims) => claims,
+        Err(problem) => return Ok(Err(Refusal::Token(problem))),
+    };
+    Ok(match sessions::by_id(app, &claims.session).await? {
+        Found::Alive(live) if live.user.id == claims.subject => Ok(live),
+        Found::Alive(_) => Err(Refusal::Token(TokenProblem::BadClaim("sub"))),
+        Found::Expired(SessionState::Active | SessionState::IdleExpired | SessionState::Expired) => {
+            Err(Refusal::SessionExpired)
+        }
+        Found::Nothing => Err(Refusal::SessionRevoked),
+    })
+}
+
+/// The session that a JWT names, for signing out: also one that has expired, if it is well signed and was ours.
+pub fn session_to_end(app: &Services, token: &str) -> Result<SessionId, TokenProblem> {
+    let now = app.clock.now();
+    let claims = authentic(app, token, now)?;
+    match claims.check(&app.policy.token, now) {
+        Ok(()) | Err(TokenProblem::Expired) => Ok(claims.session),
+        Err(problem) => Err(problem),
+    }
+}
+
+/// What every refresh token begins with, so that secret scanners and people know one.
+pub const REFRESH_PREFIX: &str = "authd-rt";
+
+/// The refresh token of a generation: `authd-rt.<family>.<generation>.<MAC>`. It can be computed again at any time; what
+/// is stored is no token.
+pub(super) fn refresh_token(app: &Services, family: &Family, generation: Generation) -> SecretString {
+    let mac = refresh_mac(app, family, generation);
+    SecretString::new(format!("{REFRESH_PREFIX}.{}.{}.{}", family.id, generation.0, URL_SAFE_NO_PAD.encode(mac)))
+}
+
+fn refresh_mac(app: &Services, family: &Family, generation: Generation) -> [u8; 32] {
+    let id = family.id.as_str().as_bytes();
+    app.secrets.refresh.mac(&[b"refresh token v1\0", id, &[0], &generation.0.to_be_bytes(), &family.salt])
+}
+
+/// The family and generation of a refresh token, if it is genuine; whether it may still be used is another matter.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn read_refresh(app: &Services, token: &str) -> Result<Option<(Family, Generation)>, ServiceError> {
+    let Some((family, generation, mac)) = split_refresh(token) else { return Ok(None) };
+    let Some(family) = app.store.family(&family).await? else { return Ok(None) };
+    let expected = refresh_mac(app, &family, generation);
+    let genuine = is_same_secret(&expected, &mac);
+    Ok(genuine.then_some((family, generation)))
+}
+
+fn split_refresh(token: &str) -> Option<(FamilyId, Generation, [u8; 32])> {
+    if token.len() > 256 {
+        return None;
+    }
+    let mut parts = token.split('.');
+    let (prefix, family, generation, mac) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let canonical = generation.bytes().all(|b| b.is_ascii_digit()) && !generation.starts_with('0');
+    if prefix != REFRESH_PREFIX || parts.next().is_some() || !canonical {
+        return None;
+    }
+    let mac = URL_SAFE_NO_PAD.decode(mac).ok()?.try_into().ok()?;
+    Some((family.parse().ok()?, Generation(generation.parse().ok()?), mac))
+}
+
+/// Whether a text has the form of a refresh token, genuine or not.
+pub fn looks_like_refresh(token: &str) -> bool {
+    split_refresh(token).is_some()
+}
