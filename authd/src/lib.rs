@@ -1,12 +1,27 @@
-//! authd.
+//! authd: Better Auth's backend as one daemon over an embedded store.
+//!
+//! The path of a request: [`net`] → [`door`] → the route table of [`http`] or [`admin`] → a function of [`service`] → a
+//! verdict of [`domain`] → one intent of [`store`]. ARCHITECTURE.md has the map in prose.
+
+pub mod admin;
+pub mod app;
+pub mod card;
+pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod crypto;
+pub mod datadir;
 pub mod digest;
 pub mod domain;
 pub mod door;
+pub mod exit;
 pub mod http;
+pub mod init;
 pub mod json;
+pub mod listen;
 pub mod net;
 pub mod ports;
+pub mod run;
 pub mod service;
 pub mod store;
+pub mod telemetry;

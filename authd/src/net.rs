@@ -101,6 +101,11 @@ impl Drop for Inside {
     }
 }
 
+/// Waits until the flag turns true, or nobody is left who could turn it.
+pub async fn told(flag: &mut watch::Receiver<bool>) {
+    drop(flag.wait_for(|flag| *flag).await);
+}
+
 /// Serves connections until `stop` turns true, then drains for at most `limits.drain`.
 pub async fn serve<S: Answer>(
     listener: Listener,
@@ -119,7 +124,7 @@ pub async fn serve<S: Answer>(
         };
         let (permit, accepted) = tokio::select! {
             next = next => next,
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = told(&mut stop) => break,
         };
         let Ok(permit) = permit else { break };
         let (stream, peer) = match accepted {

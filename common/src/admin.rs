@@ -221,8 +221,6 @@ pub enum RevokeTarget {
     Sessions(Vec<SessionId>),
     /// All of one user, by id, address or name.
     User(String),
-    /// Everybody's.
-    All,
 }
 
 /// What a revocation did.

@@ -117,6 +117,8 @@ codes! {
     BrowserRefused = "BROWSER_REFUSED", "The admin socket does not serve browsers";
     /// The state has changed, or does not allow this now.
     Conflict = "CONFLICT", "This cannot be done in the present state";
+    /// A write with this idempotency key was done before.
+    AlreadyDone = "ALREADY_DONE", "This was done before";
     /// The number of things touched is not the expected one.
     UnexpectedCount = "UNEXPECTED_COUNT", "The number of things touched is not the expected one";
     /// Several users answer to this name.

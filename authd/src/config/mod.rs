@@ -14,7 +14,7 @@ use common::Span;
 pub use self::{
     places::Places,
     setting::{ByteSize, Host, LogFormat, LogLevel, Mount, PublicUrl, Setting},
-    source::{Flags, Loaded, Origin, Problem, load},
+    source::{Flags, Origin, Problem, load},
 };
 use crate::domain::{Algorithm, address::Network, origin::OriginPattern};
 
@@ -248,6 +248,8 @@ pub struct Config {
     pub places: Places,
     /// Where each setting's value came from, in the order of [`SETTINGS`].
     pub origins: Vec<Origin>,
+    /// What is not wrong but worth a look.
+    pub advice: Vec<String>,
 }
 
 impl Config {

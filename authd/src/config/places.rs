@@ -145,7 +145,7 @@ mod tests {
     }
 
     fn places(flags: &Flags, pairs: &[(&str, &str)]) -> Places {
-        load(flags, &env(pairs)).unwrap_or_else(|p| panic!("{p:?}")).config.places
+        load(flags, &env(pairs)).unwrap_or_else(|p| panic!("{p:?}")).places
     }
 
     #[test]

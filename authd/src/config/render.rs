@@ -82,14 +82,14 @@ mod tests {
         let path = dir.path().join("authd.toml");
         std::fs::write(&path, &template).unwrap();
         let flags = Flags { config: Some(path.clone()), ..Flags::default() };
-        let commented = load(&flags, &[]).unwrap().config;
+        let commented = load(&flags, &[]).unwrap();
         // With every line in force it must mean the same: the defaults that it shows are the defaults.
         let in_force: String = template
             .lines()
             .map(|l| l.strip_prefix('#').filter(|l| !l.starts_with(' ') && !l.ends_with("= \"\"")).unwrap_or(l))
             .fold(String::new(), |out, line| out + line + "\n");
         std::fs::write(&path, in_force).unwrap();
-        let spelt_out = load(&flags, &[]).unwrap_or_else(|p| panic!("{p:?}")).config;
+        let spelt_out = load(&flags, &[]).unwrap_or_else(|p| panic!("{p:?}"));
         assert_eq!(commented.settings.values(), spelt_out.settings.values());
     }
 
@@ -99,10 +99,10 @@ mod tests {
         let path = dir.path().join("authd.toml");
         std::fs::write(&path, "[http]\npublic_url = \"https://auth.example.com\"\nmounts = [\"/\"]\n").unwrap();
         let flags = Flags { config: Some(path.clone()), ..Flags::default() };
-        let first = load(&flags, &[]).unwrap().config;
+        let first = load(&flags, &[]).unwrap();
         assert!(show(&first).contains("mounts = [\"/\"]  # line 3"), "{}", show(&first));
         std::fs::write(&path, show(&first)).unwrap();
-        let second = load(&flags, &[]).unwrap_or_else(|p| panic!("{p:?}")).config;
+        let second = load(&flags, &[]).unwrap_or_else(|p| panic!("{p:?}"));
         assert_eq!(first.settings.values(), second.settings.values());
     }
 }

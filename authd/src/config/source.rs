@@ -114,15 +114,6 @@ impl Sources<'_> {
     }
 }
 
-/// A configuration and what should be known of it although it is sound.
-#[derive(Debug)]
-pub struct Loaded {
-    /// The configuration.
-    pub config: Config,
-    /// Not wrong, but worth a look.
-    pub advice: Vec<String>,
-}
-
 fn line_of(text: &str, span: &Range<usize>) -> usize {
     text.get(..span.start).map_or(1, |before| before.matches('\n').count() + 1)
 }
@@ -159,7 +150,7 @@ fn unknown(word: &str, what: &str, candidates: impl Iterator<Item = &'static str
 ///
 /// # Errors
 /// All problems at once.
-pub fn load(flags: &Flags, env: &[(String, String)]) -> Result<Loaded, Vec<Problem>> {
+pub fn load(flags: &Flags, env: &[(String, String)]) -> Result<Config, Vec<Problem>> {
     let whole = |path: &Path, message: String| {
         vec![Problem { key: path.display().to_string(), origin: Origin::Default, message }]
     };
@@ -199,9 +190,7 @@ pub fn load(flags: &Flags, env: &[(String, String)]) -> Result<Loaded, Vec<Probl
     };
     let advice = check::check(mode, &settings, &origins, &mut problems);
     match places {
-        Some(places) if problems.is_empty() => {
-            Ok(Loaded { config: Config { mode, file, settings, places, origins }, advice })
-        }
+        Some(places) if problems.is_empty() => Ok(Config { mode, file, settings, places, origins, advice }),
         _ => Err(problems),
     }
 }
@@ -299,7 +288,7 @@ mod tests {
         std::fs::write(&path, format!("{SOUND}max_body = \"1KiB\"\n[token]\nexpires_in = \"5m\"\n")).unwrap();
         let flags = Flags { config: Some(path), listen: Some("127.0.0.1:1".into()), ..Flags::default() };
         let env = [("AUTHD_HTTP__MAX_BODY".into(), "2KiB".into()), ("AUTHD_HTTP__LISTEN".into(), "127.0.0.1:2".into())];
-        let config = load(&flags, &env).unwrap().config;
+        let config = load(&flags, &env).unwrap();
         assert_eq!(config.settings.http.max_body.0, 2048);
         assert_eq!(config.settings.http.listen.port(), 1);
         let of = |path: &str| config.origins[SETTINGS.iter().position(|s| s.path() == path).unwrap()].to_string();

@@ -37,6 +37,8 @@ pub struct Act {
     pub source: Option<String>,
     /// The operator's `--reason`.
     pub reason: Option<String>,
+    /// The caller's own name for this act: the store does an act of one name once.
+    pub idempotency: Option<String>,
 }
 
 macro_rules! kinds {

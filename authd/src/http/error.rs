@@ -55,7 +55,7 @@ pub fn status(code: ErrorCode) -> StatusCode {
         E::NotFound | E::UserNotFound | E::SessionNotFound | E::KeyNotFound => StatusCode::NOT_FOUND,
         E::MethodNotAllowed | E::DeferredRefreshRequired => StatusCode::METHOD_NOT_ALLOWED,
         E::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-        E::Conflict | E::UnexpectedCount | E::AmbiguousUser | E::VersionMismatch | E::CheckFailed => {
+        E::Conflict | E::AlreadyDone | E::UnexpectedCount | E::AmbiguousUser | E::VersionMismatch | E::CheckFailed => {
             StatusCode::CONFLICT
         }
         E::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -135,6 +135,7 @@ impl From<ServiceError> for ApiError {
             S::AmbiguousUser(_) => ErrorCode::AmbiguousUser,
             S::SessionNotFound => ErrorCode::SessionNotFound,
             S::Keys(_) => ErrorCode::Conflict,
+            S::Repeated(_) => ErrorCode::AlreadyDone,
             S::Unexpected(_) => ErrorCode::UnexpectedCount,
             S::Store(crate::store::StoreError::Damaged(_)) => ErrorCode::Internal,
             S::Store(_) | S::HasherStopped => ErrorCode::StoreUnavailable,

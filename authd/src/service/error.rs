@@ -50,6 +50,9 @@ pub enum ServiceError {
     /// The keys cannot be changed as asked.
     #[error("the keys cannot be changed as asked")]
     Keys(KeyProblem),
+    /// An act of this name was done before, as that audit record.
+    #[error("done before, as audit record {0}")]
+    Repeated(u64),
     /// So many things would be touched, and another number was expected.
     #[error("{0} would be touched")]
     Unexpected(u64),
@@ -77,6 +80,7 @@ impl From<StoreError> for ServiceError {
             StoreError::NoSuchUser => Self::UserNotFound,
             StoreError::Unexpected(n) => Self::Unexpected(n),
             StoreError::Stale => Self::Contention,
+            StoreError::Repeated(seq) => Self::Repeated(seq),
             StoreError::Busy => Self::Busy,
             StoreError::Full | StoreError::Unavailable(_) | StoreError::Damaged(_) => Self::Store(error),
         }

@@ -106,7 +106,7 @@ async fn generate(app: &Services, now: UnixTime) -> Result<SigningKey, ServiceEr
 /// As [`perform`].
 pub async fn tend(app: &Services) -> Result<bool, ServiceError> {
     let now = app.clock.now();
-    let act = Act { by: Actor::Daemon, at: now, request_id: None, source: None, reason: None };
+    let act = Act { by: Actor::Daemon, at: now, request_id: None, source: None, reason: None, idempotency: None };
     let set = app.store.keys();
     if set.rotation_due(&app.policy.keys, now) {
         perform(app, Step::Rotate { at_once: false }, false, act).await?;

@@ -79,6 +79,13 @@ pub struct Origin {
 impl Origin {
     /// An act of `by` at `now` by this request.
     pub fn act(&self, by: Actor, now: UnixTime) -> Act {
-        Act { by, at: now, request_id: self.request_id.clone(), source: self.source.clone(), reason: None }
+        Act {
+            by,
+            at: now,
+            request_id: self.request_id.clone(),
+            source: self.source.clone(),
+            reason: None,
+            idempotency: None,
+        }
     }
 }

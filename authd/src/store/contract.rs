@@ -15,7 +15,7 @@ pub const T0: UnixTime = UnixTime::from_secs(1_700_000_000);
 
 /// An act of the daemon at [`T0`].
 pub fn act() -> Act {
-    Act { by: Actor::Daemon, at: T0, request_id: None, source: None, reason: None }
+    Act { by: Actor::Daemon, at: T0, request_id: None, source: None, reason: None, idempotency: None }
 }
 
 /// A user called `name`.
@@ -126,6 +126,7 @@ pub async fn suite(store: Arc<dyn Store>) {
     signing_keys(&*store).await;
     sweeping(&*store).await;
     pages(&*store).await;
+    repeats(&*store).await;
     races(&store).await;
     let chain = store.audit_verify().await.unwrap();
     assert_eq!(chain.broken, None);
@@ -367,6 +368,23 @@ async fn pages(store: &dyn Store) {
         }
     }
     assert_eq!(count, store.counts().await.unwrap().sessions);
+}
+
+/// CL-04: an act with a name of its own is done once, however often it is asked for.
+#[allow(clippy::unwrap_used)]
+async fn repeats(store: &dyn Store) {
+    let named = || Act { idempotency: Some("act-1".into()), ..act() };
+    let ban = || Some(Ban { reason: None, expires_at: None });
+    let id = new_user(store, "repeat").await.id;
+    let set = |ban, act| store.set_ban(id.clone(), ban, act, event(EventKind::UserDisabled));
+    assert!(set(ban(), named()).await.unwrap().is_some());
+    let seq = store.counts().await.unwrap().audit;
+    assert!(set(None, act()).await.unwrap().is_some());
+    assert_eq!(set(ban(), named()).await, Err(StoreError::Repeated(seq)));
+    assert!(store.user(&id).await.unwrap().unwrap().ban.is_none(), "nothing happened the second time");
+    // A day later the name is free.
+    while store.sweep(T0.plus(Span::from_days(2)), 100).await.unwrap() > 0 {}
+    assert!(set(ban(), named()).await.unwrap().is_some());
 }
 
 /// Many at once: one winner, whatever the order.

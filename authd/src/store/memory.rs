@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use common::{Email, FamilyId, SessionId, UnixTime, UserId, admin::Counts};
 
 use super::{
-    AuditQuery, ChainReport, Ended, Ending, Live, NewSession, Page, Rehash, Store, StoreError, UserQuery,
+    AuditQuery, ChainReport, Ended, Ending, IDEMPOTENCY, Live, NewSession, Page, Rehash, Store, StoreError, UserQuery,
     payload::{is_wanted, misfit, payload},
 };
 use crate::{
@@ -30,6 +30,7 @@ struct State {
     families: BTreeMap<FamilyId, Family>,
     keys: KeySet,
     audit: Vec<AuditRecord>,
+    acts: BTreeMap<String, (u64, UnixTime)>,
 }
 
 /// Everything in maps behind one lock.
@@ -48,6 +49,15 @@ impl MemoryStore {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The state for an act that is to be recorded, unless an act of its name was done before.
+    fn state_for(&self, act: &Act) -> Result<MutexGuard<'_, State>, StoreError> {
+        let state = self.state();
+        match act.idempotency.as_ref().and_then(|name| state.acts.get(name)) {
+            Some((seq, _)) => Err(StoreError::Repeated(*seq)),
+            None => Ok(state),
+        }
+    }
+
     fn record_replaced(&self, state: &mut State, act: &Act, replaced: Option<Session>) {
         if let Some(old) = replaced {
             self.record(state, act, &Event::new(EventKind::SignedOut).user(&old.user).session(&old.id));
@@ -60,6 +70,9 @@ impl MemoryStore {
         let payload = payload(act, event);
         let digest = sha256(payload.as_bytes());
         let mac = self.mac.mac(&[&chain_input(&before, seq, act.at, &digest)]);
+        if let Some(name) = &act.idempotency {
+            state.acts.entry(name.clone()).or_insert((seq, act.at));
+        }
         state.audit.push(AuditRecord { seq, at: act.at, payload: Some(payload), digest, mac });
     }
 }
@@ -221,7 +234,7 @@ impl Store for MemoryStore {
         act: Act,
         event: Event,
     ) -> Result<(), StoreError> {
-        let mut state = self.state();
+        let mut state = self.state_for(&act)?;
         if state.users.values().any(|u| u.email == user.email) {
             return Err(StoreError::EmailTaken);
         }
@@ -244,7 +257,7 @@ impl Store for MemoryStore {
         act: Act,
         event: Event,
     ) -> Result<(), StoreError> {
-        let mut state = self.state();
+        let mut state = self.state_for(&act)?;
         let user = new.session.user.clone();
         if state.users.get(&user).ok_or(StoreError::NoSuchUser)?.epoch != epoch {
             return Err(StoreError::Stale);
@@ -282,7 +295,7 @@ impl Store for MemoryStore {
         act: Act,
         event: Event,
     ) -> Result<Ended, StoreError> {
-        let mut state = self.state();
+        let mut state = self.state_for(&act)?;
         let candidates: Vec<SessionId> = match which {
             Ending::These(ids) => ids,
             Ending::OfUser { user, except } => {
@@ -322,7 +335,7 @@ impl Store for MemoryStore {
         act: Act,
         event: Event,
     ) -> Result<Ended, StoreError> {
-        let mut state = self.state();
+        let mut state = self.state_for(&act)?;
         let id = credential.user.clone();
         let user = state.users.get_mut(&id).ok_or(StoreError::NoSuchUser)?;
         user.epoch += 1;
@@ -345,7 +358,7 @@ impl Store for MemoryStore {
         act: Act,
         event: Event,
     ) -> Result<Option<Ended>, StoreError> {
-        let mut state = self.state();
+        let mut state = self.state_for(&act)?;
         let stored = state.users.get_mut(&user).ok_or(StoreError::NoSuchUser)?;
         if stored.ban == ban {
             return Ok(None);
@@ -362,7 +375,7 @@ impl Store for MemoryStore {
     }
 
     async fn delete_user(&self, user: UserId, act: Act, event: Event) -> Result<Ended, StoreError> {
-        let mut state = self.state();
+        let mut state = self.state_for(&act)?;
         state.users.remove(&user).ok_or(StoreError::NoSuchUser)?;
         state.credentials.remove(&user);
         let ended = state.end_all(&user, None);
@@ -371,7 +384,7 @@ impl Store for MemoryStore {
     }
 
     async fn put_keys(&self, version: u64, put: Vec<SigningKey>, act: Act, event: Event) -> Result<(), StoreError> {
-        let mut state = self.state();
+        let mut state = self.state_for(&act)?;
         if state.keys.version != version {
             return Err(StoreError::Stale);
         }
@@ -388,6 +401,7 @@ impl Store for MemoryStore {
 
     async fn sweep(&self, now: UnixTime, limit: usize) -> Result<u64, StoreError> {
         let mut state = self.state();
+        state.acts.retain(|_, (_, at)| now < at.plus(IDEMPOTENCY));
         let mut due: Vec<Session> = state.sessions.values().filter(|s| s.expires_at <= now).cloned().collect();
         due.sort_by_key(|s| s.expires_at);
         due.truncate(limit);

@@ -14,7 +14,7 @@ pub mod sled;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use common::{Email, FamilyId, SessionId, UnixTime, UserId, admin::Counts};
+use common::{Email, FamilyId, SessionId, Span, UnixTime, UserId, admin::Counts};
 
 use crate::domain::{
     Act, AuditRecord, Ban, Credential, Event, EventKind, Family, KeySet, PasswordHash, Session, SigningKey,
@@ -33,6 +33,9 @@ pub enum StoreError {
     /// What the caller decided on has changed meanwhile; nothing was done. Load again and decide again.
     #[error("the state has changed meanwhile")]
     Stale,
+    /// An act of this name was done before, as that audit record; nothing was done now.
+    #[error("done before, as audit record {0}")]
+    Repeated(u64),
     /// As many things would be touched, and the caller expected another number; nothing was done.
     #[error("{0} would be touched")]
     Unexpected(u64),
@@ -97,6 +100,9 @@ pub enum Ending {
         except: Option<SessionId>,
     },
 }
+
+/// How long the name of an act is remembered.
+pub const IDEMPOTENCY: Span = Span::from_hours(24);
 
 /// How many sessions ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -281,5 +281,14 @@ pub(super) fn sweep(tx: &mut Txn<'_>, now: UnixTime, limit: usize) -> Result<u64
             _ => tx.delete(key),
         }
     }
+    for key in tx.keys_with(&keys::prefix(keys::Kind::ActExpiry), limit)? {
+        let Some((at, name)) = keys::parse_act_expiry(&key) else { continue };
+        if at > now {
+            break;
+        }
+        let act = keys::act(name);
+        tx.delete(act);
+        tx.delete(key);
+    }
     Ok(swept)
 }

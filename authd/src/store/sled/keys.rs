@@ -21,6 +21,8 @@ pub(super) enum Kind {
     Family = 0x09,
     SigningKey = 0x0a,
     Secret = 0x0b,
+    Act = 0x0c,
+    ActExpiry = 0x0d,
 }
 
 pub(super) fn prefix(kind: Kind) -> Vec<u8> {
@@ -101,6 +103,22 @@ pub(super) fn expiry(at: UnixTime, session: &SessionId) -> Vec<u8> {
 pub(super) fn parse_expiry(key: &[u8]) -> Option<(UnixTime, SessionId)> {
     let (at, id) = key.get(1..)?.split_first_chunk::<8>()?;
     Some((UnixTime::from_millis(i64::from_be_bytes(*at)), std::str::from_utf8(id).ok()?.parse().ok()?))
+}
+
+/// An act with a name of its own.
+pub(super) fn act(name: &str) -> Vec<u8> {
+    key(Kind::Act, &[name.as_bytes()])
+}
+
+/// When the name of an act is forgotten.
+pub(super) fn act_expiry(at: UnixTime, name: &str) -> Vec<u8> {
+    key(Kind::ActExpiry, &[&at.as_millis().to_be_bytes(), name.as_bytes()])
+}
+
+/// (when, which) of a key made by [`act_expiry`].
+pub(super) fn parse_act_expiry(key: &[u8]) -> Option<(UnixTime, &str)> {
+    let (at, name) = key.get(1..)?.split_first_chunk::<8>()?;
+    Some((UnixTime::from_millis(i64::from_be_bytes(*at)), std::str::from_utf8(name).ok()?))
 }
 
 /// The text behind the kind byte.

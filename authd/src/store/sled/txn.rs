@@ -13,7 +13,7 @@ use crate::{
     digest::sha256,
     domain::{Act, AuditRecord, Event, audit::chain_input},
     ports::Mac,
-    store::{StoreError, payload::payload},
+    store::{IDEMPOTENCY, StoreError, payload::payload},
 };
 
 /// Changes by key; `None` deletes.
@@ -33,6 +33,8 @@ pub(super) struct Txn<'a> {
     mac: &'a dyn Mac,
     changes: Changes,
     chain: ChainHead,
+    /// The last audit record before this intent.
+    group_seq: u64,
 }
 
 pub(super) fn unreadable(error: &sled::Error) -> StoreError {
@@ -41,7 +43,7 @@ pub(super) fn unreadable(error: &sled::Error) -> StoreError {
 
 impl<'a> Txn<'a> {
     pub(super) fn new(tree: &'a Tree, group: &'a Group, mac: &'a dyn Mac) -> Self {
-        Self { tree, group, mac, changes: Changes::new(), chain: group.chain }
+        Self { tree, group, mac, changes: Changes::new(), chain: group.chain, group_seq: group.chain.seq }
     }
 
     /// The changes and the chain's new end, to be added to the group.
@@ -105,6 +107,17 @@ impl<'a> Txn<'a> {
     pub(super) fn audit(&mut self, act: &Act, event: &Event) -> Result<(), StoreError> {
         let payload = payload(act, event);
         let seq = self.chain.seq + 1;
+        if let Some(name) = &act.idempotency {
+            match self.get::<Number>(&keys::act(name))? {
+                // The same act may have several events.
+                Some(Number(first)) if first <= self.group_seq => return Err(StoreError::Repeated(first)),
+                Some(_) => {}
+                None => {
+                    self.put(keys::act(name), &Number(seq))?;
+                    self.put(keys::act_expiry(act.at.plus(IDEMPOTENCY), name), &Number(1))?;
+                }
+            }
+        }
         let digest = sha256(payload.as_bytes());
         let mac = self.mac.mac(&[&chain_input(&self.chain.mac, seq, act.at, &digest)]);
         self.put(keys::audit(seq), &AuditRecord { seq, at: act.at, payload: Some(payload), digest, mac })?;

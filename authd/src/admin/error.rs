@@ -1,0 +1,168 @@
+//! Refusals on the admin door: what happened, why, and what to type next.
+
+use std::borrow::Cow;
+
+use common::{ErrorCode, RequestId, error::AdminErrorBody};
+use http::{HeaderValue, Method, StatusCode, header};
+use tracing::error;
+
+use crate::{
+    domain::{PasswordProblem, key::KeyProblem},
+    door::Reply,
+    service::ServiceError,
+    store::StoreError,
+};
+
+/// A refusal.
+#[derive(Debug)]
+pub struct AdminError {
+    status: StatusCode,
+    code: ErrorCode,
+    message: Cow<'static, str>,
+    cause: Option<String>,
+    fix: Option<Cow<'static, str>>,
+    allow: Option<String>,
+}
+
+fn status(code: ErrorCode) -> StatusCode {
+    use ErrorCode as E;
+    match code {
+        E::Forbidden | E::BrowserRefused => StatusCode::FORBIDDEN,
+        E::NotFound | E::UserNotFound | E::SessionNotFound | E::KeyNotFound => StatusCode::NOT_FOUND,
+        E::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        E::Conflict | E::AlreadyDone | E::UnexpectedCount | E::AmbiguousUser | E::UserAlreadyExists => {
+            StatusCode::CONFLICT
+        }
+        E::VersionMismatch => StatusCode::UPGRADE_REQUIRED,
+        E::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        E::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        E::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+        E::Busy | E::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        E::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::BAD_REQUEST,
+    }
+}
+
+impl AdminError {
+    /// With the code's own message.
+    pub fn new(code: ErrorCode) -> Self {
+        let message = code.message().into();
+        Self { status: status(code), code, message, cause: None, fix: None, allow: None }
+    }
+
+    /// Something in the request has the wrong form.
+    pub fn validation(cause: impl Into<String>) -> Self {
+        Self::new(ErrorCode::ValidationError).cause(cause)
+    }
+
+    pub(super) fn wrong_method(allowed: &[Method]) -> Self {
+        let allow = allowed.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+        Self { allow: Some(allow), ..Self::new(ErrorCode::MethodNotAllowed) }
+    }
+
+    /// Why.
+    #[must_use]
+    pub fn cause(self, cause: impl Into<String>) -> Self {
+        Self { cause: Some(cause.into()), ..self }
+    }
+
+    /// What to type next.
+    #[must_use]
+    pub fn fix(self, fix: impl Into<Cow<'static, str>>) -> Self {
+        Self { fix: Some(fix.into()), ..self }
+    }
+
+    pub(super) fn logged(self, id: &RequestId) -> Self {
+        if self.status.is_server_error() {
+            error!(request.id = %id, code = %self.code, cause = self.cause, "a request on the admin door failed");
+        }
+        self
+    }
+
+    pub(super) fn into_reply(self, id: &RequestId) -> Reply {
+        let body = AdminErrorBody {
+            code: self.code.as_str().into(),
+            message: self.message.into_owned(),
+            cause: self.cause,
+            fix: self.fix.map(Cow::into_owned),
+            request_id: Some(id.to_string()),
+        };
+        let reply = Reply::json(&body).status(self.status);
+        let reply = match self.status {
+            StatusCode::SERVICE_UNAVAILABLE => reply.header(header::RETRY_AFTER, HeaderValue::from_static("1")),
+            _ => reply,
+        };
+        match self.allow {
+            Some(allow) => reply.header(header::ALLOW, allow),
+            None => reply,
+        }
+    }
+}
+
+impl From<ServiceError> for AdminError {
+    fn from(error: ServiceError) -> Self {
+        use ServiceError as S;
+        match error {
+            S::InvalidEmail => Self::new(ErrorCode::InvalidEmail),
+            S::InvalidName(why) => Self::validation(format!("the name cannot be used: {why}")),
+            S::Password(PasswordProblem::TooShort) => {
+                Self::new(ErrorCode::PasswordTooShort).fix("see password.min_length")
+            }
+            S::Password(PasswordProblem::TooLong) => {
+                Self::new(ErrorCode::PasswordTooLong).fix("see password.max_length")
+            }
+            S::Password(PasswordProblem::Compromised) => Self::new(ErrorCode::PasswordCompromised)
+                .cause("it is common, easy to guess, or made of the user's own words")
+                .fix("choose another one, or let one be made with --generate"),
+            S::SignUpDisabled => Self::new(ErrorCode::SignUpDisabled),
+            S::UserExists => Self::new(ErrorCode::UserAlreadyExists),
+            S::InvalidCredentials => Self::new(ErrorCode::InvalidEmailOrPassword),
+            S::Banned => Self::new(ErrorCode::BannedUser),
+            S::PasswordChangeRequired => Self::new(ErrorCode::PasswordChangeRequired),
+            S::Busy | S::Contention => Self::new(ErrorCode::Busy),
+            S::UserNotFound => Self::new(ErrorCode::UserNotFound).fix("authctl user list --search TEXT"),
+            S::AmbiguousUser(candidates) => Self::new(ErrorCode::AmbiguousUser)
+                .cause(candidates.join(", "))
+                .fix("name the user by e-mail address or id"),
+            S::SessionNotFound => Self::new(ErrorCode::SessionNotFound).fix("authctl session list"),
+            S::Keys(problem) => keys(&problem),
+            S::Repeated(seq) => Self::new(ErrorCode::AlreadyDone).cause(format!("see audit record {seq}")),
+            S::Unexpected(n) => {
+                Self::new(ErrorCode::UnexpectedCount).cause(format!("{n} would be touched; nothing was done"))
+            }
+            S::Store(StoreError::Full) => Self::new(ErrorCode::StoreUnavailable)
+                .cause("the disk is too full")
+                .fix("free some space; see store.reserve"),
+            S::Store(StoreError::Damaged(what)) => {
+                Self::new(ErrorCode::Internal).cause(format!("the record {what} is damaged")).fix("restore a backup")
+            }
+            S::Store(error) => Self::new(ErrorCode::StoreUnavailable)
+                .cause(error.to_string())
+                .fix("see the log of authd, and restart it"),
+            S::HasherStopped => Self::new(ErrorCode::StoreUnavailable).cause("the hashing threads have stopped"),
+            S::NoSigningKey(_) => {
+                Self::new(ErrorCode::Internal).cause("no key signs now").fix("authctl keys rotate --now")
+            }
+            S::Signer(error) => Self::new(ErrorCode::Internal).cause(error.to_string()),
+        }
+    }
+}
+
+fn keys(problem: &KeyProblem) -> AdminError {
+    let conflict = AdminError::new(ErrorCode::Conflict);
+    match problem {
+        KeyProblem::RotationUnderWay(kid, at) => conflict
+            .cause(format!("a rotation is under way: {kid} signs from {at} on"))
+            .fix("wait, or take it back with: authctl keys rollback; or let it sign at once with: authctl keys rotate --now"),
+        KeyProblem::NothingToRollBack => conflict.cause("no earlier key is left that could sign again"),
+        KeyProblem::Unknown => AdminError::new(ErrorCode::KeyNotFound).fix("authctl keys list"),
+        KeyProblem::AlreadyRevoked => conflict.cause("the key is revoked already"),
+        KeyProblem::Gone => conflict.cause("the key has left the key set; nothing it signed is taken any more"),
+    }
+}
+
+impl From<StoreError> for AdminError {
+    fn from(error: StoreError) -> Self {
+        ServiceError::from(error).into()
+    }
+}

@@ -1,0 +1,110 @@
+//! Signing keys. Private halves have no way out of here.
+
+use common::{
+    UnixTime,
+    admin::{KeyView, KeysChanged, Page, RotateKeys},
+};
+
+use super::{AdminApp, AdminError, AdminReq};
+use crate::{
+    domain::{KeyState, SigningKey},
+    door::Reply,
+    service::keys::{self, Changed, Step},
+};
+
+pub(super) fn view(key: &SigningKey, now: UnixTime) -> KeyView {
+    KeyView {
+        kid: key.kid.clone(),
+        algorithm: key.algorithm.as_str().into(),
+        state: key.state(now).as_str().into(),
+        created_at: key.created_at,
+        published_at: key.published_at,
+        signs_at: key.signs_at,
+        retires_at: key.retires_at,
+        gone_at: key.gone_at,
+        revoked_at: key.revoked_at,
+    }
+}
+
+/// What happens when, for people.
+fn timeline(changed: &Changed) -> Vec<String> {
+    let mut lines = vec![];
+    let key = &changed.key;
+    let (kid, at) = (&key.kid, changed.at);
+    match key.state(at) {
+        KeyState::Signing => lines.push(format!("{kid} signs now")),
+        KeyState::Staged | KeyState::Published => {
+            lines.push(format!("{kid} is published now and signs from {} on", key.signs_at));
+        }
+        KeyState::Retiring | KeyState::Gone | KeyState::Revoked => {}
+    }
+    if key.state(at) == KeyState::Signing && key.published_at == at {
+        lines.push(
+            "backends that cached the key set refuse its tokens until they fetch it again: those that refetch on an \
+             unknown kid do so at once, all others within 6 minutes"
+                .into(),
+        );
+    }
+    if let Some(previous) = &changed.previous {
+        let kid = &previous.kid;
+        match (previous.state(at), previous.gone_at) {
+            (KeyState::Revoked, _) => lines.push(format!("tokens signed by {kid} are refused from now on")),
+            (KeyState::Gone, _) => lines.push(format!("{kid} has left the key set; it signed nothing")),
+            (_, Some(gone)) => lines.push(format!("tokens signed by {kid} stay good; it leaves the key set at {gone}")),
+            (_, None) => {}
+        }
+    }
+    lines
+}
+
+fn reply(changed: &Changed, dry_run: bool) -> Reply {
+    let at = changed.at;
+    Reply::json(&KeysChanged {
+        key: view(&changed.key, at),
+        previous: changed.previous.as_ref().map(|key| view(key, at)),
+        timeline: timeline(changed),
+        dry_run,
+    })
+}
+
+/// `GET /v1/keys`
+///
+/// # Errors
+/// None.
+pub async fn list(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
+    let now = app.services.clock.now();
+    let items: Vec<KeyView> = app.services.store.keys().keys.iter().map(|key| view(key, now)).collect();
+    Ok(Reply::json(&Page { items, next: None }))
+}
+
+/// `POST /v1/keys/rotate`
+///
+/// # Errors
+/// `Conflict` if a rotation is under way.
+pub async fn rotate(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
+    let wanted: RotateKeys = req.json()?;
+    let act = req.act(app.services.clock.now());
+    let step = Step::Rotate { at_once: wanted.now };
+    Ok(reply(&keys::perform(&app.services, step, wanted.dry_run, act).await?, wanted.dry_run))
+}
+
+/// `POST /v1/keys/rollback?dry_run=`
+///
+/// # Errors
+/// `Conflict` if there is nothing to go back to.
+pub async fn roll_back(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
+    let dry_run = req.query::<bool>("dry_run")?.unwrap_or(false);
+    let act = req.act(app.services.clock.now());
+    Ok(reply(&keys::perform(&app.services, Step::RollBack, dry_run, act).await?, dry_run))
+}
+
+/// `POST /v1/keys/{kid}/revoke?dry_run=`
+///
+/// # Errors
+/// `KeyNotFound`, `Conflict`.
+pub async fn revoke(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
+    let dry_run = req.query::<bool>("dry_run")?.unwrap_or(false);
+    let act = req.act(app.services.clock.now());
+    let step = Step::Revoke(req.param("kid").to_owned());
+    Ok(reply(&keys::perform(&app.services, step, dry_run, act).await?, dry_run))
+}

@@ -1,0 +1,51 @@
+//! How the daemon is.
+
+use common::admin::{Hashing, Status};
+
+use super::{AdminApp, AdminError, AdminReq};
+use crate::door::Reply;
+
+/// `GET /v1/status`
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn show(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
+    let services = &app.services;
+    let now = services.clock.now();
+    let info = &app.info;
+    let keys = services.store.keys();
+    let signing_key = keys.signing(now);
+    let mut problems = vec![];
+    if let Err(problem) = services.store.health() {
+        problems.push(problem.to_string());
+    }
+    match signing_key {
+        None => problems.push("no key signs: authctl keys rotate --now".into()),
+        Some(key) if key.algorithm != services.policy.algorithm => problems.push(format!(
+            "the signing key is {}, and keys.algorithm is {}: it changes with the next rotation (authctl keys rotate)",
+            key.algorithm.as_str(),
+            services.policy.algorithm.as_str()
+        )),
+        Some(_) => {}
+    }
+    let ready = services.store.health().is_ok() && signing_key.is_some();
+    problems.extend(info.advice.iter().cloned());
+    let (threads, queued, capacity) = services.hasher.load();
+    Ok(Reply::json(&Status {
+        version: env!("CARGO_PKG_VERSION").into(),
+        mode: info.mode.as_str().into(),
+        pid: std::process::id(),
+        started_at: info.started_at,
+        now,
+        ready,
+        problems,
+        listen: info.listen.clone(),
+        public_url: info.public_url.clone(),
+        config: info.config.as_ref().map(|path| path.display().to_string()),
+        data_dir: info.data_dir.display().to_string(),
+        counts: services.store.counts().await?,
+        signing_key: signing_key.map(|key| key.kid.clone()),
+        hashing: Hashing { threads: threads as u64, queued: queued as u64, capacity: capacity as u64 },
+        connections: app.connections.get(),
+    }))
+}

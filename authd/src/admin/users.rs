@@ -1,0 +1,152 @@
+//! Accounts.
+
+use common::{
+    ErrorCode, UnixTime,
+    admin::{CreateUser, Page, SetPassword, UserChanged, UserView},
+};
+use http::StatusCode;
+
+use super::{AdminApp, AdminError, AdminReq};
+use crate::{
+    domain::User,
+    door::Reply,
+    service::users::{self, NewAccount},
+    store::{Ended, UserQuery},
+};
+
+fn view(user: &User, now: UnixTime) -> UserView {
+    let ban = user.active_ban(now);
+    UserView {
+        id: user.id.clone(),
+        email: user.email.to_string(),
+        name: user.name.clone(),
+        email_verified: user.email_verified,
+        image: user.image.clone(),
+        role: user.role.clone(),
+        banned: ban.is_some(),
+        ban_reason: ban.and_then(|ban| ban.reason.clone()),
+        ban_expires: ban.and_then(|ban| ban.expires_at),
+        password_change_required: user.password_change_required,
+        password: None,
+        sessions: None,
+        created_at: user.created_at,
+        updated_at: user.updated_at,
+    }
+}
+
+async fn changed(app: &AdminApp, user: &User, ended: Option<Ended>) -> Result<Reply, AdminError> {
+    let now = app.services.clock.now();
+    let after = app.services.store.user(&user.id).await?.ok_or(AdminError::new(ErrorCode::UserNotFound))?;
+    let ended_sessions = ended.unwrap_or_default().sessions;
+    Ok(Reply::json(&UserChanged { user: view(&after, now), changed: ended.is_some(), ended_sessions, dry_run: false }))
+}
+
+async fn preview(app: &AdminApp, user: &User, changes: bool) -> Result<Reply, AdminError> {
+    let ended_sessions = app.services.store.sessions_of(&user.id).await?.len() as u64;
+    let user = view(user, app.services.clock.now());
+    Ok(Reply::json(&UserChanged { user, changed: changes, ended_sessions, dry_run: true }))
+}
+
+fn is_dry_run(req: &AdminReq) -> Result<bool, AdminError> {
+    Ok(req.query::<bool>("dry_run")?.unwrap_or(false))
+}
+
+/// `GET /v1/users?search=&banned=&cursor=&limit=`
+///
+/// # Errors
+/// `ValidationError`.
+pub async fn list(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
+    let query = UserQuery {
+        contains: req.head.query("search").filter(|text| !text.is_empty()),
+        banned: req.query("banned")?,
+        after: req.head.query("cursor"),
+        limit: req.limit()?,
+    };
+    let page = app.services.store.users(query).await?;
+    let now = app.services.clock.now();
+    Ok(Reply::json(&Page { items: page.items.iter().map(|user| view(user, now)).collect(), next: page.next }))
+}
+
+/// `POST /v1/users`
+///
+/// # Errors
+/// `ValidationError`, `InvalidEmail`, the rules of passwords, `UserAlreadyExists`.
+pub async fn create(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
+    let wanted: CreateUser = req.json()?;
+    let email = wanted.email.parse().map_err(|_| AdminError::new(ErrorCode::InvalidEmail))?;
+    let account = NewAccount {
+        email,
+        name: wanted.name,
+        password: wanted.password,
+        temporary: wanted.temporary,
+        email_verified: wanted.email_verified,
+        role: wanted.role,
+    };
+    let now = app.services.clock.now();
+    let user = users::create(&app.services, account, req.act(now)).await?;
+    Ok(Reply::json(&view(&user, now)).status(StatusCode::CREATED))
+}
+
+/// `GET /v1/users/{user}`
+///
+/// # Errors
+/// `UserNotFound`, `AmbiguousUser`.
+pub async fn show(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
+    let services = &app.services;
+    let user = users::find(services, req.param("user")).await?;
+    let credential = services.store.credential(&user.id).await?;
+    let sessions = services.store.sessions_of(&user.id).await?.len() as u64;
+    let password = credential.map_or("none", |credential| credential.hash.scheme().as_str());
+    let view = view(&user, services.clock.now());
+    Ok(Reply::json(&UserView { password: Some(password.into()), sessions: Some(sessions), ..view }))
+}
+
+/// `POST /v1/users/{user}/password`
+///
+/// # Errors
+/// The rules of passwords, `UserNotFound`.
+pub async fn set_password(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
+    let wanted: SetPassword = req.json()?;
+    let user = users::find(&app.services, req.param("user")).await?;
+    let act = req.act(app.services.clock.now());
+    let ended = users::set_password(&app.services, &user, &wanted.password, wanted.temporary, act).await?;
+    changed(app, &user, Some(ended)).await
+}
+
+/// `POST /v1/users/{user}/disable?dry_run=`
+///
+/// # Errors
+/// `UserNotFound`.
+pub async fn disable(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
+    let user = users::find(&app.services, req.param("user")).await?;
+    if is_dry_run(&req)? {
+        return preview(app, &user, user.ban.as_ref().is_none_or(|ban| ban.expires_at.is_some())).await;
+    }
+    let ended = users::disable(&app.services, &user.id, req.act(app.services.clock.now())).await?;
+    changed(app, &user, ended).await
+}
+
+/// `POST /v1/users/{user}/enable`
+///
+/// # Errors
+/// `UserNotFound`.
+pub async fn enable(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
+    let user = users::find(&app.services, req.param("user")).await?;
+    let ended = users::enable(&app.services, &user.id, req.act(app.services.clock.now())).await?;
+    changed(app, &user, ended).await
+}
+
+/// `DELETE /v1/users/{user}?dry_run=`
+///
+/// # Errors
+/// `UserNotFound`.
+pub async fn delete(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
+    let user = users::find(&app.services, req.param("user")).await?;
+    if is_dry_run(&req)? {
+        return preview(app, &user, true).await;
+    }
+    let now = app.services.clock.now();
+    let ended = users::delete(&app.services, &user.id, req.act(now)).await?;
+    let body = UserChanged { user: view(&user, now), changed: true, ended_sessions: ended.sessions, dry_run: false };
+    Ok(Reply::json(&body))
+}

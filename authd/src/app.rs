@@ -1,0 +1,407 @@
+//! Everything put together. The only file that names every concrete type.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use common::{Span, UnixTime};
+use hyper_util::service::TowerToHyperService;
+use nix::unistd::geteuid;
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
+};
+use tracing::{info, warn};
+use zeroize::Zeroizing;
+
+use crate::{
+    admin::{AdminApp, Info},
+    clock::SystemClock,
+    config::{Config, Mode},
+    crypto::{
+        entropy::SystemEntropy,
+        hasher::{Cost, HasherConfig, HasherPool},
+        jwt::Jwt,
+        mac::{HmacKey, derive},
+        master::{self, MasterKey, MasterKeyError},
+        seal::Sealer,
+        strength::Strength,
+    },
+    datadir::{self, DataDir},
+    domain::{
+        Act, Actor, Event, EventKind, KeyPolicy, PasswordPolicy, SessionPolicy, origin::TrustedOrigins, token::Expected,
+    },
+    exit::{Exit, Failure},
+    http::{self, App, Cookies},
+    listen::{self, Inherited, SocketFile},
+    net::{self, Gauge, Limits, Listener},
+    ports::{Clock, Entropy, Secrets, TokenSigner},
+    service::{Policy, Services, maintenance},
+    store::{
+        Meta, SealedSecret, StoreError,
+        sled::{OpenError, Opening, SledOptions, SledStore},
+    },
+};
+
+/// What a test puts in the place of the real thing.
+pub struct Parts {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The cost of a hash, if not the configured one.
+    pub cost: Option<Cost>,
+    /// Sockets from outside.
+    pub inherited: Inherited,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self { clock: Arc::new(SystemClock::default()), cost: None, inherited: Inherited::default() }
+    }
+}
+
+/// A daemon at work.
+pub struct Running {
+    /// Where the public door listens.
+    pub address: SocketAddr,
+    /// What clients call it.
+    pub public_url: String,
+    /// The admin socket.
+    pub admin_socket: PathBuf,
+    /// What was made because it was not there yet.
+    pub made_master_key: bool,
+    /// The use cases' ground, for tests.
+    pub services: Arc<Services>,
+    /// Tells everything to stop.
+    stop: watch::Sender<bool>,
+    /// Becomes true when the store has stopped taking changes.
+    store_stopped: watch::Receiver<bool>,
+    tasks: JoinSet<()>,
+    store: Arc<SledStore>,
+    _socket: Option<SocketFile>,
+    _data: DataDir,
+}
+
+impl Running {
+    /// Waits until the store fails, if it ever does.
+    pub async fn store_failed(&mut self) {
+        net::told(&mut self.store_stopped).await;
+    }
+
+    /// Whether the store still takes changes.
+    pub fn is_healthy(&self) -> bool {
+        !*self.store_stopped.borrow()
+    }
+
+    /// Stops accepting, waits for requests under way as long as the configuration says, and closes the store.
+    pub async fn stop(self) {
+        let Self { stop, mut tasks, services, store, .. } = self;
+        stop.send_replace(true);
+        while tasks.join_next().await.is_some() {}
+        // The last hands on the store: its writer ends after what is queued, and sled flushes.
+        drop((services, store));
+    }
+}
+
+/// Starts everything.
+///
+/// # Errors
+/// What stands in the way, with the exit code that goes with it.
+pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
+    let settings = &config.settings;
+    let places = &config.places;
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
+    let clock = parts.clock;
+
+    let data = DataDir::claim(&places.data_dir)?;
+    let options = SledOptions { cache_bytes: settings.store.cache.0, reserve_bytes: settings.store.reserve.0 };
+    let store_path = data.store();
+    let opening = open_store(store_path, options).await?;
+    let (master, made_master_key) = master_key(config, &opening, &*entropy)?;
+    let sealer = Arc::new(Sealer::new(&master));
+    let signer: Arc<dyn TokenSigner> = Arc::new(Jwt::new(sealer.clone(), entropy.clone()));
+    let (store, secrets, cookie_mac) = bring_up(config, opening, &sealer, &signer, &entropy, clock.now()).await?;
+    let store = Arc::new(store);
+    let store_stopped = store.stopped();
+
+    let hasher = Arc::new(start_hasher(config, parts.cost, &entropy)?);
+    let also_ipv6 = config.mode == Mode::Development;
+    let (listeners, address) = listen::public(parts.inherited.http, settings.http.listen, also_ipv6).await?;
+    let public_url = config.public_url(address.port());
+    let services = Arc::new(Services {
+        store: store.clone(),
+        clock: clock.clone(),
+        entropy: entropy.clone(),
+        hasher,
+        signer,
+        secrets,
+        policy: policy(config, public_url.origin()),
+        recent_jwts: Default::default(),
+    });
+
+    let listen_on: Vec<String> = listeners.iter().filter_map(|l| l.local_addr().ok()).map(|a| a.to_string()).collect();
+    let cookies = Cookies::new(cookie_mac, public_url.is_secure, settings.session.expires_in);
+    let door = http::Settings {
+        mode: config.mode,
+        public_url: public_url.clone(),
+        hosts: settings.http.hosts.clone(),
+        mounts: settings.http.mounts.clone(),
+        origins: TrustedOrigins {
+            own: public_url.origin().to_owned(),
+            patterns: settings.http.trusted_origins.clone(),
+            loopback: config.mode == Mode::Development,
+        },
+        trusted_proxies: settings.http.trusted_proxies.clone(),
+        max_body: settings.http.max_body.0,
+        body_timeout: settings.http.body_timeout,
+    };
+    let app = Arc::new(App::new(services.clone(), door, cookies));
+    let admin_socket = listen::admin(parts.inherited.admin, &places.admin_socket).await?;
+
+    let (stop, stopping) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    let connections = Arc::new(Gauge::default());
+    let limits = Limits {
+        connections: settings.http.max_connections as usize,
+        first_head: settings.http.header_timeout.to_std(),
+        idle: settings.http.idle_timeout.to_std(),
+        write: Duration::from_secs(10),
+        drain: settings.http.drain_timeout.to_std(),
+    };
+    serve_public(&mut tasks, listeners, &app, limits, &connections, &stopping);
+
+    let info = Info {
+        mode: config.mode,
+        started_at: clock.now(),
+        listen: listen_on,
+        public_url: public_url.origin().to_owned(),
+        config: config.file.clone(),
+        data_dir: places.data_dir.clone(),
+        advice: config.advice.clone(),
+        admin_group: listen::admin_group().map(nix::unistd::Gid::as_raw),
+        own_uid: geteuid().as_raw(),
+    };
+    let admin = Arc::new(AdminApp::new(services.clone(), info, connections));
+    let service = TowerToHyperService::new(warp::service(admin.filter()));
+    let admin_limits = Limits { connections: 128, ..limits };
+    let listener = Listener::Unix(admin_socket.listener);
+    tasks.spawn(net::serve(listener, service, admin_limits, Arc::default(), stopping.clone()));
+    tasks.spawn(tend(services.clone(), stopping));
+
+    Ok(Running {
+        address,
+        public_url: public_url.origin().to_owned(),
+        admin_socket: places.admin_socket.clone(),
+        made_master_key,
+        services,
+        stop,
+        store_stopped,
+        tasks,
+        store,
+        _socket: admin_socket.file,
+        _data: data,
+    })
+}
+
+fn serve_public(
+    tasks: &mut JoinSet<()>,
+    listeners: Vec<TcpListener>,
+    app: &Arc<App>,
+    limits: Limits,
+    connections: &Arc<Gauge>,
+    stopping: &watch::Receiver<bool>,
+) {
+    for listener in listeners {
+        let service = TowerToHyperService::new(warp::service(app.clone().filter()));
+        tasks.spawn(net::serve(Listener::Tcp(listener), service, limits, connections.clone(), stopping.clone()));
+    }
+}
+
+/// How often the daemon looks after its store.
+const TEND_EVERY: Duration = Duration::from_secs(30);
+
+/// Sweeps and rotates until the daemon stops. A failure is logged, and the next round tries again.
+async fn tend(services: Arc<Services>, mut stopping: watch::Receiver<bool>) {
+    let mut ticks = interval(TEND_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => match maintenance::round(&services).await {
+                Ok(0) => {}
+                Ok(swept) => info!(swept, "expired sessions were swept away"),
+                Err(error) => warn!(%error, "maintenance failed; it is tried again"),
+            },
+            () = net::told(&mut stopping) => return,
+        }
+    }
+}
+
+fn start_hasher(config: &Config, cost: Option<Cost>, entropy: &Arc<dyn Entropy>) -> Result<HasherPool, Failure> {
+    let password = &config.settings.password;
+    let strength = match &password.blocklist_file {
+        Some(path) => Strength::with_list(path).map_err(|e| {
+            let message = format!("password.blocklist_file: {} cannot be read: {e}", path.display());
+            Failure::new(Exit::Configuration, message)
+        })?,
+        None => Strength::default(),
+    };
+    let configured = Cost {
+        memory_kib: password.argon2_memory,
+        iterations: password.argon2_iterations,
+        parallelism: password.argon2_parallelism,
+    };
+    let threads = match password.hash_threads {
+        0 => std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
+        n => n as usize,
+    };
+    let config =
+        HasherConfig { cost: cost.unwrap_or(configured), threads, queue: password.hash_queue as usize, strength };
+    HasherPool::start(config, entropy).map_err(|e| Failure::new(Exit::System, format!("hashing cannot start: {e}")))
+}
+
+fn policy(config: &Config, origin: &str) -> Policy {
+    let s = &config.settings;
+    let or_origin = |list: &[String]| if list.is_empty() { vec![origin.to_owned()] } else { list.to_vec() };
+    Policy {
+        password: PasswordPolicy {
+            min_length: s.password.min_length as usize,
+            max_length: s.password.max_length as usize,
+            min_guesses: s.password.blocklist.then(|| u64::from(s.password.min_guesses)),
+            context_words: s.password.context_words.clone(),
+        },
+        session: SessionPolicy {
+            expires_in: s.session.expires_in,
+            update_age: s.session.update_age,
+            absolute: s.session.absolute,
+            unremembered: s.session.unremembered,
+            fresh_age: s.session.fresh_age,
+            max_per_user: s.session.max_per_user as usize,
+        },
+        keys: KeyPolicy {
+            publish_ahead: s.keys.publish_ahead,
+            token_life: s.token.expires_in,
+            rotate_every: Some(s.keys.rotate_every).filter(|every| *every != Span::ZERO),
+        },
+        algorithm: s.keys.algorithm,
+        token: Expected {
+            issuer: s.token.issuer.clone().unwrap_or_else(|| origin.to_owned()),
+            audience: or_origin(&s.token.audience),
+        },
+        token_life: s.token.expires_in,
+        sign_up_enabled: s.sign_up.enabled,
+        auto_sign_in: s.sign_up.auto_sign_in,
+    }
+}
+
+async fn open_store(path: PathBuf, options: SledOptions) -> Result<Opening, Failure> {
+    let opened = tokio::task::spawn_blocking(move || Opening::open(&path, options)).await;
+    match opened {
+        Ok(Ok(opening)) => Ok(opening),
+        Ok(Err(e @ OpenError::Newer { .. })) => {
+            Err(Failure::new(Exit::Configuration, e.to_string()).fix("install the authd that wrote it, or a newer one"))
+        }
+        Ok(Err(e)) => Err(Failure::new(Exit::Io, e.to_string()).fix("restore a backup; nothing was changed")),
+        Err(e) => Err(Failure::new(Exit::Io, format!("opening the store failed: {e}"))),
+    }
+}
+
+fn damaged(e: &StoreError) -> Failure {
+    Failure::new(Exit::Io, format!("the store cannot be used: {e}")).fix("restore a backup; nothing was changed")
+}
+
+/// The master key. It is made only while the store is empty, and only in development; a key that does not fit the store
+/// is refused by its fingerprint before anything is opened with it.
+fn master_key(config: &Config, opening: &Opening, entropy: &dyn Entropy) -> Result<(MasterKey, bool), Failure> {
+    let places = &config.places;
+    let path = &places.master_key;
+    let meta = opening.meta().map_err(|e| damaged(&e))?;
+    let key = match master::load(path, places.is_credential) {
+        Ok(key) => key,
+        Err(MasterKeyError::Missing(_)) if meta.is_none() && config.mode == Mode::Development => {
+            if let Some(dir) = path.parent() {
+                datadir::make_private(dir)?;
+            }
+            let made = master::create(path, entropy).map_err(|e| Failure::new(Exit::CannotCreate, e.to_string()))?;
+            return Ok((made, true));
+        }
+        Err(e @ MasterKeyError::Missing(_)) => {
+            let failure = Failure::new(Exit::Configuration, e.to_string());
+            return Err(match &meta {
+                None => failure.fix("authd init"),
+                Some(meta) => failure.fix(format!("bring back the key with the fingerprint {}", meta.fingerprint)),
+            });
+        }
+        Err(e) => return Err(Failure::new(Exit::Configuration, e.to_string())),
+    };
+    let fingerprint = Sealer::new(&key).fingerprint().to_owned();
+    match meta {
+        Some(meta) if meta.fingerprint != fingerprint => {
+            let message = format!(
+                "the master key {} has the fingerprint {fingerprint}, and the store in {} was made with {}",
+                path.display(),
+                places.data_dir.display(),
+                meta.fingerprint
+            );
+            Err(Failure::new(Exit::Configuration, message).fix("bring back the master key that belongs to this store"))
+        }
+        _ => Ok((key, false)),
+    }
+}
+
+/// The purposes of the sealed secrets.
+const COOKIE: &str = "cookie";
+const REFRESH: &str = "refresh";
+const AUDIT: &str = "audit";
+
+fn mac_of(secret: &[u8], purpose: &str) -> Arc<HmacKey> {
+    Arc::new(HmacKey::new(&*derive(secret, &format!("authd {purpose} mac v1"))))
+}
+
+/// Opens the secrets, or makes them while the store is empty, and starts the writer.
+async fn bring_up(
+    config: &Config,
+    opening: Opening,
+    sealer: &Arc<Sealer>,
+    signer: &Arc<dyn TokenSigner>,
+    entropy: &Arc<dyn Entropy>,
+    now: UnixTime,
+) -> Result<(SledStore, Secrets, Arc<HmacKey>), Failure> {
+    let is_new = opening.meta().map_err(|e| damaged(&e))?.is_none();
+    let mut sealed: Vec<SealedSecret> = opening.secrets().map_err(|e| damaged(&e))?;
+    if is_new {
+        sealed = [COOKIE, REFRESH, AUDIT]
+            .into_iter()
+            .map(|purpose| {
+                let mut secret = Zeroizing::new([0; 32]);
+                entropy.fill(secret.as_mut());
+                SealedSecret {
+                    purpose: purpose.into(),
+                    id: "1".into(),
+                    sealed: sealer.seal(&**entropy, purpose, "1", secret.as_ref()),
+                    created_at: now,
+                }
+            })
+            .collect();
+    }
+    let open = |purpose: &str| {
+        let wrong = || {
+            let message = format!("the secret '{purpose}' of the store does not open with the master key");
+            Failure::new(Exit::Io, message).fix("restore a backup")
+        };
+        let found = sealed.iter().rev().find(|secret| secret.purpose == purpose).ok_or_else(wrong)?;
+        let secret = sealer.open(purpose, &found.id, &found.sealed).map_err(|_| wrong())?;
+        Ok::<_, Failure>(mac_of(&secret, purpose))
+    };
+    let cookie = open(COOKIE)?;
+    let secrets = Secrets { cookie: cookie.clone(), refresh: open(REFRESH)? };
+    let store = opening.start(open(AUDIT)?).map_err(|e| Failure::new(Exit::Io, e.to_string()))?;
+    if is_new {
+        let key = signer
+            .generate(config.settings.keys.algorithm, now)
+            .map_err(|e| Failure::new(Exit::System, format!("no signing key could be made: {e}")))?;
+        let meta = Meta { fingerprint: sealer.fingerprint().into(), created_at: now };
+        let act = Act { by: Actor::Daemon, at: now, request_id: None, source: None, reason: None, idempotency: None };
+        let event = Event::new(EventKind::StoreCreated).with("kid", &key.kid).with("master_key", sealer.fingerprint());
+        store.initialise(meta, sealed, key, act, event).await.map_err(|e| damaged(&e))?;
+    }
+    Ok((store, secrets, cookie))
+}

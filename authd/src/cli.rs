@@ -1,0 +1,84 @@
+//! The command line of authd.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Flags;
+
+/// Better Auth's backend as one daemon.
+///
+/// Without a configuration file authd runs in development mode: on this machine only, with everything made as needed.
+#[derive(Debug, Parser)]
+#[command(name = "authd", version, about, long_about, after_help = AFTER)]
+pub struct Cli {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Settings that are given by flags.
+    #[command(flatten)]
+    pub flags: GlobalFlags,
+}
+
+const AFTER: &str = "Settings are read from the defaults, the configuration file, AUTHD_SECTION__KEY variables and flags, in \
+rising order. Exit codes: 0 stopped as asked, 71 refused by the system, 73 something cannot be made, 74 the store failed, \
+75 another authd is running, 77 not permitted, 78 the configuration is wrong.";
+
+/// Flags that every command takes.
+#[derive(Debug, Clone, Default, Args)]
+pub struct GlobalFlags {
+    /// The configuration file; with one, authd runs in production mode [default: /etc/authd/authd.toml, if it is there]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// The data directory (`store.path`)
+    #[arg(long, value_name = "DIR", global = true)]
+    pub data_dir: Option<PathBuf>,
+    /// Where to listen (`http.listen`); port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS:PORT", global = true)]
+    pub listen: Option<String>,
+    /// Where the admin socket is (`admin.socket`)
+    #[arg(long, value_name = "PATH", global = true)]
+    pub admin_socket: Option<PathBuf>,
+    /// Development mode, whatever is configured on this host
+    #[arg(long, global = true, conflicts_with = "config")]
+    pub development: bool,
+}
+
+impl From<GlobalFlags> for Flags {
+    fn from(f: GlobalFlags) -> Self {
+        let GlobalFlags { config, data_dir, listen, admin_socket, development } = f;
+        Self { config, data_dir, listen, admin_socket, development }
+    }
+}
+
+/// What authd can do besides serving.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a commented configuration and the master key for production
+    Init(Init),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// `authd init`
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Where to put them
+    #[arg(long, value_name = "DIR", default_value = "/etc/authd")]
+    pub dir: PathBuf,
+    /// What clients will call the service
+    #[arg(long, value_name = "URL", default_value = "https://auth.example.com")]
+    pub public_url: String,
+}
+
+/// `authd config …`
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Find all mistakes at once; exit code 78 if there are any
+    Check,
+    /// Show every setting in force, and where it comes from
+    Show,
+    /// Print a commented configuration with every setting at its default
+    Init,
+}

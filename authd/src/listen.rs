@@ -1,0 +1,210 @@
+//! Where the doors listen: sockets that systemd hands over, or our own.
+
+use std::{
+    fs::{DirBuilder, Permissions},
+    io::{self, ErrorKind},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use listenfd::ListenFd;
+use nix::unistd::{Gid, Group, chown, geteuid};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tracing::warn;
+
+use crate::exit::{Exit, Failure};
+
+/// The group whose members are administrators.
+pub const ADMIN_GROUP: &str = "authd-admin";
+
+/// What systemd handed over, by the names in its socket units.
+#[derive(Default)]
+pub struct Inherited {
+    /// `FileDescriptorName=http`
+    pub http: Option<std::net::TcpListener>,
+    /// `FileDescriptorName=admin`
+    pub admin: Option<std::os::unix::net::UnixListener>,
+}
+
+impl Inherited {
+    /// Takes the sockets of this process over.
+    ///
+    /// # Errors
+    /// A socket of a wrong kind or an unknown name.
+    pub fn take(names: Option<&str>) -> Result<Self, Failure> {
+        let mut all = ListenFd::from_env();
+        let mut taken = Self::default();
+        let names: Vec<&str> = names.unwrap_or_default().split(':').collect();
+        for index in 0..all.len() {
+            let name = names.get(index).copied().unwrap_or_default();
+            let wrong = |e: io::Error| {
+                Failure::new(Exit::Configuration, format!("the inherited socket '{name}' is of the wrong kind: {e}"))
+            };
+            match name {
+                "http" => taken.http = all.take_tcp_listener(index).map_err(wrong)?,
+                "admin" => taken.admin = all.take_unix_listener(index).map_err(wrong)?,
+                other => {
+                    let message =
+                        format!("an inherited socket is called '{other}', and authd knows 'http' and 'admin'");
+                    return Err(
+                        Failure::new(Exit::Configuration, message).fix("set FileDescriptorName= in the socket unit")
+                    );
+                }
+            }
+        }
+        Ok(taken)
+    }
+}
+
+/// The public door's listeners and the port it has.
+///
+/// `also_ipv6` adds `[::1]` beside `127.0.0.1`, because some systems take `localhost` for the one and some for the other.
+///
+/// # Errors
+/// The port is in use, or not permitted.
+pub async fn public(
+    inherited: Option<std::net::TcpListener>,
+    address: SocketAddr,
+    also_ipv6: bool,
+) -> Result<(Vec<TcpListener>, SocketAddr), Failure> {
+    if let Some(listener) = inherited {
+        let failed = |e: io::Error| Failure::new(Exit::System, format!("the inherited socket cannot be used: {e}"));
+        listener.set_nonblocking(true).map_err(failed)?;
+        let listener = TcpListener::from_std(listener).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        return Ok((vec![listener], address));
+    }
+    let refuse = |e: io::Error| match e.kind() {
+        ErrorKind::AddrInUse => Failure::new(Exit::System, format!("{address} is in use by another program"))
+            .fix("stop that program, or choose another port with --listen 127.0.0.1:PORT"),
+        ErrorKind::PermissionDenied => {
+            Failure::new(Exit::Permission, format!("authd may not listen on {address}: {e}"))
+                .fix("choose a port from 1024 on, with a reverse proxy in front")
+        }
+        _ => Failure::new(Exit::System, format!("authd cannot listen on {address}: {e}")),
+    };
+    let first = TcpListener::bind(address).await.map_err(refuse)?;
+    let bound = first.local_addr().map_err(refuse)?;
+    let mut listeners = vec![first];
+    if also_ipv6 && bound.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) {
+        match TcpListener::bind((Ipv6Addr::LOCALHOST, bound.port())).await {
+            Ok(second) => listeners.push(second),
+            // A machine without IPv6 needs none.
+            Err(e) if e.kind() == ErrorKind::AddrInUse => {
+                warn!("[::1]:{} is in use by another program: use 127.0.0.1, not localhost", bound.port());
+            }
+            Err(_) => {}
+        }
+    }
+    Ok((listeners, bound))
+}
+
+/// The admin socket, and its file, which is removed at the end if it is ours.
+pub struct AdminSocket {
+    /// To accept from.
+    pub listener: UnixListener,
+    /// The file that we made.
+    pub file: Option<SocketFile>,
+}
+
+/// A socket file of ours; removed on drop.
+pub struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Nothing to be done if it is gone already.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// The number of the admin group, if this host has one.
+pub fn admin_group() -> Option<Gid> {
+    Group::from_name(ADMIN_GROUP).ok().flatten().map(|group| group.gid)
+}
+
+/// Binds the admin socket: a directory of its own with 0755, the socket for its owner, and for the group `authd-admin`
+/// where there is one (AZ-03). A dead socket of our own is replaced, because the data directory is locked by us; everything
+/// else that stands in the way is refused.
+///
+/// # Errors
+/// `Locked` if somebody listens there, `Configuration` if something else is in the way.
+pub async fn admin(inherited: Option<std::os::unix::net::UnixListener>, path: &Path) -> Result<AdminSocket, Failure> {
+    let shown = path.display();
+    let failed = |e: io::Error| Failure::new(Exit::System, format!("the admin socket {shown} cannot be used: {e}"));
+    if let Some(listener) = inherited {
+        listener.set_nonblocking(true).map_err(failed)?;
+        return Ok(AdminSocket { listener: UnixListener::from_std(listener).map_err(failed)?, file: None });
+    }
+    if let Some(parent) = path.parent().filter(|parent| !parent.exists()) {
+        let refuse =
+            |e| Failure::new(Exit::CannotCreate, format!("the directory {} cannot be made: {e}", parent.display()));
+        DirBuilder::new().recursive(true).mode(0o755).create(parent).map_err(refuse)?;
+        std::fs::set_permissions(parent, Permissions::from_mode(0o755)).map_err(refuse)?;
+    }
+    clear_the_way(path).await?;
+    // The umask of the process is 077: from its first moment the file is for its owner only.
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    let file = SocketFile(path.into());
+    let group = admin_group().filter(|group| chown(path, None, Some(*group)).is_ok());
+    let mode = if group.is_some() { 0o660 } else { 0o600 };
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)?;
+    Ok(AdminSocket { listener, file: Some(file) })
+}
+
+async fn clear_the_way(path: &Path) -> Result<(), Failure> {
+    let shown = path.display();
+    let Ok(meta) = path.symlink_metadata() else { return Ok(()) };
+    let in_the_way = |what: &str| {
+        Failure::new(Exit::Configuration, format!("{shown} is in the way: {what}"))
+            .fix("remove it, or choose another path with --admin-socket")
+    };
+    if !meta.file_type().is_socket() {
+        return Err(in_the_way("it is not a socket"));
+    }
+    if meta.uid() != geteuid().as_raw() {
+        return Err(in_the_way(&format!("it is a socket of uid {}", meta.uid())));
+    }
+    match UnixStream::connect(path).await {
+        Err(e) if e.kind() == ErrorKind::ConnectionRefused => std::fs::remove_file(path)
+            .map_err(|e| Failure::new(Exit::System, format!("the dead socket {shown} cannot be removed: {e}"))),
+        _ => Err(Failure::new(Exit::Locked, format!("another program listens on {shown}"))
+            .fix("stop it first, or choose another path with --admin-socket")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn az_03_a_dead_socket_of_ours_is_replaced_and_nothing_else_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run/admin.sock");
+        let first = admin(None, &path).await.unwrap();
+        assert_eq!(path.parent().unwrap().metadata().unwrap().mode() & 0o777, 0o755);
+        assert_eq!(path.metadata().unwrap().mode() & 0o007, 0);
+        let AdminSocket { listener, file } = first;
+        assert_eq!(admin(None, &path).await.err().unwrap().exit, Exit::Locked, "somebody listens");
+        drop(listener);
+        std::mem::forget(file);
+        drop(admin(None, &path).await.unwrap());
+        assert!(!path.exists(), "removed at the end");
+
+        std::fs::write(&path, "precious").unwrap();
+        assert_eq!(admin(None, &path).await.err().unwrap().exit, Exit::Configuration);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/null", &path).unwrap();
+        assert_eq!(admin(None, &path).await.err().unwrap().exit, Exit::Configuration);
+    }
+
+    #[tokio::test]
+    async fn a_port_in_use_is_a_clear_error() {
+        let (listeners, address) = public(None, "127.0.0.1:0".parse().unwrap(), false).await.unwrap();
+        let refused = public(None, address, false).await.err().unwrap();
+        assert_eq!(refused.exit, Exit::System);
+        assert!(refused.to_string().contains("--listen"), "{refused}");
+        drop(listeners);
+    }
+}

@@ -1,0 +1,193 @@
+//! The life of the process: flags, configuration, start, signals, stop.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use nix::sys::{
+    resource::{Resource, setrlimit},
+    stat::{Mode as FileMode, umask},
+};
+use sd_notify::NotifyState;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::{Instant, interval, sleep_until},
+};
+use tracing::{error, info, warn};
+
+use crate::{
+    app::{self, Parts, Running},
+    card,
+    cli::{Cli, Command, ConfigCommand},
+    config::{self, Config, Flags, Mode},
+    exit::{Exit, Failure},
+    init,
+    listen::Inherited,
+    telemetry,
+};
+
+/// Runs the program. Messages go to standard error; data, and the start-up card, to standard output.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let env: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let flags: Flags = cli.flags.into();
+    let outcome = match &cli.command {
+        Some(Command::Init(wanted)) => init::init(wanted, flags.data_dir.as_deref()).and_then(|done| {
+            let config = wanted.dir.join("authd.toml");
+            let next = format!("\nnext: look through it, then  authd config check --config {}\n", config.display());
+            out(&(done.join("\n") + &next))
+        }),
+        Some(Command::Config(ConfigCommand::Init)) => out(&Config::template()),
+        Some(Command::Config(ConfigCommand::Check)) => read(&flags, &env).and_then(|config| check(&config)),
+        Some(Command::Config(ConfigCommand::Show)) => read(&flags, &env).and_then(|config| out(&config.show())),
+        None => read(&flags, &env).and_then(|config| serve(&config, &env)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(io::stderr(), "authd: {failure}");
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
+fn out(text: &str) -> Result<(), Failure> {
+    match io::stdout().write_all(text.as_bytes()) {
+        // A reader that has seen enough is no failure.
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(Exit::Io, e.to_string())),
+        _ => Ok(()),
+    }
+}
+
+fn check(config: &Config) -> Result<(), Failure> {
+    let file = config.file.as_ref().map_or_else(|| "no file".into(), |file| file.display().to_string());
+    let mut text = format!("the configuration is sound ({}, {file})\n", config.mode.as_str());
+    for advice in &config.advice {
+        text += &format!("note: {advice}\n");
+    }
+    out(&text)
+}
+
+fn read(flags: &Flags, env: &[(String, String)]) -> Result<Config, Failure> {
+    config::load(flags, env).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(|problem| format!("  {problem}")).collect();
+        let count = match problems.len() {
+            1 => "1 problem".into(),
+            n => format!("{n} problems"),
+        };
+        let message = format!("the configuration has {count}:\n{}", lines.join("\n"));
+        Failure::new(Exit::Configuration, message)
+    })
+}
+
+/// What this process may do and leave behind: files for its owner only, no core dumps with keys in them (CR-04, CR-05).
+fn confine() {
+    umask(FileMode::from_bits_truncate(0o077));
+    if let Err(e) = setrlimit(Resource::RLIMIT_CORE, 0, 0) {
+        warn!("core dumps cannot be switched off: {e}");
+    }
+    if let Err(e) = nix::sys::prctl::set_dumpable(false) {
+        warn!("this process cannot be made undumpable: {e}");
+    }
+}
+
+fn serve(config: &Config, env: &[(String, String)]) -> Result<(), Failure> {
+    confine();
+    telemetry::start(config.settings.log.format, config.settings.log.level);
+    let names = env.iter().find(|(name, _)| name == "LISTEN_FDNAMES").map(|(_, value)| value.as_str());
+    let inherited = Inherited::take(names)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::new(Exit::System, format!("no threads: {e}")))?;
+    runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        let running = app::start(config, Parts { inherited, ..Parts::default() }).await?;
+        announce(config, &running, env)?;
+        run(running, &mut signals).await
+    })
+}
+
+fn announce(config: &Config, running: &Running, env: &[(String, String)]) -> Result<(), Failure> {
+    for advice in config.advice.iter().filter(|_| config.mode == Mode::Production) {
+        warn!("{advice}");
+    }
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        mode = config.mode.as_str(),
+        address = %running.address,
+        admin = %running.admin_socket.display(),
+        "authd is ready"
+    );
+    notify(&[NotifyState::Ready, NotifyState::Status(&format!("serving {}", running.public_url))]);
+    match config.mode {
+        Mode::Development => out(&card::card(config, running, env)),
+        Mode::Production => Ok(()),
+    }
+}
+
+/// Tells systemd, if it listens.
+fn notify(state: &[NotifyState<'_>]) {
+    if let Err(e) = sd_notify::notify(state) {
+        warn!("systemd cannot be told: {e}");
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen =
+            |kind| signal(kind).map_err(|e| Failure::new(Exit::System, format!("signals cannot be received: {e}")));
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
+    }
+}
+
+async fn run(mut running: Running, signals: &mut Signals) -> Result<(), Failure> {
+    // Twice in the time that the watchdog allows, and only while the store takes changes.
+    let mut watchdog = sd_notify::watchdog_enabled().map(|limit| interval(limit / 2));
+    let failed = loop {
+        let tick = async {
+            match &mut watchdog {
+                Some(watchdog) => watchdog.tick().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = signals.terminate.recv() => break false,
+            _ = signals.interrupt.recv() => break false,
+            _ = signals.hang_up.recv() => info!("SIGHUP: nothing is reloaded; restart authd for a changed configuration"),
+            () = running.store_failed() => break true,
+            _ = tick => {
+                if running.is_healthy() {
+                    notify(&[NotifyState::Watchdog]);
+                }
+            }
+        }
+    };
+    notify(&[NotifyState::Stopping]);
+    info!("authd stops");
+    let deadline = Instant::now() + std::time::Duration::from_secs(110);
+    tokio::select! {
+        () = running.stop() => {}
+        // Twice asked is asked in earnest. What was acknowledged is on disk already.
+        _ = signals.interrupt.recv() => warn!("stopped without waiting for requests under way"),
+        () = sleep_until(deadline) => error!("stopping took too long"),
+    }
+    match failed {
+        true => Err(Failure::new(Exit::Io, "the store has stopped taking changes; the log says why")),
+        false => Ok(()),
+    }
+}
