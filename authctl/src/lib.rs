@@ -1,1 +1,57 @@
-pub fn x() {}
+//! authctl: authd's command line, over its admin socket.
+//!
+//! Everything outside comes in by argument ([`Io`], the socket's path), so that a test can run a command whole. Data goes to
+//! standard output, words to standard error, and how it went is the exit code ([`Exit`]).
+
+pub mod cli;
+pub mod client;
+pub mod cmd;
+pub mod error;
+pub mod io;
+pub mod output;
+pub mod times;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub use self::{
+    cli::Cli,
+    client::Admin,
+    error::{Error, Exit},
+    io::Io,
+};
+
+/// Runs the program with the process's own arguments and streams.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // clap writes help and version to standard output with 0, mistakes to standard error with 2.
+        Err(e) => e.exit(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let mut io = Io::of_process();
+    let exit = match runtime {
+        Ok(runtime) => runtime.block_on(run(cli, &mut io)),
+        Err(e) => report(&Error::failed(format!("no runtime: {e}")), false, &mut io),
+    };
+    ExitCode::from(exit as u8)
+}
+
+/// Runs one command.
+pub async fn run(cli: Cli, io: &mut Io) -> Exit {
+    let as_json = cli.global.output.is_json();
+    let outcome = cmd::run(cli, io).await.and_then(|exit| io.out.flush().map(|()| exit).map_err(Error::from));
+    match outcome {
+        Ok(exit) => exit,
+        Err(error) => report(&error, as_json, io),
+    }
+}
+
+fn report(error: &Error, as_json: bool, io: &mut Io) -> Exit {
+    let exit = error.exit();
+    let text = if as_json { error.to_json() } else { error.to_text(io) };
+    // A standard error that is gone leaves the exit code.
+    let _ = io.err.write_all(text.as_bytes());
+    exit
+}

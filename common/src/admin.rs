@@ -39,8 +39,11 @@ pub struct Status {
     pub now: UnixTime,
     /// Whether it serves everything: store writable, a key that signs.
     pub ready: bool,
-    /// What stands in the way of being ready, and other things a person should look at.
+    /// What a person should look at.
     pub problems: Vec<String>,
+    /// What is as configured, and could be better.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// The public door.
     pub listen: Vec<String>,
     /// What clients call it.
@@ -291,7 +294,7 @@ pub struct KeysChanged {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TokenRequest {
-    /// The token, an access token, a refresh token or a cookie value.
+    /// An access token, another JWT of ours, or a refresh token.
     pub token: SecretString,
 }
 
@@ -301,7 +304,7 @@ pub struct TokenRequest {
 pub struct TokenReport {
     /// Whether authd would take it now.
     pub valid: bool,
-    /// `access_token`, `jwt`, `refresh_token`, `session_cookie` or `unknown`.
+    /// `access_token`, `jwt`, `refresh_token` or `unknown`.
     pub kind: String,
     /// Why not, as a code that a client would get.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -29,7 +29,6 @@ pub async fn show(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
         Some(_) => {}
     }
     let ready = services.store.health().is_ok() && signing_key.is_some();
-    problems.extend(info.advice.iter().cloned());
     let (threads, queued, capacity) = services.hasher.load();
     Ok(Reply::json(&Status {
         version: env!("CARGO_PKG_VERSION").into(),
@@ -39,6 +38,7 @@ pub async fn show(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
         now,
         ready,
         problems,
+        notes: info.advice.clone(),
         listen: info.listen.clone(),
         public_url: info.public_url.clone(),
         config: info.config.as_ref().map(|path| path.display().to_string()),

@@ -54,13 +54,15 @@ fn token_reply(app: &App, req: &Req, opened: &Opened, mode: Mode) -> Result<Repl
     let services = &app.services;
     let live = &opened.live;
     let access = tokens::access_token(services, live)?;
-    let now = services.clock.now();
     let body = TokenBody {
         access_token: access.token,
         token_type: "Bearer".into(),
         expires_in: access.expires_in,
         refresh_token: opened.refresh_token.as_ref().map(|token| token.expose().to_owned()),
-        refresh_expires_in: opened.refresh_token.as_ref().map(|_| live.session.expires_at.since(now).as_secs()),
+        refresh_expires_in: opened
+            .refresh_token
+            .as_ref()
+            .map(|_| live.session.expires_at.since(live.session.created_at).as_secs()),
         user: tokens::user_body(&live.user),
     };
     let mut reply = Reply::json(&body).header(SET_AUTH_JWT, set_auth_jwt(app, live)?);

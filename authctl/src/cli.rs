@@ -1,0 +1,319 @@
+//! The clap tree, and nothing else.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Administer authd over its admin socket.
+#[derive(Debug, Parser)]
+#[command(name = "authctl", version, about, after_help = AFTER, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How to do it.
+    #[command(flatten)]
+    pub global: Global,
+}
+
+const AFTER: &str = "Users are named by id, e-mail address or name. Secrets come by prompt, standard input or file, never as \
+an argument. Exit codes: 0 done, 1 failed, 2 usage, 3 not found or nothing to do, 4 conflict, 5 not permitted, 6 no daemon, \
+7 timed out, 8 a check failed, 9 refused or declined, 10 partly done, 11 version mismatch.";
+
+/// How the answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// One JSON value
+    Json,
+    /// One JSON object a line
+    Jsonl,
+    /// With a header line
+    Csv,
+    /// Ids only, one a line
+    Id,
+}
+
+impl Format {
+    /// Whether errors are JSON too.
+    pub fn is_json(self) -> bool {
+        matches!(self, Self::Json | Self::Jsonl)
+    }
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// The admin socket [default: the first there is of /run/authd/admin.sock and the user's own]
+    #[arg(long, value_name = "PATH", env = "AUTHCTL_SOCKET", global = true)]
+    pub socket: Option<PathBuf>,
+    /// How the answer is written
+    #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT", global = true)]
+    pub output: Format,
+    /// Which fields, in which order (names as in -o json)
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',', global = true)]
+    pub fields: Vec<String>,
+    /// Why; goes into the audit trail
+    #[arg(long, value_name = "TEXT", global = true)]
+    pub reason: Option<String>,
+    /// A name for this act: asked for twice by the same name, it is done once
+    #[arg(long, value_name = "KEY", global = true)]
+    pub idempotency_key: Option<String>,
+    /// How long to wait for the daemon, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600), global = true)]
+    pub timeout: u64,
+    /// Also print each request as a curl command, secrets left out
+    #[arg(long, global = true)]
+    pub show_request: bool,
+}
+
+/// The nouns.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// How the daemon is
+    Status,
+    /// Accounts
+    #[command(subcommand, visible_alias = "users")]
+    User(User),
+    /// Signed-in browsers and devices
+    #[command(subcommand, visible_alias = "sessions")]
+    Session(Session),
+    /// Signing keys
+    #[command(subcommand, visible_alias = "key")]
+    Keys(Keys),
+    /// Tokens explained
+    #[command(subcommand, visible_alias = "tokens")]
+    Token(Token),
+    /// The audit trail
+    #[command(subcommand)]
+    Audit(Audit),
+}
+
+/// Where a new password comes from.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PasswordSource {
+    /// Read the password from standard input
+    #[arg(long, conflicts_with_all = ["password_file", "generate"])]
+    pub password_stdin: bool,
+    /// Read the password from a file
+    #[arg(long, value_name = "FILE", conflicts_with = "generate")]
+    pub password_file: Option<PathBuf>,
+    /// Make a password and show it once
+    #[arg(long)]
+    pub generate: bool,
+    /// The password is for one sign-in, which has to set another
+    #[arg(long)]
+    pub temporary: bool,
+    /// Refused: what stands on a command line is seen by every process of this machine.
+    #[arg(long, hide = true, num_args = 0..=1, value_name = "REFUSED", default_missing_value = "")]
+    pub password: Option<String>,
+}
+
+/// Before something is ended or removed.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Consent {
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Only say what it would do
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
+}
+
+/// `authctl user …`
+#[derive(Debug, Subcommand)]
+pub enum User {
+    /// Make an account
+    Create {
+        /// The address
+        #[arg(long)]
+        email: Option<String>,
+        /// The display name
+        #[arg(long)]
+        name: Option<String>,
+        /// The role
+        #[arg(long)]
+        role: Option<String>,
+        /// The address counts as proved
+        #[arg(long)]
+        verified: bool,
+        /// Without a password: nobody can sign in until one is set
+        #[arg(long, conflicts_with_all = ["password_stdin", "password_file", "generate", "temporary"])]
+        no_password: bool,
+        /// Where the password comes from.
+        #[command(flatten)]
+        password: PasswordSource,
+    },
+    /// List accounts, by address
+    List {
+        /// Only those whose address or name contains this
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
+        /// Only those that are banned or disabled
+        #[arg(long)]
+        banned: bool,
+        /// How many.
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Show one account
+    Show {
+        /// Id, e-mail address or name
+        user: String,
+    },
+    /// Set a password; ends all sessions of the user
+    SetPassword {
+        /// Id, e-mail address or name
+        user: String,
+        /// Where the password comes from.
+        #[command(flatten)]
+        password: PasswordSource,
+    },
+    /// Shut an account; ends all sessions of the user
+    Disable {
+        /// Id, e-mail address or name
+        user: String,
+        /// Whether to ask.
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Open an account again
+    Enable {
+        /// Id, e-mail address or name
+        user: String,
+    },
+    /// Delete an account with everything that belongs to it
+    Delete {
+        /// Id, e-mail address or name
+        user: String,
+        /// Whether to ask.
+        #[command(flatten)]
+        consent: Consent,
+    },
+}
+
+/// How much of a list.
+#[derive(Debug, Clone, Args)]
+pub struct Page {
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 100, conflicts_with = "all")]
+    pub limit: usize,
+    /// All there are
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `authctl session …`
+#[derive(Debug, Subcommand)]
+pub enum Session {
+    /// List sessions
+    List {
+        /// Only those of this user
+        #[arg(long, value_name = "USER")]
+        user: Option<String>,
+        /// How many.
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Show one session
+    Show {
+        /// Its id
+        session: String,
+    },
+    /// End sessions: at once, for cookies and tokens alike
+    Revoke {
+        /// Their ids
+        #[arg(required_unless_present = "user", conflicts_with = "user")]
+        sessions: Vec<String>,
+        /// All of this user
+        #[arg(long, value_name = "USER")]
+        user: Option<String>,
+        /// Refuse unless it is exactly so many
+        #[arg(long, value_name = "N")]
+        expect_count: Option<u64>,
+        /// Whether to ask.
+        #[command(flatten)]
+        consent: Consent,
+    },
+}
+
+/// `authctl keys …`
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// List signing keys
+    List,
+    /// Let a new key take over: published now, signing once verifiers have seen it
+    Rotate {
+        /// Sign with the new key at once, for emergencies
+        #[arg(long)]
+        now: bool,
+        /// Whether to ask.
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Take the last rotation back
+    Rollback {
+        /// Whether to ask.
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Declare a key unusable: its tokens are refused from now on
+    Revoke {
+        /// Its id
+        kid: String,
+        /// Whether to ask.
+        #[command(flatten)]
+        consent: Consent,
+    },
+}
+
+/// Where a token comes from.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TokenSource {
+    /// Read the token from a file [default: standard input]
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Refused: what stands on a command line is seen by every process of this machine.
+    #[arg(hide = true, value_name = "REFUSED")]
+    pub token: Option<String>,
+}
+
+/// `authctl token …`
+#[derive(Debug, Subcommand)]
+pub enum Token {
+    /// Explain a token: its claims, its key, its session, and every check
+    Inspect {
+        /// Where it comes from.
+        #[command(flatten)]
+        source: TokenSource,
+    },
+    /// Whether authd would take a token now; exit code 8 if not
+    Verify {
+        /// Where it comes from.
+        #[command(flatten)]
+        source: TokenSource,
+    },
+}
+
+/// `authctl audit …`
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// List audit records, newest first
+    List {
+        /// Only about this user
+        #[arg(long, value_name = "USER")]
+        user: Option<String>,
+        /// Only of this kind, for example session.revoked
+        #[arg(long, value_name = "EVENT")]
+        event: Option<String>,
+        /// Only from this time on (2026-11-22T12:00:00Z, or 15m, 7d for so long ago)
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        /// How many.
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Check the whole chain; exit code 8 if a record was altered, removed or put in
+    Verify,
+}

@@ -1,0 +1,315 @@
+//! The client of the admin socket: one HTTP request a connection, with a time limit over all of it.
+
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use common::{
+    admin::{API_VERSION, IDEMPOTENCY_HEADER, Page, REASON_HEADER, VERSION_HEADER},
+    error::AdminErrorBody,
+};
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::rt::TokioIo;
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use tokio::net::UnixStream;
+
+use crate::{
+    cli::Global,
+    error::{Error, Exit},
+};
+
+/// The largest answer that is taken, in bytes.
+const MAX_ANSWER: usize = 64 << 20;
+/// What may not stand in a header as it is.
+const HEADER_UNSAFE: &AsciiSet = &CONTROLS.add(b'%').add(b' ');
+
+/// The admin socket of one daemon.
+pub struct Admin {
+    socket: PathBuf,
+    timeout: Duration,
+    reason: Option<String>,
+    idempotency: String,
+    /// Requests as curl commands, if they were asked for.
+    pub shown: Option<Vec<String>>,
+}
+
+/// A text as one segment of a path, or one value of a query.
+pub fn segment(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+/// The sockets that are looked for, in order.
+pub fn candidates(env: impl Fn(&str) -> Option<String>) -> Vec<PathBuf> {
+    let dir = |name: &str| env(name).filter(|value| value.starts_with('/')).map(PathBuf::from);
+    let mut found = vec![PathBuf::from("/run/authd/admin.sock")];
+    found.extend(dir("XDG_RUNTIME_DIR").map(|run| run.join("authd/admin.sock")));
+    let state = dir("XDG_STATE_HOME").or_else(|| dir("HOME").map(|home| home.join(".local/state")));
+    found.extend(state.map(|state| state.join("authd/admin.sock")));
+    found
+}
+
+impl Admin {
+    /// The daemon that the options name.
+    ///
+    /// # Errors
+    /// No socket is named and none is found.
+    pub fn find(global: &Global) -> Result<Self, Error> {
+        let socket = match &global.socket {
+            Some(socket) => socket.clone(),
+            None => {
+                let candidates = candidates(|name| std::env::var(name).ok());
+                let missing = || {
+                    let tried: Vec<String> = candidates.iter().map(|path| path.display().to_string()).collect();
+                    Error::new(Exit::Unreachable, "no admin socket is found")
+                        .cause(format!("looked for {}", tried.join(", ")))
+                        .fix("start authd (systemctl start authd), or name its socket with --socket PATH")
+                };
+                candidates.iter().find(|path| path.symlink_metadata().is_ok()).cloned().ok_or_else(missing)?
+            }
+        };
+        let idempotency = match &global.idempotency_key {
+            Some(key) => key.clone(),
+            None => random_key()?,
+        };
+        Ok(Self {
+            socket,
+            timeout: Duration::from_secs(global.timeout),
+            reason: global.reason.clone(),
+            idempotency,
+            shown: global.show_request.then(Vec::new),
+        })
+    }
+
+    /// Asks.
+    ///
+    /// # Errors
+    /// The daemon cannot be reached, does not answer, or refuses.
+    pub async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, Error> {
+        self.call(Method::GET, path, None).await
+    }
+
+    /// All items of a list, page by page, up to `limit`; and whether there are more.
+    ///
+    /// # Errors
+    /// As [`Admin::get`].
+    pub async fn pages(
+        &mut self,
+        path: &str,
+        query: &[(&str, String)],
+        limit: usize,
+    ) -> Result<(Vec<Value>, bool), Error> {
+        let mut items: Vec<Value> = vec![];
+        let mut cursor: Option<String> = None;
+        loop {
+            let want = (limit - items.len()).min(1000);
+            let mut pairs: Vec<String> =
+                query.iter().map(|(name, value)| format!("{name}={}", segment(value))).collect();
+            pairs.push(format!("limit={want}"));
+            pairs.extend(cursor.as_ref().map(|cursor| format!("cursor={}", segment(cursor))));
+            let page: Page<Value> = self.get(&format!("{path}?{}", pairs.join("&"))).await?;
+            items.extend(page.items);
+            cursor = page.next;
+            if cursor.is_none() || items.len() >= limit {
+                let more = cursor.is_some() || items.len() > limit;
+                items.truncate(limit);
+                return Ok((items, more));
+            }
+        }
+    }
+
+    /// Does.
+    ///
+    /// # Errors
+    /// As [`Admin::get`].
+    pub async fn post<T: DeserializeOwned>(&mut self, path: &str, body: &impl Serialize) -> Result<T, Error> {
+        let body = serde_json::to_value(body).map_err(|e| Error::failed(e.to_string()))?;
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    /// Removes.
+    ///
+    /// # Errors
+    /// As [`Admin::get`].
+    pub async fn delete<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, Error> {
+        self.call(Method::DELETE, path, None).await
+    }
+
+    async fn call<T: DeserializeOwned>(&mut self, method: Method, path: &str, body: Option<Value>) -> Result<T, Error> {
+        if let Some(shown) = &mut self.shown {
+            shown.push(curl(&self.socket, &method, path, body.as_ref(), self.reason.as_deref()));
+        }
+        let changes = method != Method::GET && !path.starts_with("/v1/tokens/");
+        let exchange = self.exchange(&method, path, body, changes);
+        let (status, bytes) = match tokio::time::timeout(self.timeout, exchange).await {
+            Ok(result) => result?,
+            Err(_) => {
+                let error =
+                    Error::new(Exit::TimedOut, format!("authd did not answer within {}s", self.timeout.as_secs()));
+                return Err(match changes {
+                    true => error.cause("it may have been done").fix(format!(
+                        "look, or ask again with --idempotency-key {}: then it is done once",
+                        self.idempotency
+                    )),
+                    false => error.fix("see the log of authd, or wait longer with --timeout SECONDS"),
+                });
+            }
+        };
+        if status.is_success() {
+            return serde_json::from_slice(&bytes).map_err(|e| {
+                Error::new(Exit::VersionMismatch, "the answer of authd cannot be understood").cause(e.to_string())
+            });
+        }
+        match serde_json::from_slice::<AdminErrorBody>(&bytes) {
+            Ok(body) => Err(Error::Refused(body)),
+            Err(_) => Err(Error::failed(format!("authd answered {status}, without a reason"))),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<Value>,
+        changes: bool,
+    ) -> Result<(StatusCode, Bytes), Error> {
+        let stream = UnixStream::connect(&self.socket).await.map_err(|e| unreachable(&self.socket, &e))?;
+        let lost = |e: hyper::Error| {
+            let error = Error::failed(format!("the connection to authd broke off: {e}"));
+            if changes { error.cause("it may have been done") } else { error }
+        };
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
+        let driver = tokio::spawn(connection);
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "authd")
+            .header(VERSION_HEADER, API_VERSION)
+            .header(header::USER_AGENT, concat!("authctl/", env!("CARGO_PKG_VERSION")));
+        if changes {
+            request = request.header(IDEMPOTENCY_HEADER, &self.idempotency);
+            if let Some(reason) = &self.reason {
+                request = request.header(REASON_HEADER, utf8_percent_encode(reason, HEADER_UNSAFE).to_string());
+            }
+        }
+        let bytes = match &body {
+            Some(body) => {
+                request = request.header(header::CONTENT_TYPE, "application/json");
+                Bytes::from(body.to_string())
+            }
+            None => Bytes::new(),
+        };
+        let request = request.body(Full::new(bytes)).map_err(|e| Error::usage(format!("this cannot be sent: {e}")))?;
+        let answer = sender.send_request(request).await.map_err(lost)?;
+        check_version(answer.headers())?;
+        let status = answer.status();
+        let collected = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
+        let bytes = collected.map_err(|e| Error::failed(format!("the answer of authd broke off: {e}")))?.to_bytes();
+        driver.abort();
+        Ok((status, bytes))
+    }
+}
+
+fn check_version(headers: &http::HeaderMap) -> Result<(), Error> {
+    let version = headers.get(VERSION_HEADER).and_then(|value| value.to_str().ok());
+    match version {
+        Some(version) if version.parse() == Ok(API_VERSION) => Ok(()),
+        Some(version) => Err(Error::new(
+            Exit::VersionMismatch,
+            format!("authd speaks version {version} of the admin interface, and this authctl version {API_VERSION}"),
+        )
+        .fix("install authctl and authd of the same version, and restart authd")),
+        None => Err(Error::new(Exit::VersionMismatch, "what listens there is not authd")),
+    }
+}
+
+fn unreachable(socket: &Path, error: &std::io::Error) -> Error {
+    let shown = socket.display();
+    match error.kind() {
+        ErrorKind::NotFound => Error::new(Exit::Unreachable, format!("there is no admin socket at {shown}"))
+            .cause("authd is not running, or keeps its socket elsewhere")
+            .fix("start authd (systemctl start authd), or name its socket with --socket PATH"),
+        ErrorKind::ConnectionRefused => Error::new(Exit::Unreachable, format!("nobody listens on {shown}"))
+            .cause("authd has stopped without removing its socket")
+            .fix("start authd (systemctl start authd)"),
+        ErrorKind::PermissionDenied => Error::new(Exit::NotPermitted, format!("you may not use {shown}"))
+            .cause("only root and members of the group authd-admin may")
+            .fix("sudo usermod -aG authd-admin $USER, and log in again"),
+        _ => Error::new(Exit::Unreachable, format!("{shown} cannot be used: {error}")),
+    }
+}
+
+fn random_key() -> Result<String, Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|e| Error::failed(format!("no randomness: {e}")))?;
+    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
+}
+
+/// The request as a curl command. Secrets are left out.
+fn curl(socket: &Path, method: &Method, path: &str, body: Option<&Value>, reason: Option<&str>) -> String {
+    let mut line = format!("curl -s --unix-socket {} ", quote(&socket.display().to_string()));
+    if *method != Method::GET {
+        line += &format!("-X {method} ");
+    }
+    if let Some(reason) = reason.filter(|_| *method != Method::GET) {
+        line += &format!("-H {} ", quote(&format!("{REASON_HEADER}: {}", utf8_percent_encode(reason, HEADER_UNSAFE))));
+    }
+    if let Some(body) = body {
+        let mut body = body.clone();
+        for name in ["password", "token"] {
+            if let Some(secret) = body.get_mut(name).filter(|v| v.is_string()) {
+                *secret = Value::from(format!("<{name}>"));
+            }
+        }
+        line += &format!("-H 'content-type: application/json' -d {} ", quote(&body.to_string()));
+    }
+    line + &quote(&format!("http://authd{path}"))
+}
+
+/// For a POSIX shell.
+fn quote(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/:._-@%=,".contains(&b);
+    if !text.is_empty() && text.bytes().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn cl_01_a_shown_request_has_no_secret_in_it() {
+        let body = json!({"email": "ada@example.com", "password": "it's secret"});
+        let line = curl(Path::new("/run/a b.sock"), &Method::POST, "/v1/users", Some(&body), Some("moved in"));
+        assert_eq!(
+            line,
+            "curl -s --unix-socket '/run/a b.sock' -X POST -H 'authd-reason: moved%20in' -H 'content-type: application/json' \
+             -d '{\"email\":\"ada@example.com\",\"password\":\"<password>\"}' http://authd/v1/users"
+        );
+    }
+
+    #[test]
+    fn the_services_socket_comes_before_the_users_own() {
+        let env = |name: &str| match name {
+            "XDG_RUNTIME_DIR" => Some("/run/user/1000".into()),
+            "HOME" => Some("/home/ada".into()),
+            _ => None,
+        };
+        let found: Vec<String> = candidates(env).iter().map(|p| p.display().to_string()).collect();
+        assert_eq!(
+            found,
+            ["/run/authd/admin.sock", "/run/user/1000/authd/admin.sock", "/home/ada/.local/state/authd/admin.sock"]
+        );
+    }
+}

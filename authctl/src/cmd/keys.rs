@@ -1,0 +1,100 @@
+//! `authctl keys …`
+
+use common::{
+    admin::{KeysChanged, RotateKeys},
+    text::printable,
+};
+use serde_json::Value;
+
+use super::Context;
+use crate::{
+    cli::{Consent, Format, Keys},
+    client::segment,
+    error::{Error, Exit},
+    output::{self, Shape, state, text, time},
+};
+
+const SHAPE: Shape = Shape {
+    plural: "keys",
+    id: "kid",
+    columns: &[
+        text("kid", "KEY"),
+        text("algorithm", "ALGORITHM"),
+        state("state", "STATE"),
+        time("signsAt", "SIGNS"),
+        time("retiresAt", "RETIRES"),
+        time("goneAt", "GONE"),
+    ],
+    record: &[],
+};
+
+const CHANGED: Shape = Shape { plural: "changes", id: "kid", columns: &[], record: &[] };
+
+pub(super) async fn run(cx: &mut Context<'_>, command: Keys) -> Result<Exit, Error> {
+    match command {
+        Keys::List => {
+            let (items, more) = cx.admin.pages("/v1/keys", &[], usize::MAX).await?;
+            output::list(cx.io, &cx.global, &SHAPE, items, more)?;
+            Ok(Exit::Done)
+        }
+        Keys::Rotate { now, consent } => {
+            let request = |dry_run| {
+                let body = RotateKeys { now, dry_run };
+                ("/v1/keys/rotate".to_owned(), serde_json::to_value(body).unwrap_or_default())
+            };
+            change(cx, "rotating the signing key", "Rotate the signing key?", &consent, request).await
+        }
+        Keys::Rollback { consent } => {
+            let request = |dry_run| (format!("/v1/keys/rollback?dry_run={dry_run}"), Value::Null);
+            change(cx, "taking a rotation back", "Take the last rotation back?", &consent, request).await
+        }
+        Keys::Revoke { kid, consent } => {
+            let request = |dry_run| (format!("/v1/keys/{}/revoke?dry_run={dry_run}", segment(&kid)), Value::Null);
+            let question = format!("Revoke {kid} at once? Everybody who holds a token of it must get a new one.");
+            change(cx, "revoking a key", &question, &consent, request).await
+        }
+    }
+}
+
+/// Shows what would happen, asks, does it, shows what happened.
+async fn change(
+    cx: &mut Context<'_>,
+    what: &str,
+    question: &str,
+    consent: &Consent,
+    request: impl Fn(bool) -> (String, Value),
+) -> Result<Exit, Error> {
+    if consent.dry_run || !consent.yes && cx.io.prompt.is_some() {
+        let (path, body) = request(true);
+        let would: KeysChanged = cx.admin.post(&path, &body).await?;
+        if consent.dry_run {
+            return show(cx, &would);
+        }
+        for line in &would.timeline {
+            // The key is made anew when it is done: its name is not known yet.
+            cx.io.say(&format!("  {}", printable(line)))?;
+        }
+    }
+    cx.io.confirm(consent.yes, what, question)?;
+    let (path, body) = request(false);
+    let changed: KeysChanged = cx.admin.post(&path, &body).await?;
+    show(cx, &changed)
+}
+
+fn show(cx: &mut Context<'_>, changed: &KeysChanged) -> Result<Exit, Error> {
+    match cx.global.output {
+        Format::Table => {
+            for line in &changed.timeline {
+                cx.done(&printable(line))?;
+            }
+        }
+        Format::Id => writeln!(cx.io.out, "{}", changed.key.kid)?,
+        Format::Csv => {
+            let keys = changed.previous.iter().chain([&changed.key]);
+            let items = keys.map(|key| serde_json::to_value(key).unwrap_or_default()).collect();
+            output::list(cx.io, &cx.global, &SHAPE, items, false)?;
+        }
+        Format::Json | Format::Jsonl => output::record(cx.io, &cx.global, &CHANGED, changed)?,
+    }
+    Ok(Exit::Done)
+}

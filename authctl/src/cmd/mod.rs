@@ -1,0 +1,54 @@
+//! The commands, a module for each noun.
+
+mod audit;
+mod keys;
+mod secrets;
+mod session;
+mod status;
+mod token;
+mod user;
+
+use crate::{
+    cli::{Cli, Command, Global},
+    client::Admin,
+    error::{Error, Exit},
+    io::{Io, Paint},
+};
+
+/// Everything a command works with.
+pub(crate) struct Context<'a> {
+    pub admin: Admin,
+    pub global: Global,
+    pub io: &'a mut Io,
+}
+
+impl Context<'_> {
+    /// The daemon did this: a word to the person, if one looks.
+    fn done(&mut self, text: &str) -> Result<(), Error> {
+        if self.global.output == crate::cli::Format::Table {
+            let mark = self.io.paint_err(Paint::Good, "✓");
+            self.io.say(&format!("{mark} {text}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs a command. How it went is the exit code, or the error.
+pub(crate) async fn run(cli: Cli, io: &mut Io) -> Result<Exit, Error> {
+    // Mistakes that can be seen without the daemon come first.
+    secrets::refuse_arguments(&cli.command)?;
+    let admin = Admin::find(&cli.global)?;
+    let mut cx = Context { admin, global: cli.global, io };
+    let outcome = match cli.command {
+        Command::Status => status::run(&mut cx).await,
+        Command::User(command) => user::run(&mut cx, command).await,
+        Command::Session(command) => session::run(&mut cx, command).await,
+        Command::Keys(command) => keys::run(&mut cx, command).await,
+        Command::Token(command) => token::run(&mut cx, command).await,
+        Command::Audit(command) => audit::run(&mut cx, command).await,
+    };
+    for line in cx.admin.shown.take().unwrap_or_default() {
+        cx.io.say(&line)?;
+    }
+    outcome
+}

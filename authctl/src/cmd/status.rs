@@ -1,0 +1,65 @@
+//! `authctl status`
+
+use common::admin::Status;
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::{
+    cli::Format,
+    error::{Error, Exit},
+    io::Paint,
+    output::{self, Shape, state, text, time},
+};
+
+const SHAPE: Shape = Shape { plural: "daemons", id: "pid", columns: RECORD, record: RECORD };
+
+const RECORD: &[output::Column] = &[
+    state("state", "state"),
+    text("public", "public"),
+    text("listens", "listens on"),
+    text("daemon", "daemon"),
+    time("startedAt", "started"),
+    text("stored", "stored"),
+    text("signingKey", "signing key"),
+    text("hashing", "hashing"),
+    text("connections", "connections"),
+    text("dataDir", "data"),
+    text("config", "configuration"),
+];
+
+/// What people see of a status.
+fn for_people(status: &Status) -> Value {
+    let counts = &status.counts;
+    let hashing = &status.hashing;
+    json!({
+        "state": if status.ready { "ready" } else { "not ready" },
+        "public": status.public_url,
+        "listens": status.listen.join(", "),
+        "daemon": format!("authd {}, {} mode, pid {}", status.version, status.mode, status.pid),
+        "startedAt": status.started_at,
+        "stored": format!("{} users, {} sessions, {} audit records", counts.users, counts.sessions, counts.audit),
+        "signingKey": status.signing_key,
+        "hashing": format!("{} threads, {} of {} waiting places taken", hashing.threads, hashing.queued, hashing.capacity),
+        "connections": status.connections,
+        "dataDir": status.data_dir,
+        "config": status.config,
+    })
+}
+
+pub(super) async fn run(cx: &mut Context<'_>) -> Result<Exit, Error> {
+    let status: Status = cx.admin.get("/v1/status").await?;
+    if cx.global.output == Format::Table {
+        output::record(cx.io, &cx.global, &SHAPE, &for_people(&status))?;
+        for problem in &status.problems {
+            let mark = cx.io.paint_err(Paint::Bad, "!");
+            cx.io.say(&format!("{mark} {}", common::text::printable(problem)))?;
+        }
+        for note in &status.notes {
+            let mark = cx.io.paint_err(Paint::Faint, "·");
+            cx.io.say(&format!("{mark} {}", common::text::printable(note)))?;
+        }
+    } else {
+        output::record(cx.io, &cx.global, &Shape { record: &[], columns: &[], ..SHAPE }, &status)?;
+    }
+    Ok(if status.ready { Exit::Done } else { Exit::CheckFailed })
+}

@@ -1,0 +1,193 @@
+//! `authctl user …`
+
+use common::admin::{CreateUser, SetPassword, UserChanged, UserView};
+use serde_json::Value;
+
+use super::{Context, secrets};
+use crate::{
+    cli::{Consent, Page, PasswordSource, User},
+    client::segment,
+    error::{Error, Exit},
+    output::{self, Shape, flag, text, time},
+};
+
+const SHAPE: Shape = Shape {
+    plural: "users",
+    id: "id",
+    columns: &[
+        text("email", "EMAIL"),
+        text("name", "NAME"),
+        text("role", "ROLE"),
+        flag("emailVerified", "VERIFIED"),
+        flag("banned", "DISABLED"),
+        time("createdAt", "CREATED"),
+        text("id", "ID"),
+    ],
+    record: &[
+        text("id", "id"),
+        text("email", "email"),
+        text("name", "name"),
+        text("role", "role"),
+        flag("emailVerified", "email verified"),
+        flag("banned", "disabled"),
+        text("banReason", "reason"),
+        time("banExpires", "until"),
+        text("password", "password"),
+        flag("passwordChangeRequired", "must be changed"),
+        text("generatedPassword", "new password"),
+        text("sessions", "sessions"),
+        time("createdAt", "created"),
+        time("updatedAt", "changed"),
+    ],
+};
+
+fn path(user: &str, rest: &str) -> String {
+    format!("/v1/users/{}{rest}", segment(user))
+}
+
+pub(super) async fn run(cx: &mut Context<'_>, command: User) -> Result<Exit, Error> {
+    match command {
+        User::Create { email, name, role, verified, no_password, password } => {
+            create(cx, email, name, role, verified, no_password, &password).await
+        }
+        User::List { search, banned, page } => list(cx, search, banned, &page).await,
+        User::Show { user } => {
+            let found: UserView = cx.admin.get(&path(&user, "")).await?;
+            output::record(cx.io, &cx.global, &SHAPE, &found)?;
+            Ok(Exit::Done)
+        }
+        User::SetPassword { user, password } => set_password(cx, &user, &password).await,
+        User::Disable { user, consent } => disable(cx, &user, &consent).await,
+        User::Enable { user } => {
+            let changed: UserChanged = cx.admin.post(&path(&user, "/enable"), &Value::Null).await?;
+            finish(cx, &changed, "is enabled", "is not disabled")
+        }
+        User::Delete { user, consent } => delete(cx, &user, &consent).await,
+    }
+}
+
+/// A user with the password that was made for it, shown this once.
+fn with_password(user: &UserView, generated: Option<&str>) -> Result<Value, Error> {
+    let mut value = serde_json::to_value(user).map_err(|e| Error::failed(e.to_string()))?;
+    if let Some(password) = generated {
+        value["generatedPassword"] = password.into();
+    }
+    Ok(value)
+}
+
+#[allow(clippy::too_many_arguments)]
+async fn create(
+    cx: &mut Context<'_>,
+    email: Option<String>,
+    name: Option<String>,
+    role: Option<String>,
+    verified: bool,
+    no_password: bool,
+    source: &PasswordSource,
+) -> Result<Exit, Error> {
+    let asked = email.is_none();
+    let email = match (email, &mut cx.io.prompt) {
+        (Some(email), _) => email,
+        (None, Some(prompt)) => prompt.line("E-mail address", false)?,
+        (None, None) => return Err(Error::usage("an e-mail address is needed: --email ADDRESS")),
+    };
+    let name = match (name, &mut cx.io.prompt) {
+        (Some(name), _) => name,
+        (None, Some(prompt)) if asked => prompt.line("Name (may be empty)", true)?,
+        (None, _) => String::new(),
+    };
+    let (password, generated) = match no_password {
+        true => (None, false),
+        false => secrets::new_password(cx, source).map(|(password, generated)| (Some(password), generated))?,
+    };
+    let shown = password.clone().filter(|_| generated);
+    let wanted = CreateUser { email, name, password, temporary: source.temporary, email_verified: verified, role };
+    let user: UserView = cx.admin.post("/v1/users", &wanted).await?;
+    cx.done(&format!("{} is created", user.email))?;
+    let value = with_password(&user, shown.as_ref().map(|password| password.expose()))?;
+    output::record(cx.io, &cx.global, &SHAPE, &value)?;
+    Ok(Exit::Done)
+}
+
+async fn list(cx: &mut Context<'_>, search: Option<String>, banned: bool, page: &Page) -> Result<Exit, Error> {
+    let mut query = vec![];
+    query.extend(search.map(|text| ("search", text)));
+    if banned {
+        query.push(("banned", "true".into()));
+    }
+    let limit = if page.all { usize::MAX } else { page.limit };
+    let (items, more) = cx.admin.pages("/v1/users", &query, limit).await?;
+    output::list(cx.io, &cx.global, &SHAPE, items, more)?;
+    Ok(Exit::Done)
+}
+
+async fn set_password(cx: &mut Context<'_>, user: &str, source: &PasswordSource) -> Result<Exit, Error> {
+    // Whether there is such a user is worth knowing before a password is typed.
+    let found: UserView = cx.admin.get(&path(user, "")).await?;
+    let (password, generated) = secrets::new_password(cx, source)?;
+    let shown = generated.then(|| password.clone());
+    let wanted = SetPassword { password, temporary: source.temporary };
+    let changed: UserChanged = cx.admin.post(&path(found.id.as_str(), "/password"), &wanted).await?;
+    cx.done(&format!("the password of {} is set; {}", found.email, ended(changed.ended_sessions)))?;
+    let value = with_password(&changed.user, shown.as_ref().map(|password| password.expose()))?;
+    output::record(cx.io, &cx.global, &SHAPE, &value)?;
+    Ok(Exit::Done)
+}
+
+fn ended(sessions: u64) -> String {
+    match sessions {
+        0 => "no session ended".into(),
+        1 => "1 session ended".into(),
+        n => format!("{n} sessions ended"),
+    }
+}
+
+fn would_end(sessions: u64) -> String {
+    match sessions {
+        0 => "no session would end".into(),
+        1 => "1 session would end".into(),
+        n => format!("{n} sessions would end"),
+    }
+}
+
+fn finish(cx: &mut Context<'_>, changed: &UserChanged, done: &str, was: &str) -> Result<Exit, Error> {
+    if !changed.changed {
+        return Err(Error::nothing(format!("nothing to do: {} {was}", changed.user.email)));
+    }
+    let sessions =
+        if changed.ended_sessions > 0 { format!("; {}", ended(changed.ended_sessions)) } else { String::new() };
+    cx.done(&format!("{} {done}{sessions}", changed.user.email))?;
+    output::record(cx.io, &cx.global, &SHAPE, &changed.user)?;
+    Ok(Exit::Done)
+}
+
+async fn disable(cx: &mut Context<'_>, user: &str, consent: &Consent) -> Result<Exit, Error> {
+    let preview: UserChanged = cx.admin.post(&path(user, "/disable?dry_run=true"), &Value::Null).await?;
+    if !preview.changed {
+        return Err(Error::nothing(format!("nothing to do: {} is disabled", preview.user.email)));
+    }
+    let (email, sessions) = (&preview.user.email, would_end(preview.ended_sessions));
+    if consent.dry_run {
+        cx.io.say(&format!("{email} would be disabled; {sessions}"))?;
+        output::record(cx.io, &cx.global, &SHAPE, &preview.user)?;
+        return Ok(Exit::Done);
+    }
+    cx.io.confirm(consent.yes, "disabling an account", &format!("Disable {email}? ({sessions})"))?;
+    let changed: UserChanged = cx.admin.post(&path(preview.user.id.as_str(), "/disable"), &Value::Null).await?;
+    finish(cx, &changed, "is disabled", "is disabled")
+}
+
+async fn delete(cx: &mut Context<'_>, user: &str, consent: &Consent) -> Result<Exit, Error> {
+    let preview: UserChanged = cx.admin.delete(&path(user, "?dry_run=true")).await?;
+    let (email, sessions) = (preview.user.email.clone(), would_end(preview.ended_sessions));
+    if consent.dry_run {
+        cx.io.say(&format!("{email} would be deleted; {sessions}"))?;
+        output::record(cx.io, &cx.global, &SHAPE, &preview.user)?;
+        return Ok(Exit::Done);
+    }
+    let question = format!("Delete {email} for good? ({sessions})");
+    cx.io.confirm(consent.yes, "deleting an account", &question)?;
+    // By id: what was confirmed is what happens, whoever has the address by now.
+    let changed: UserChanged = cx.admin.delete(&path(preview.user.id.as_str(), "")).await?;
+    finish(cx, &changed, "is deleted", "is not there")
+}

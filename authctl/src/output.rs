@@ -1,0 +1,366 @@
+//! Answers as tables, JSON, JSON lines, CSV or ids. What programs read is the daemon's own JSON; what people read is made
+//! of columns.
+
+use common::{UnixTime, text::printable};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tabled::{
+    builder::Builder,
+    settings::{Padding, Style, Width, peaker::PriorityMax},
+};
+
+use crate::{
+    cli::{Format, Global},
+    error::Error,
+    io::{Io, Paint},
+    times,
+};
+
+/// How a column is written for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// As it is.
+    Text,
+    /// A point in time: relative in lists, local and relative in a record.
+    Time,
+    /// `yes` or nothing.
+    Flag,
+    /// A word that is good, worth a look, or bad.
+    State,
+}
+
+/// A column: its name in the JSON, its heading, its kind.
+#[derive(Debug, Clone, Copy)]
+pub struct Column {
+    /// Name in the JSON.
+    pub name: &'static str,
+    /// Heading.
+    pub title: &'static str,
+    /// How it is written.
+    pub kind: Kind,
+}
+
+/// A column of text.
+pub const fn text(name: &'static str, title: &'static str) -> Column {
+    Column { name, title, kind: Kind::Text }
+}
+
+/// A column of times.
+pub const fn time(name: &'static str, title: &'static str) -> Column {
+    Column { name, title, kind: Kind::Time }
+}
+
+/// A column of flags.
+pub const fn flag(name: &'static str, title: &'static str) -> Column {
+    Column { name, title, kind: Kind::Flag }
+}
+
+/// A column of states.
+pub const fn state(name: &'static str, title: &'static str) -> Column {
+    Column { name, title, kind: Kind::State }
+}
+
+/// What is known of a kind of thing: the columns of its list, those of its record, and which of them is its id.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// In the plural, for empty lists.
+    pub plural: &'static str,
+    /// The name of its id in the JSON.
+    pub id: &'static str,
+    /// Of a list.
+    pub columns: &'static [Column],
+    /// Of one.
+    pub record: &'static [Column],
+}
+
+/// Writes a list.
+///
+/// # Errors
+/// An unknown field; the output is closed.
+pub fn list(io: &mut Io, global: &Global, shape: &Shape, items: Vec<Value>, more: bool) -> Result<(), Error> {
+    check_fields(global, shape, items.first())?;
+    match global.output {
+        Format::Json => json(io, &Value::Array(items.into_iter().map(|item| chosen(global, item)).collect()))?,
+        Format::Jsonl => {
+            for item in items {
+                writeln!(io.out, "{}", chosen(global, item))?;
+            }
+        }
+        Format::Csv => csv(io, global, shape.columns, &items)?,
+        Format::Id => ids(io, shape, &items)?,
+        Format::Table if items.is_empty() => io.say(&format!("no {}", shape.plural))?,
+        Format::Table => table(io, &columns(global, shape.columns), &items)?,
+    }
+    if more && matches!(global.output, Format::Table) {
+        io.say(&io.paint_err(Paint::Faint, "there are more: --limit N or --all"))?;
+    }
+    Ok(())
+}
+
+/// Writes one record.
+///
+/// # Errors
+/// An unknown field; the output is closed.
+pub fn record(io: &mut Io, global: &Global, shape: &Shape, item: &impl Serialize) -> Result<(), Error> {
+    let item = serde_json::to_value(item).map_err(|e| Error::failed(e.to_string()))?;
+    check_fields(global, shape, Some(&item))?;
+    match global.output {
+        Format::Json => json(io, &chosen(global, item)),
+        Format::Jsonl => Ok(writeln!(io.out, "{}", chosen(global, item))?),
+        Format::Csv => csv(io, global, shape.record, &[item]),
+        Format::Id => ids(io, shape, &[item]),
+        Format::Table => vertical(io, &columns(global, shape.record), &item),
+    }
+}
+
+fn json(io: &mut Io, value: &Value) -> Result<(), Error> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Error::failed(e.to_string()))?;
+    Ok(writeln!(io.out, "{text}")?)
+}
+
+fn ids(io: &mut Io, shape: &Shape, items: &[Value]) -> Result<(), Error> {
+    for item in items {
+        let id = item.get(shape.id).map(plain).unwrap_or_default();
+        writeln!(io.out, "{}", printable(&id))?;
+    }
+    Ok(())
+}
+
+/// Only the fields that were asked for, in the order of the request.
+fn chosen(global: &Global, item: Value) -> Value {
+    if global.fields.is_empty() {
+        return item;
+    }
+    let Value::Object(mut fields) = item else { return item };
+    let mut out = Map::new();
+    for name in &global.fields {
+        out.insert(name.clone(), fields.remove(name).unwrap_or(Value::Null));
+    }
+    Value::Object(out)
+}
+
+fn check_fields(global: &Global, shape: &Shape, sample: Option<&Value>) -> Result<(), Error> {
+    let mut known: Vec<&str> = shape.columns.iter().chain(shape.record).map(|column| column.name).collect();
+    known.extend(sample.and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.as_str()));
+    known.sort_unstable();
+    known.dedup();
+    match global.fields.iter().find(|name| !known.contains(&name.as_str())) {
+        Some(name) => {
+            Err(Error::usage(format!("there is no field '{name}'")).fix(format!("one of {}", known.join(", "))))
+        }
+        None => Ok(()),
+    }
+}
+
+fn columns(global: &Global, usual: &[Column]) -> Vec<Column> {
+    if global.fields.is_empty() {
+        return usual.to_vec();
+    }
+    let find = |name: &String| usual.iter().find(|column| column.name == *name).copied();
+    // A field that has no column of its own is written as it is.
+    let leak = |name: &String| Column { name: Box::leak(name.clone().into_boxed_str()), title: "", kind: Kind::Text };
+    global.fields.iter().map(|name| find(name).unwrap_or_else(|| leak(name))).collect()
+}
+
+/// A value as plain text.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
+    }
+}
+
+fn csv(io: &mut Io, global: &Global, usual: &[Column], items: &[Value]) -> Result<(), Error> {
+    let columns = columns(global, usual);
+    let field = |text: String| {
+        let text = printable(&text);
+        if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+    };
+    let head: Vec<String> = columns.iter().map(|column| field(column.name.to_owned())).collect();
+    writeln!(io.out, "{}", head.join(","))?;
+    for item in items {
+        let row: Vec<String> =
+            columns.iter().map(|column| field(item.get(column.name).map(plain).unwrap_or_default())).collect();
+        writeln!(io.out, "{}", row.join(","))?;
+    }
+    Ok(())
+}
+
+/// A value for people.
+fn shown(io: &Io, column: &Column, value: Option<&Value>, in_record: bool, now: UnixTime) -> String {
+    let text = value.map(plain).unwrap_or_default();
+    let text = printable(&text);
+    match column.kind {
+        Kind::Text => text,
+        Kind::Flag => {
+            if value == Some(&Value::Bool(true)) {
+                io.paint(Paint::Warn, "yes")
+            } else {
+                String::new()
+            }
+        }
+        Kind::State => {
+            let paint = match text.as_str() {
+                "active" | "signing" | "ready" | "valid" | "ok" => Paint::Good,
+                "published" | "staged" | "retiring" | "idle_expired" | "expired" => Paint::Warn,
+                "gone" => Paint::Faint,
+                _ => Paint::Bad,
+            };
+            io.paint(paint, &text.replace('_', " "))
+        }
+        Kind::Time => match text.parse::<UnixTime>() {
+            Ok(at) if in_record => format!("{}  ({})", times::local(at), times::relative(at, now)),
+            Ok(at) => times::relative(at, now),
+            Err(_) => text,
+        },
+    }
+}
+
+fn heading(column: &Column) -> String {
+    if column.title.is_empty() { column.name.to_owned() } else { column.title.to_owned() }
+}
+
+fn table(io: &mut Io, columns: &[Column], items: &[Value]) -> Result<(), Error> {
+    let now = times::now();
+    let mut builder = Builder::default();
+    builder.push_record(columns.iter().map(|column| io.paint(Paint::Strong, &heading(column))));
+    for item in items {
+        builder.push_record(columns.iter().map(|column| shown(io, column, item.get(column.name), false, now)));
+    }
+    let mut table = builder.build();
+    table.with(Style::empty()).with(Padding::new(0, 2, 0, 0));
+    if let Some(width) = io.width {
+        table.with(Width::truncate(width).suffix("…").priority(PriorityMax::right()));
+    }
+    for line in table.to_string().lines() {
+        writeln!(io.out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+fn vertical(io: &mut Io, columns: &[Column], item: &Value) -> Result<(), Error> {
+    let now = times::now();
+    let mut builder = Builder::default();
+    for column in columns {
+        let value = item.get(column.name).filter(|value| !value.is_null());
+        let text = shown(io, column, value, true, now);
+        if !text.is_empty() {
+            builder.push_record([io.paint(Paint::Strong, &heading(column)), text]);
+        }
+    }
+    let mut table = builder.build();
+    table.with(Style::empty()).with(Padding::new(0, 2, 0, 0));
+    if let Some(width) = io.width {
+        table.with(Width::wrap(width).keep_words(true).priority(PriorityMax::right()));
+    }
+    for line in table.to_string().lines() {
+        writeln!(io.out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::{
+        io::Write,
+        sync::{Arc, Mutex},
+    };
+
+    use serde_json::json;
+
+    use super::*;
+
+    /// A stream that can be read after it was written.
+    #[derive(Clone, Default)]
+    pub(crate) struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Sink {
+        pub(crate) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    pub(crate) fn io(width: Option<usize>) -> (Io, Sink) {
+        let (out, err) = (Sink::default(), Sink::default());
+        let io = Io {
+            input: Box::new(std::io::empty()),
+            out: Box::new(out.clone()),
+            err: Box::new(err),
+            prompt: None,
+            width,
+            colour: false,
+            err_colour: false,
+        };
+        (io, out)
+    }
+
+    fn global(args: &[&str]) -> Global {
+        use clap::Parser;
+        crate::Cli::parse_from(["authctl", "status"].iter().chain(args)).global
+    }
+
+    const SHAPE: Shape = Shape {
+        plural: "things",
+        id: "id",
+        columns: &[text("id", "ID"), text("name", "NAME"), flag("banned", "BANNED")],
+        record: &[text("id", "id"), text("name", "name")],
+    };
+
+    fn items() -> Vec<Value> {
+        vec![
+            json!({"id": "a", "name": "Ada \u{1b}[31m", "banned": false, "more": 1}),
+            json!({"id": "b", "name": "Bob, the \"builder\"", "banned": true, "more": 2}),
+        ]
+    }
+
+    fn written(args: &[&str], width: Option<usize>) -> String {
+        let (mut io, out) = io(width);
+        list(&mut io, &global(args), &SHAPE, items(), false).unwrap();
+        out.text()
+    }
+
+    #[test]
+    fn every_format_says_the_same() {
+        assert_eq!(written(&["-o", "id"], None), "a\nb\n");
+        assert_eq!(
+            written(&["-o", "csv"], None),
+            "id,name,banned\na,Ada \\u{1b}[31m,false\nb,\"Bob, the \"\"builder\"\"\",true\n"
+        );
+        assert_eq!(
+            written(&["-o", "jsonl", "--fields", "more,id"], None),
+            "{\"more\":1,\"id\":\"a\"}\n{\"more\":2,\"id\":\"b\"}\n"
+        );
+        let parsed: Value = serde_json::from_str(&written(&["-o", "json"], None)).unwrap();
+        assert_eq!(parsed, Value::Array(items()));
+    }
+
+    #[test]
+    fn lg_03_tables_escape_what_a_terminal_would_act_on_and_fit_it() {
+        let table = written(&[], None);
+        assert_eq!(table, "ID  NAME                BANNED\na   Ada \\u{1b}[31m\nb   Bob, the \"builder\"  yes\n");
+        assert!(!table.contains('\u{1b}'));
+        for line in written(&[], Some(20)).lines() {
+            assert!(line.chars().count() <= 20, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_field_is_a_mistake_that_names_the_known_ones() {
+        let (mut io, _) = io(None);
+        let error = list(&mut io, &global(&["--fields", "nmae"]), &SHAPE, items(), false).unwrap_err();
+        assert_eq!(error.exit(), crate::Exit::Usage);
+        assert!(error.to_text(&io).contains("banned, id, more, name"));
+    }
+}
