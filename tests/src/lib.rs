@@ -1,1 +1,15 @@
-pub fn x() {}
+//! The harness of the black-box tests: a whole daemon in this process, on a free port, with a clock that the test sets, and
+//! clients that speak through its public doors only.
+
+pub mod client;
+pub mod ctl;
+pub mod server;
+pub mod shared;
+
+pub use self::{
+    client::{Client, Response},
+    server::{Server, TestClock},
+};
+
+/// What the tests sign up with.
+pub const PASSWORD: &str = "correct horse battery";

@@ -1,0 +1,3 @@
+//! The public door, from outside.
+
+mod basics;

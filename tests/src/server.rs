@@ -1,0 +1,230 @@
+//! A daemon in this process.
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use authd::{
+    app::{self, Parts, Running},
+    config::{self, Config, Flags},
+    crypto::hasher::Cost,
+    exit::Failure,
+    listen::Inherited,
+    ports::Clock,
+    service::Services,
+};
+use common::{Span, UnixTime};
+use tempfile::TempDir;
+
+use crate::{Client, Response, client::Target};
+
+/// A clock that goes when it is told to.
+#[derive(Debug)]
+pub struct TestClock(AtomicI64);
+
+/// Where every test begins.
+pub const START: UnixTime = UnixTime::from_secs(1_800_000_000);
+
+impl Clock for TestClock {
+    fn now(&self) -> UnixTime {
+        UnixTime::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+impl TestClock {
+    /// Later.
+    pub fn advance(&self, span: Span) {
+        self.set(self.now().plus(span));
+    }
+
+    /// At this time.
+    pub fn set(&self, at: UnixTime) {
+        self.0.store(at.as_millis(), Ordering::SeqCst);
+    }
+}
+
+/// How a server is to be.
+pub struct Builder {
+    env: Vec<(String, String)>,
+    file: Option<String>,
+    cost: Cost,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self { env: vec![], file: None, cost: Cost::insecure_for_tests() }
+    }
+}
+
+impl Builder {
+    /// With a setting: `("http.max_body", "1KiB")`.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: &str) -> Self {
+        let name = format!("AUTHD_{}", key.replacen('.', "__", 1)).to_ascii_uppercase();
+        self.env.push((name, value.into()));
+        self
+    }
+
+    /// In production mode, with this configuration file.
+    #[must_use]
+    pub fn file(mut self, text: &str) -> Self {
+        self.file = Some(text.into());
+        self
+    }
+
+    /// With hashes that cost what they cost in earnest.
+    #[must_use]
+    pub fn real_hashes(mut self) -> Self {
+        self.cost = Cost::FLOOR;
+        self
+    }
+
+    /// Starts it.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn start(self) -> Server {
+        self.try_start().await.unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// Starts it, or says why not.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    ///
+    /// # Panics
+    /// If the configuration is wrong.
+    #[allow(clippy::unwrap_used)]
+    pub async fn try_start(self) -> Result<Server, Failure> {
+        let dir = Arc::new(TempDir::new().unwrap());
+        let home = dir.path().join("home");
+        let mut env = self.env;
+        env.push(("HOME".into(), home.display().to_string()));
+        let config_file = self.file.map(|text| {
+            let path = dir.path().join("authd.toml");
+            std::fs::write(&path, text).unwrap();
+            let key = dir.path().join("master.key");
+            if !key.exists() {
+                authd::crypto::master::create(&key, &authd::crypto::entropy::SystemEntropy::default()).unwrap();
+            }
+            env.push(("AUTHD_KEYS__MASTER_KEY_FILE".into(), key.display().to_string()));
+            path
+        });
+        let flags = Flags {
+            development: config_file.is_none(),
+            config: config_file,
+            data_dir: Some(dir.path().join("data")),
+            listen: Some("127.0.0.1:0".into()),
+            admin_socket: Some(dir.path().join("admin.sock")),
+        };
+        let config = config::load(&flags, &env).unwrap_or_else(|p| panic!("{p:#?}"));
+        let clock = Arc::new(TestClock(AtomicI64::new(START.as_millis())));
+        Server::run(config, clock, self.cost, dir).await
+    }
+}
+
+/// A running server. Dropping it abandons it; [`Server::stop`] stops it in order.
+pub struct Server {
+    /// Its clock.
+    pub clock: Arc<TestClock>,
+    /// Where its public door is.
+    pub address: SocketAddr,
+    /// What clients call it.
+    pub url: String,
+    /// Its admin socket.
+    pub socket: PathBuf,
+    config: Config,
+    cost: Cost,
+    running: Option<Running>,
+    dir: Arc<TempDir>,
+}
+
+impl Server {
+    /// With the defaults of development mode, cheap hashes, and [`START`] on the clock.
+    pub async fn start() -> Self {
+        Builder::default().start().await
+    }
+
+    /// With settings.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    async fn run(config: Config, clock: Arc<TestClock>, cost: Cost, dir: Arc<TempDir>) -> Result<Self, Failure> {
+        let parts = Parts { clock: clock.clone(), cost: Some(cost), inherited: Inherited::default() };
+        let running = app::start(&config, parts).await?;
+        Ok(Self {
+            clock,
+            address: running.address,
+            url: running.public_url.clone(),
+            socket: running.admin_socket.clone(),
+            config,
+            cost,
+            running: Some(running),
+            dir,
+        })
+    }
+
+    /// Its data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// The directory that has everything of it.
+    pub fn dir(&self) -> PathBuf {
+        self.dir.path().into()
+    }
+
+    /// The use cases' ground, for what no door offers (a sweep now).
+    ///
+    /// # Panics
+    /// If it was stopped.
+    #[allow(clippy::expect_used)]
+    pub fn services(&self) -> Arc<Services> {
+        self.running.as_ref().expect("the server runs").services.clone()
+    }
+
+    /// Stops it in order.
+    pub async fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop().await;
+        }
+    }
+
+    /// Stops it and starts it again on the same directory, with the same clock. The port is a new one.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn restart(mut self) -> Self {
+        self.stop().await;
+        Self::run(self.config.clone(), self.clock.clone(), self.cost, self.dir.clone())
+            .await
+            .unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// A client of the public door, without cookies.
+    pub fn client(&self) -> Client {
+        Client::new(Target::Tcp(self.address), format!("localhost:{}", self.address.port()))
+    }
+
+    /// A browser on a page of this origin: keeps cookies and says where it comes from.
+    pub fn browser(&self, origin: &str) -> Client {
+        self.client().with_cookies().header("origin", origin).header("sec-fetch-site", "same-site")
+    }
+
+    /// A client of the admin socket.
+    pub fn admin(&self) -> Client {
+        Client::new(Target::Unix(self.socket.clone()), "authd".into())
+    }
+
+    /// Signs up by the plain endpoint, in token mode.
+    pub async fn sign_up(&self, email: &str) -> Response {
+        let body = serde_json::json!({"email": email, "password": crate::PASSWORD, "name": "Ada"});
+        self.client().post("/api/auth/signup", &body).await
+    }
+}

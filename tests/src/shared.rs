@@ -1,0 +1,37 @@
+//! The data beside the checkout, which CI has and others may not: outside vectors and recordings of the real server.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// A file or folder of `../shared`. `None`, with a word on standard error, where there is none.
+#[allow(clippy::print_stderr)]
+pub fn path(relative: &str) -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+    let found = root.join(relative);
+    if found.exists() {
+        return Some(found);
+    }
+    eprintln!("skipped: needs ../shared ({relative})");
+    None
+}
+
+/// A JSON file of `../shared`.
+///
+/// # Panics
+/// If it is there and is not JSON.
+#[allow(clippy::unwrap_used)]
+pub fn json(relative: &str) -> Option<Value> {
+    let text = std::fs::read_to_string(path(relative)?).unwrap();
+    Some(serde_json::from_str(&text).unwrap())
+}
+
+/// A text file of `../shared`, by lines.
+///
+/// # Panics
+/// If it is there and is not text.
+#[allow(clippy::unwrap_used)]
+pub fn lines(relative: &str) -> Option<Vec<String>> {
+    let text = std::fs::read_to_string(path(relative)?).unwrap();
+    Some(text.lines().map(str::to_owned).collect())
+}
