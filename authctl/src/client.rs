@@ -248,7 +248,7 @@ fn unreachable(socket: &Path, error: &std::io::Error) -> Error {
 fn random_key() -> Result<String, Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|e| Error::failed(format!("no randomness: {e}")))?;
-    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 /// The request as a curl command. Secrets are left out.

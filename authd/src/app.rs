@@ -36,7 +36,7 @@ use crate::{
     listen::{self, Inherited, SocketFile},
     net::{self, Gauge, Limits, Listener},
     ports::{Clock, Entropy, Secrets, TokenSigner},
-    service::{Policy, Services, maintenance},
+    service::{Policy, Services, maintenance, tokens::RecentJwts},
     store::{
         Meta, SealedSecret, StoreError,
         sled::{OpenError, Opening, SledOptions, SledStore},
@@ -135,7 +135,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         signer,
         secrets,
         policy: policy(config, public_url.origin()),
-        recent_jwts: Default::default(),
+        recent_jwts: RecentJwts::default(),
     });
 
     let listen_on: Vec<String> = listeners.iter().filter_map(|l| l.local_addr().ok()).map(|a| a.to_string()).collect();
@@ -255,7 +255,7 @@ fn start_hasher(config: &Config, cost: Option<Cost>, entropy: &Arc<dyn Entropy>)
     };
     let config =
         HasherConfig { cost: cost.unwrap_or(configured), threads, queue: password.hash_queue as usize, strength };
-    HasherPool::start(config, entropy).map_err(|e| Failure::new(Exit::System, format!("hashing cannot start: {e}")))
+    HasherPool::start(&config, entropy).map_err(|e| Failure::new(Exit::System, format!("hashing cannot start: {e}")))
 }
 
 fn policy(config: &Config, origin: &str) -> Policy {
@@ -400,7 +400,7 @@ async fn bring_up(
             .map_err(|e| Failure::new(Exit::System, format!("no signing key could be made: {e}")))?;
         let meta = Meta { fingerprint: sealer.fingerprint().into(), created_at: now };
         let act = Act { by: Actor::Daemon, at: now, request_id: None, source: None, reason: None, idempotency: None };
-        let event = Event::new(EventKind::StoreCreated).with("kid", &key.kid).with("master_key", sealer.fingerprint());
+        let event = Event::new(EventKind::StoreCreated).with("kid", &key.kid).with("master_key", &sealer.fingerprint());
         store.initialise(meta, sealed, key, act, event).await.map_err(|e| damaged(&e))?;
     }
     Ok((store, secrets, cookie))

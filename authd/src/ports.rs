@@ -50,13 +50,22 @@ pub struct Verdict {
 #[async_trait]
 pub trait PasswordHasher: Send + Sync {
     /// Makes a hash with the present parameters and a fresh salt.
+    ///
+    /// # Errors
+    /// `Busy`, `Stopped`.
     async fn hash(&self, password: SecretString) -> Result<PasswordHash, HasherError>;
 
     /// Compares. Without a stored hash it does the same work and finds no match, so that an unknown user costs what a
     /// known one does (AU-07).
+    ///
+    /// # Errors
+    /// `Busy`, `Stopped`.
     async fn verify(&self, password: SecretString, stored: Option<PasswordHash>) -> Result<Verdict, HasherError>;
 
     /// How many guesses an attacker would need, capped; on the same threads, because it is work.
+    ///
+    /// # Errors
+    /// `Busy`, `Stopped`.
     async fn guesses(&self, password: SecretString, own_words: Vec<String>) -> Result<u64, HasherError>;
 
     /// (threads, waiting, places to wait).
@@ -97,15 +106,27 @@ pub struct DecodedToken {
 /// Signing and verifying JWTs.
 pub trait TokenSigner: Send + Sync {
     /// Makes a key pair; the private half comes back sealed. All times of the record are `now`.
+    ///
+    /// # Errors
+    /// `Refused`.
     fn generate(&self, algorithm: Algorithm, now: UnixTime) -> Result<SigningKey, SignerError>;
 
     /// Signs the claims (JSON text) as a compact JWS with this key. `typ` is left out if empty.
+    ///
+    /// # Errors
+    /// `Sealed` if the private half does not open; `Refused`.
     fn sign(&self, key: &SigningKey, typ: &str, claims: &str) -> Result<String, SignerError>;
 
     /// Checks form, key, algorithm and signature, and reads the claims. Times, issuer and audience are the caller's.
+    ///
+    /// # Errors
+    /// The first of these that does not hold.
     fn verify(&self, token: &str, keys: &KeySet, now: UnixTime) -> Result<VerifiedToken, TokenProblem>;
 
     /// Only takes the token apart.
+    ///
+    /// # Errors
+    /// `Malformed`.
     fn decode(&self, token: &str) -> Result<DecodedToken, TokenProblem>;
 }
 

@@ -104,7 +104,7 @@ async fn create(
     let wanted = CreateUser { email, name, password, temporary: source.temporary, email_verified: verified, role };
     let user: UserView = cx.admin.post("/v1/users", &wanted).await?;
     cx.done(&format!("{} is created", user.email))?;
-    let value = with_password(&user, shown.as_ref().map(|password| password.expose()))?;
+    let value = with_password(&user, shown.as_ref().map(common::SecretString::expose))?;
     output::record(cx.io, &cx.global, &SHAPE, &value)?;
     Ok(Exit::Done)
 }
@@ -129,7 +129,7 @@ async fn set_password(cx: &mut Context<'_>, user: &str, source: &PasswordSource)
     let wanted = SetPassword { password, temporary: source.temporary };
     let changed: UserChanged = cx.admin.post(&path(found.id.as_str(), "/password"), &wanted).await?;
     cx.done(&format!("the password of {} is set; {}", found.email, ended(changed.ended_sessions)))?;
-    let value = with_password(&changed.user, shown.as_ref().map(|password| password.expose()))?;
+    let value = with_password(&changed.user, shown.as_ref().map(common::SecretString::expose))?;
     output::record(cx.io, &cx.global, &SHAPE, &value)?;
     Ok(Exit::Done)
 }

@@ -134,6 +134,7 @@ impl AdminApp {
         B: Buf + Send,
     {
         let operator = self.permitted(head)?;
+        let operator_name = operator.name.clone().unwrap_or_else(|| format!("uid {}", operator.uid));
         if is_browser(head) {
             return Err(AdminError::new(ErrorCode::BrowserRefused));
         }
@@ -177,16 +178,9 @@ impl AdminApp {
         }
         let reply = (route.handler)(self, req).await?;
         if route.changes {
-            info!(request.id = %id, http.route = route.path, operator = self.who(head), "an operator acted");
+            info!(request.id = %id, http.route = route.path, operator = operator_name, "an operator acted");
         }
         Ok(reply)
-    }
-
-    fn who(&self, head: &Head) -> String {
-        match &*head.peer {
-            Peer::Unix(peer) => peer.name.clone().unwrap_or_else(|| format!("uid {}", peer.uid)),
-            Peer::Tcp(_) => String::new(),
-        }
     }
 
     /// root, the daemon's own user, and members of the admin group. Everybody else is refused, whatever the mode of the

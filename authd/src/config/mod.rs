@@ -55,6 +55,7 @@ macro_rules! settings {
         $(
             $(#[doc = $sdoc])+
             #[derive(Debug, Clone)]
+            #[allow(clippy::doc_markdown)] // the texts are for a TOML file, not for Markdown
             pub struct $Section { $( $(#[doc = $doc])+ pub $name: $type, )+ }
         )+
 
@@ -98,13 +99,13 @@ settings! {
         /// Where to listen. A reverse proxy with TLS stands in front of it on a public host.
         listen: SocketAddr = "127.0.0.1:8000";
         /// What clients call the service: scheme, host and port. Issuer and audience of tokens, and the links in mails, are
-        /// made of it. Unset, it is http://localhost with the port.
+        /// made of it. Unset, it is <http://localhost> with the port.
         public_url: Option<PublicUrl> = "";
         /// Further names under which the service may be called (the `Host` header); every other host is refused.
         hosts: Vec<Host> = "";
         /// The paths under which every route is served.
         mounts: Vec<Mount> = "/api/auth,/api";
-        /// Web origins, and schemes of apps, whose pages may call the service with cookies: https://app.example.com,
+        /// Web origins, and schemes of apps, whose pages may call the service with cookies: <https://app.example.com>,
         /// *.example.com, myapp://. The origin of public_url is always trusted.
         trusted_origins: Vec<OriginPattern> = "";
         /// Addresses of the reverse proxies in front of the service. Only they may say what the client's address is.

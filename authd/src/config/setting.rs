@@ -33,8 +33,8 @@ pub trait Setting: Sized {
     fn to_toml(&self) -> Option<String>;
 }
 
-fn quoted(value: impl fmt::Display) -> Option<String> {
-    Some(toml::Value::String(value.to_string()).to_string())
+fn quoted(value: impl fmt::Display) -> String {
+    toml::Value::String(value.to_string()).to_string()
 }
 
 macro_rules! textual {
@@ -46,7 +46,7 @@ macro_rules! textual {
                 parse(text)
             }
             fn to_toml(&self) -> Option<String> {
-                quoted(self)
+                Some(quoted(self))
             }
         }
     };
@@ -72,7 +72,7 @@ impl Setting for PathBuf {
         if text.is_empty() { Err("a path cannot be empty".into()) } else { Ok(text.into()) }
     }
     fn to_toml(&self) -> Option<String> {
-        quoted(self.display())
+        Some(quoted(self.display()))
     }
 }
 
@@ -82,7 +82,7 @@ impl Setting for Algorithm {
         Self::from_name(text).ok_or_else(|| format!("'{text}' is none of EdDSA, ES256, RS256"))
     }
     fn to_toml(&self) -> Option<String> {
-        quoted(self.as_str())
+        Some(quoted(self.as_str()))
     }
 }
 

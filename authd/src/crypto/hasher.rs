@@ -46,7 +46,10 @@ impl Cost {
     /// So cheap that tests can sign in thousands of times. A release build refuses it.
     #[cfg(feature = "test-util")]
     pub fn insecure_for_tests() -> Self {
-        assert!(cfg!(debug_assertions), "insecure hashing is not for release builds");
+        #[allow(clippy::assertions_on_constants)] // a constant of the build, and that is the point
+        {
+            assert!(cfg!(debug_assertions), "insecure hashing is not for release builds");
+        }
         Self { memory_kib: 16, iterations: 1, parallelism: 1 }
     }
 
@@ -110,7 +113,7 @@ impl HasherPool {
     ///
     /// # Errors
     /// The cost is out of argon2's range, or the system refuses a thread.
-    pub fn start(config: HasherConfig, entropy: &Arc<dyn Entropy>) -> std::io::Result<Self> {
+    pub fn start(config: &HasherConfig, entropy: &Arc<dyn Entropy>) -> std::io::Result<Self> {
         let params = config.cost.params().map_err(|e| std::io::Error::other(format!("password.argon2: {e}")))?;
         let threads = config.threads.max(1);
         let shared = Arc::new(Shared {
@@ -321,7 +324,8 @@ mod tests {
 
     fn pool(cost: Cost) -> HasherPool {
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
-        HasherPool::start(HasherConfig { cost, threads: 2, queue: 4, strength: Strength::default() }, &entropy).unwrap()
+        HasherPool::start(&HasherConfig { cost, threads: 2, queue: 4, strength: Strength::default() }, &entropy)
+            .unwrap()
     }
 
     #[tokio::test]
@@ -384,7 +388,7 @@ mod tests {
     async fn a_full_queue_refuses_and_abandoned_jobs_make_room() {
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
         let config = HasherConfig { cost: Cost::FLOOR, threads: 1, queue: 2, strength: Strength::default() };
-        let pool = HasherPool::start(config, &entropy).unwrap();
+        let pool = HasherPool::start(&config, &entropy).unwrap();
         let mut waiting: Vec<_> = vec![];
         let refused = loop {
             match pool.submit(|reply| Work::Hash { password: "x".into(), reply }) {

@@ -27,9 +27,11 @@ impl Sealer {
     pub fn new(master: &[u8; 32]) -> Self {
         let key = derive(master, "authd seal v1");
         let fingerprint = sha256(&*derive(master, "authd master key fingerprint v1"));
+        let mut first = [0; 8];
+        first.copy_from_slice(&fingerprint[..8]);
         Self {
             cipher: XChaCha20Poly1305::new((&*key).into()),
-            fingerprint: fingerprint[..8].iter().map(|b| format!("{b:02x}")).collect(),
+            fingerprint: format!("{:016x}", u64::from_be_bytes(first)),
         }
     }
 

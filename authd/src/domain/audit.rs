@@ -128,7 +128,7 @@ impl Event {
 
     /// With one more detail.
     #[must_use]
-    pub fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+    pub fn with<V: ToString + ?Sized>(mut self, name: &'static str, value: &V) -> Self {
         self.details.insert(name, value.to_string());
         self
     }

@@ -255,10 +255,10 @@ impl KeySet {
                 fresh
             }
         };
-        Ok(self.hand_over(policy, next, current))
+        Ok(Self::hand_over(policy, next, current))
     }
 
-    fn hand_over(&self, policy: &KeyPolicy, next: SigningKey, current: Option<&SigningKey>) -> KeyChange {
+    fn hand_over(policy: &KeyPolicy, next: SigningKey, current: Option<&SigningKey>) -> KeyChange {
         let key = next.kid.clone();
         let previous = current.map(|current| current.kid.clone());
         let mut put = vec![];
@@ -296,7 +296,7 @@ impl KeySet {
             .max_by_key(|key| key.retires_at)
             .ok_or(KeyProblem::NothingToRollBack)?;
         let again = SigningKey { signs_at: now, retires_at: None, gone_at: None, ..earlier.clone() };
-        Ok(self.hand_over(policy, again, current))
+        Ok(Self::hand_over(policy, again, current))
     }
 
     /// Revokes a key at once: out of the set, out of verification, its private half dropped. If it was the one that

@@ -198,6 +198,7 @@ impl TrustedOrigins {
 /// One leading slash, no backslash, no control character, no encoded slash in the path, and the same origin after
 /// resolution by the rules that browsers follow.
 fn is_safe_path(path: &str) -> bool {
+    const BASE: &str = "https://base.invalid";
     if path.starts_with("//") || path.contains('\\') || path.chars().any(char::is_control) {
         return false;
     }
@@ -205,7 +206,6 @@ fn is_safe_path(path: &str) -> bool {
     if before_query.contains("%2f") || before_query.contains("%5c") {
         return false;
     }
-    const BASE: &str = "https://base.invalid";
     Url::parse(BASE)
         .and_then(|base| base.join(path))
         .is_ok_and(|url| url.origin().ascii_serialization() == BASE && url.username().is_empty())

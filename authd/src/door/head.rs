@@ -28,6 +28,10 @@ pub struct PeerCredentials {
     pub groups: Vec<u32>,
 }
 
+/// A header that should stand there once, as text, and does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotSingle;
+
 /// Method, target, headers and peer. Shared, because the filter's layers clone it.
 #[derive(Debug)]
 pub struct Head {
@@ -54,16 +58,16 @@ impl Head {
         url::form_urlencoded::parse(query.as_bytes()).find(|(n, _)| n == name).map(|(_, v)| v.into_owned())
     }
 
-    /// The only value of a header: `Ok(None)` if absent, `Err` if it stands there more than once or is not text.
+    /// The only value of a header.
     ///
     /// # Errors
-    /// See above.
-    pub fn single(&self, name: impl Into<HeaderName>) -> Result<Option<&str>, ()> {
+    /// It stands there more than once, or is not text.
+    pub fn single(&self, name: impl Into<HeaderName>) -> Result<Option<&str>, NotSingle> {
         let mut values = self.headers.get_all(name.into()).iter();
         match (values.next(), values.next()) {
             (None, _) => Ok(None),
-            (Some(value), None) => value.to_str().map(Some).map_err(|_| ()),
-            (Some(_), Some(_)) => Err(()),
+            (Some(value), None) => value.to_str().map(Some).map_err(|_| NotSingle),
+            (Some(_), Some(_)) => Err(NotSingle),
         }
     }
 

@@ -52,7 +52,7 @@ impl<R> Router<R> {
     /// If two routes are the same: a mistake in the table, found by the first test that builds it.
     pub fn insert(&mut self, method: Method, path: &str, route: &'static R) {
         if let Ok(found) = self.tree.at_mut(path)
-            && found.params.is_empty() == !path.contains('{')
+            && found.params.is_empty() != path.contains('{')
         {
             assert!(!found.value.iter().any(|(m, _)| *m == method), "two routes for {method} {path}");
             found.value.push((method, route));

@@ -27,7 +27,7 @@ pub enum CookieSession {
 /// The one bearer token of a request.
 fn bearer(req: &Req) -> Result<Option<&str>, ApiError> {
     let ambiguous = || ApiError::new(ErrorCode::AmbiguousCredentials);
-    let Some(value) = req.head.single(header::AUTHORIZATION).map_err(|()| ambiguous())? else { return Ok(None) };
+    let Some(value) = req.head.single(header::AUTHORIZATION).map_err(|_| ambiguous())? else { return Ok(None) };
     let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
     if scheme.eq_ignore_ascii_case("bearer") { Ok(Some(token.trim_matches(' '))) } else { Ok(Some("")) }
 }

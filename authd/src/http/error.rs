@@ -137,9 +137,8 @@ impl From<ServiceError> for ApiError {
             S::Keys(_) => ErrorCode::Conflict,
             S::Repeated(_) => ErrorCode::AlreadyDone,
             S::Unexpected(_) => ErrorCode::UnexpectedCount,
-            S::Store(crate::store::StoreError::Damaged(_)) => ErrorCode::Internal,
+            S::Store(crate::store::StoreError::Damaged(_)) | S::NoSigningKey(_) | S::Signer(_) => ErrorCode::Internal,
             S::Store(_) | S::HasherStopped => ErrorCode::StoreUnavailable,
-            S::NoSigningKey(_) | S::Signer(_) => ErrorCode::Internal,
         };
         let needs_a_word = matches!(code, ErrorCode::Internal | ErrorCode::StoreUnavailable);
         Self { cause: needs_a_word.then(|| Box::new(error)), ..Self::new(code) }

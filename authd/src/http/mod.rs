@@ -169,7 +169,7 @@ impl App {
 
     fn check_host(&self, head: &Head, any_host: bool) -> Result<(), ApiError> {
         let refuse = || ApiError::new(ErrorCode::InvalidHost);
-        let host = head.single(header::HOST).map_err(|()| refuse())?.ok_or_else(refuse)?;
+        let host = head.single(header::HOST).map_err(|_| refuse())?.ok_or_else(refuse)?;
         let served = |host: &str| {
             let settings = &self.settings;
             let host = host.to_ascii_lowercase();

@@ -64,7 +64,7 @@ fn check_origin(app: &App, head: &Head) -> Result<(), ApiError> {
     let claimed = match head.single(header::ORIGIN) {
         Ok(Some(origin)) => Some(origin.to_owned()),
         Ok(None) => head.text(header::REFERER).and_then(origin_of),
-        Err(()) => return Err(ApiError::new(ErrorCode::InvalidOrigin)),
+        Err(_) => return Err(ApiError::new(ErrorCode::InvalidOrigin)),
     };
     let same_origin = head.text(SEC_FETCH_SITE) == Some("same-origin");
     match claimed.as_deref() {

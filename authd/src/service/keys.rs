@@ -75,11 +75,11 @@ pub async fn perform(app: &Services, step: Step, preview: bool, mut act: Act) ->
             return Ok(changed);
         }
         let event = match &step {
-            Step::Rotate { at_once } => Event::new(EventKind::KeysRotated).with("at_once", at_once),
+            Step::Rotate { at_once } => Event::new(EventKind::KeysRotated).with("at_once", &at_once),
             Step::RollBack => Event::new(EventKind::KeysRolledBack),
-            Step::Revoke(kid) => Event::new(EventKind::KeyRevoked).with("revoked", kid),
+            Step::Revoke(kid) => Event::new(EventKind::KeyRevoked).with("revoked", &kid),
         };
-        let event = event.with("kid", &change.key).with("signs_at", changed.key.signs_at);
+        let event = event.with("kid", &change.key).with("signs_at", &changed.key.signs_at);
         match app.store.put_keys(set.version, change.put, act.clone(), event).await {
             Ok(()) => return Ok(changed),
             Err(StoreError::Stale) => {}
@@ -119,7 +119,7 @@ pub async fn tend(app: &Services) -> Result<bool, ServiceError> {
         return Ok(false);
     }
     let kids: Vec<&str> = erased.iter().map(|key| key.kid.as_str()).collect();
-    let event = Event::new(EventKind::KeyErased).with("kids", kids.join(" "));
+    let event = Event::new(EventKind::KeyErased).with("kids", &kids.join(" "));
     match app.store.put_keys(set.version, erased, act, event).await {
         // Somebody else was first; the next round sees to the rest.
         Ok(()) | Err(StoreError::Stale) => Ok(true),

@@ -189,6 +189,9 @@ pub async fn verify(app: &Services, token: &str) -> Result<Result<Live, Refusal>
 }
 
 /// The session that a JWT names, for signing out: also one that has expired, if it is well signed and was ours.
+///
+/// # Errors
+/// Why it is not one of ours.
 pub fn session_to_end(app: &Services, token: &str) -> Result<SessionId, TokenProblem> {
     let now = app.clock.now();
     let claims = authentic(app, token, now)?;

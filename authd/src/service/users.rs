@@ -126,7 +126,7 @@ pub async fn set_password(
         created_at: now,
         updated_at: now,
     };
-    let event = Event::new(EventKind::PasswordSet).with("temporary", temporary);
+    let event = Event::new(EventKind::PasswordSet).with("temporary", &temporary);
     Ok(app.store.set_password(credential, temporary, None, act, event).await?)
 }
 

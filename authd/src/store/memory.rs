@@ -321,7 +321,7 @@ impl Store for MemoryStore {
         }
         for (user, ids) in &by_user {
             let event = event.clone().user(user);
-            let event = if ids.len() == 1 { event.session(&ids[0]) } else { event.with("sessions", ids.len()) };
+            let event = if ids.len() == 1 { event.session(&ids[0]) } else { event.with("sessions", &ids.len()) };
             self.record(&mut state, &act, &event);
         }
         Ok(Ended { sessions, users: by_user.len() as u64 })
@@ -347,7 +347,7 @@ impl Store for MemoryStore {
         };
         state.credentials.insert(id.clone(), credential);
         let ended = state.end_all(&id, keep.as_ref());
-        self.record(&mut state, &act, &event.user(&id).with("ended_sessions", ended.sessions));
+        self.record(&mut state, &act, &event.user(&id).with("ended_sessions", &ended.sessions));
         Ok(ended)
     }
 
@@ -369,7 +369,7 @@ impl Store for MemoryStore {
         stored.ban = ban;
         let ended = if banned { state.end_all(&user, None) } else { Ended::default() };
         let event = event.user(&user);
-        let event = if ended.sessions > 0 { event.with("ended_sessions", ended.sessions) } else { event };
+        let event = if ended.sessions > 0 { event.with("ended_sessions", &ended.sessions) } else { event };
         self.record(&mut state, &act, &event);
         Ok(Some(ended))
     }
@@ -379,7 +379,7 @@ impl Store for MemoryStore {
         state.users.remove(&user).ok_or(StoreError::NoSuchUser)?;
         state.credentials.remove(&user);
         let ended = state.end_all(&user, None);
-        self.record(&mut state, &act, &event.user(&user).with("ended_sessions", ended.sessions));
+        self.record(&mut state, &act, &event.user(&user).with("ended_sessions", &ended.sessions));
         Ok(ended)
     }
 

@@ -213,6 +213,9 @@ pub trait Store: Send + Sync {
     /// What is stored.
     async fn counts(&self) -> Result<Counts, StoreError>;
     /// Whether changes are taken.
+    ///
+    /// # Errors
+    /// `Unavailable`, with why not.
     fn health(&self) -> Result<(), StoreError>;
 
     /// Makes an account, and a first session if one is given; one event for both.

@@ -434,7 +434,7 @@ mod tests {
     use crate::domain::session::tests::{session, user};
 
     fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|b| format!("{b:02x}")).collect()
+        bytes.iter().fold(String::new(), |out, b| out + &format!("{b:02x}"))
     }
 
     #[test]

@@ -176,7 +176,7 @@ pub(super) fn end_sessions(
         let event = event.clone().user(user);
         let event = match ids.as_slice() {
             [one] => event.session(one),
-            several => event.with("sessions", several.len()),
+            several => event.with("sessions", &several.len()),
         };
         tx.audit(act, &event)?;
     }
@@ -207,7 +207,7 @@ pub(super) fn set_password(
     let ended = end_all(tx, &owner.id, keep)?;
     let changed = User { epoch: owner.epoch + 1, password_change_required: must_change, updated_at: act.at, ..owner };
     tx.put(keys::user(&changed.id), &changed)?;
-    tx.audit(act, &event.user(&changed.id).with("ended_sessions", ended.sessions))?;
+    tx.audit(act, &event.user(&changed.id).with("ended_sessions", &ended.sessions))?;
     Ok(ended)
 }
 
@@ -226,7 +226,7 @@ pub(super) fn set_ban(
     let changed = User { epoch: owner.epoch + 1, ban, updated_at: act.at, ..owner };
     tx.put(keys::user(id), &changed)?;
     let event = event.user(id);
-    let event = if ended.sessions > 0 { event.with("ended_sessions", ended.sessions) } else { event };
+    let event = if ended.sessions > 0 { event.with("ended_sessions", &ended.sessions) } else { event };
     tx.audit(act, &event)?;
     Ok(Some(ended))
 }
@@ -238,7 +238,7 @@ pub(super) fn delete_user(tx: &mut Txn<'_>, id: &UserId, act: &Act, event: Event
     tx.delete(keys::email(&owner.email));
     tx.delete(keys::credential(id));
     tx.count(USERS, -1)?;
-    tx.audit(act, &event.user(id).with("ended_sessions", ended.sessions))?;
+    tx.audit(act, &event.user(id).with("ended_sessions", &ended.sessions))?;
     Ok(ended)
 }
 
