@@ -49,7 +49,10 @@ pub async fn sign_up(app: &Services, wanted: SignUp, origin: &Origin) -> Result<
     }
     passwords::check_name(&wanted.name)?;
     app.policy.password.check_length(wanted.password.expose())?;
-    if app.store.user_by_email(&wanted.email).await?.is_some() {
+    // Where a sign-up signs nobody in, its answer does not tell whether the address was free: then the work must not tell
+    // either, and a taken address costs the same hash (AU-08).
+    let tells = app.policy.auto_sign_in;
+    if tells && app.store.user_by_email(&wanted.email).await?.is_some() {
         return Err(ServiceError::UserExists);
     }
     let own = OwnWords { email: &wanted.email, name: &wanted.name };
@@ -85,7 +88,13 @@ pub async fn sign_up(app: &Services, wanted: SignUp, origin: &Origin) -> Result<
         event = event.session(&new.session.id);
     }
     let act = origin.act(Actor::User(user.id.clone()), now);
-    app.store.create_user(user.clone(), Some(credential), new, act, event).await?;
+    match app.store.create_user(user.clone(), Some(credential), new, act, event).await {
+        // The user that would have been made, with an id that nobody has.
+        Err(StoreError::EmailTaken) if !tells => {
+            return Ok(SignedUp { user: Arc::new(User { image: None, ..user }), opened: None });
+        }
+        outcome => outcome?,
+    }
     let user = Arc::new(user);
     Ok(SignedUp { opened: opening.map(|opening| opening.opened(user.clone())), user })
 }

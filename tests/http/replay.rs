@@ -1,0 +1,314 @@
+//! The recorded exchanges of the real server, sent again to ours: status, body, and the headers that clients act upon. What
+//! differs must be in the list of differences with its reason, and what is in the list must differ.
+
+use std::collections::BTreeMap;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+use tests::{Client, Server, shared};
+
+/// The secret of the recorded server.
+const SECRET: &[u8] = b"transcript-secret-7Qw2Zx9Lk4Vb8Nn1Rt6Yp3Hs5Df0Gj";
+
+/// (file, exchange, why ours differs).
+const DIFFERENCES: &[(&str, &str, &str)] =
+    &[("http-basics", "OPTIONS preflight (no CORS support built in)", "CORS is the daemon's own; the real server leaves it to its host")];
+
+/// (file, field, why it is not compared).
+const NOT_COMPARED: &[(&str, &str, &str)] =
+    &[("csrf", "body.user.name", "the recording renames the user by /update-user, which is not replayed")];
+
+/// Exchanges that need more than sending them again.
+const NOT_REPLAYED: &[(&str, &str)] = &[
+    ("older than updateAge", "the recording moved a stored date: tests/http/sessions.rs does it with a clock"),
+    ("with expired session", "the recording moved a stored date: tests/http/sessions.rs does it with a clock"),
+    ("get-session with revoked session", "the recording revokes by /revoke-session, which is not replayed"),
+    ("dont_remember cookie: never refreshed", "the recording moved a stored date: tests/http/sessions.rs does it with a clock"),
+];
+
+/// The options of the recording that ours has, by the bracket before an exchange's name.
+fn configuration(option: &str) -> Option<&'static str> {
+    match option {
+        "" => Some(""),
+        "disableSignUp" => Some("[sign_up]\nenabled = false\n"),
+        "autoSignIn: false" => Some("[sign_up]\nauto_sign_in = false\n"),
+        "https base URL" => Some("https"),
+        _ => None,
+    }
+}
+
+async fn server(option: &str, text: &str) -> Server {
+    let url = if option == "https base URL" { "https://auth.example.com" } else { "http://localhost:8000" };
+    let extra = if text == "https" { "" } else { text };
+    // The trusted origins of the recording; its passwords were not checked against a list.
+    let file = format!(
+        "[http]\npublic_url = \"{url}\"\ntrusted_origins = [\"http://localhost:5173\", \"https://*.example.com\", \"*.wild.test\", \"192.168.*.*\", \"myapp://\"]\n[password]\nblocklist = false\n{extra}"
+    );
+    Server::builder().file(&file).start().await
+}
+
+struct Replay {
+    server: Server,
+    client: Client,
+    /// Recorded session tokens and ours.
+    tokens: BTreeMap<String, String>,
+}
+
+fn signed_parts(encoded: &str) -> Option<(String, String)> {
+    let decoded = percent_decode_str(encoded).decode_utf8().ok()?.into_owned();
+    let (value, signature) = decoded.rsplit_once('.')?;
+    Some((value.to_owned(), signature.to_owned()))
+}
+
+impl Replay {
+    /// The recorded cookie as ours would be: a cookie that the recorded server signed is signed by ours, and a token that
+    /// we know by another name gets that name. Everything else stays as it is.
+    fn cookie(&self, recorded: &str) -> String {
+        use authd::{crypto::mac::HmacKey, ports::Mac};
+        let theirs = HmacKey::new(SECRET);
+        let ours = self.server.services().secrets.cookie.clone();
+        let pair = |pair: &str| {
+            let Some((name, value)) = pair.split_once('=') else { return pair.to_owned() };
+            let Some((token, signature)) = signed_parts(value) else { return pair.to_owned() };
+            if STANDARD.encode(theirs.mac(&[token.as_bytes()])) != signature {
+                return pair.to_owned();
+            }
+            let token = self.tokens.get(&token).cloned().unwrap_or(token);
+            let signature = STANDARD.encode(ours.mac(&[token.as_bytes()]));
+            let encoded = signature.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+            format!("{name}={token}.{encoded}")
+        };
+        recorded.split("; ").map(pair).collect::<Vec<_>>().join("; ")
+    }
+
+    /// Sends one exchange again. What differs, in words.
+    async fn exchange(&mut self, entry: &Value) -> Vec<String> {
+        let request = &entry["request"];
+        let mut client = self.client.clone();
+        let mut content_type = None;
+        for (name, value) in request["headers"].as_object().into_iter().flatten() {
+            let value = value.as_str().unwrap_or_default();
+            match name.as_str() {
+                "host" => client = client.host(value),
+                "content-type" => content_type = Some(value.to_owned()),
+                "cookie" => client = client.header(name, &self.cookie(value)),
+                // The daemon of this replay stands behind no proxy.
+                "x-forwarded-for" => {}
+                _ => client = client.header(name, value),
+            }
+        }
+        let body = match &request["body"] {
+            Value::Null => String::new(),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let method = request["method"].as_str().unwrap_or_default().parse().unwrap();
+        let path = request["path"].as_str().unwrap_or_default();
+        let answer = client.send(method, path, content_type.as_deref(), body.into()).await;
+
+        let recorded = &entry["response"];
+        let mut differences = vec![];
+        if Some(u64::from(answer.status)) != recorded["status"].as_u64() {
+            differences.push(format!("status {} instead of {}", answer.status, recorded["status"]));
+        }
+        let ours: Value = serde_json::from_str(&answer.body).unwrap_or(Value::String(answer.body.clone()));
+        compare("body", &recorded["body"], &ours, &mut differences);
+        for name in ["content-type", "location", "pragma"] {
+            let theirs = recorded["headers"][name].as_str().unwrap_or_default();
+            if answer.header(name) != theirs {
+                differences.push(format!("{name}: '{}' instead of '{theirs}'", answer.header(name)));
+            }
+        }
+        if recorded["headers"]["cache-control"].as_str().is_some_and(|theirs| answer.header("cache-control") != theirs) {
+            differences.push("cache-control differs".into());
+        }
+        self.compare_cookies(recorded, &answer.cookies(), &mut differences);
+        differences
+    }
+
+    fn compare_cookies(&mut self, recorded: &Value, ours: &[String], differences: &mut Vec<String>) {
+        let theirs: Vec<&str> =
+            recorded["headers"]["set-cookie"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let shape = |line: &str| {
+            let (pair, attributes) = line.split_once("; ").unwrap_or((line, ""));
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value = match signed_parts(value) {
+                Some((value, _)) if value == "true" => "true, signed",
+                Some(_) => "a token, signed",
+                None if value.is_empty() => "nothing",
+                None => "something",
+            };
+            format!("{name}=<{value}>; {attributes}")
+        };
+        let (a, b): (Vec<String>, Vec<String>) =
+            (theirs.iter().map(|l| shape(l)).collect(), ours.iter().map(|l| shape(l)).collect());
+        if a != b {
+            differences.push(format!("set-cookie: {b:#?} instead of {a:#?}"));
+        }
+        for (theirs, ours) in theirs.iter().zip(ours) {
+            let token = |line: &str| {
+                let value = line.split(';').next().and_then(|pair| pair.split_once('=')).map(|(_, value)| value)?;
+                signed_parts(value).map(|(token, _)| token)
+            };
+            if let (Some(theirs), Some(ours)) = (token(theirs), token(ours)) {
+                self.tokens.insert(theirs, ours);
+            }
+        }
+    }
+}
+
+fn is_date(text: &str) -> bool {
+    text.len() == 24 && text.ends_with('Z') && text.as_bytes()[10] == b'T' && text.as_bytes()[19] == b'.'
+}
+
+/// The recorded value and ours, but for what is different in every run: ids, tokens, times. The recorded server kept its
+/// data in memory, so a field that was never set is absent there and `null` here.
+fn compare(at: &str, theirs: &Value, ours: &Value, differences: &mut Vec<String>) {
+    let last = at.rsplit('.').next().unwrap_or_default();
+    match (theirs, ours) {
+        (Value::Object(a), Value::Object(b)) => {
+            for (name, value) in a {
+                match b.get(name) {
+                    Some(other) => compare(&format!("{at}.{name}"), value, other, differences),
+                    None => differences.push(format!("{at}.{name} is missing")),
+                }
+            }
+            for (name, value) in b {
+                if !a.contains_key(name) && !(name == "image" && value.is_null()) {
+                    differences.push(format!("{at}.{name} is too much"));
+                }
+            }
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            for (i, (a, b)) in a.iter().zip(b).enumerate() {
+                compare(&format!("{at}.{i}"), a, b, differences);
+            }
+        }
+        (Value::String(a), Value::String(b)) if is_date(a) && is_date(b) => {}
+        (Value::String(_), Value::String(b)) if matches!(last, "id" | "userId" | "token") && !b.is_empty() => {}
+        // The real server knows the address from a proxy only; ours from the connection too.
+        (Value::String(_), Value::String(_)) if matches!(last, "ipAddress" | "userAgent") => {}
+        (a, b) if a == b => {}
+        (a, b) => differences.push(format!("{at}: {b} instead of {a}")),
+    }
+}
+
+const ROUTES: &[&str] = &["/sign-up/email", "/sign-in/email", "/sign-out", "/get-session", "/ok"];
+
+fn option_of(name: &str) -> &str {
+    name.strip_prefix('[').and_then(|rest| rest.split_once(']')).map_or("", |(option, _)| option)
+}
+
+#[derive(Default)]
+struct Count {
+    same: usize,
+    listed: usize,
+    later: usize,
+}
+
+#[allow(clippy::print_stderr)]
+async fn replay(file: &str, entries: &[Value], count: &mut Count) -> Vec<String> {
+    let mut problems = vec![];
+    let mut running: BTreeMap<&str, Replay> = BTreeMap::new();
+    for entry in entries {
+        let name = entry["name"].as_str().unwrap_or_default();
+        let path = entry["request"]["path"].as_str().unwrap_or_default().split('?').next().unwrap_or_default();
+        let route = path.strip_prefix("/api/auth").unwrap_or(path);
+        let unknown_on_purpose = entry["response"]["status"] == 404 && entry["response"]["body"] == "";
+        let option = option_of(name);
+        let Some(text) = configuration(option) else {
+            count.later += 1;
+            continue;
+        };
+        if !ROUTES.contains(&route) && !unknown_on_purpose {
+            count.later += 1;
+            continue;
+        }
+        if NOT_REPLAYED.iter().any(|(part, _)| name.contains(part)) {
+            count.later += 1;
+            continue;
+        }
+        if !running.contains_key(option) {
+            let server = server(option, text).await;
+            let client = server.client();
+            running.insert(option, Replay { server, client, tokens: BTreeMap::new() });
+        }
+        let Some(replay) = running.get_mut(option) else { continue };
+        let mut differences = replay.exchange(entry).await;
+        differences.retain(|difference| {
+            !NOT_COMPARED.iter().any(|(f, field, _)| *f == file && difference.starts_with(&format!("{field}:")))
+        });
+        let listed = DIFFERENCES.iter().find(|(f, n, _)| *f == file && *n == name);
+        match (differences.is_empty(), listed) {
+            (true, None) => count.same += 1,
+            (false, Some(_)) => count.listed += 1,
+            (true, Some(_)) => problems.push(format!("{file}: '{name}' is listed as different and is not")),
+            (false, None) => problems.push(format!("{file}: '{name}': {}", differences.join("; "))),
+        }
+    }
+    problems
+}
+
+#[tokio::test]
+#[allow(clippy::print_stderr)]
+async fn the_recorded_exchanges_are_answered_alike() {
+    if shared::path("better-auth/transcripts").is_none() {
+        return;
+    }
+    let mut problems = vec![];
+    for file in ["sign-up", "sign-in", "session", "http-basics", "check-order", "csrf", "cookie-attributes"] {
+        let Some(Value::Array(entries)) = shared::json(&format!("better-auth/transcripts/{file}.json")) else { continue };
+        let mut count = Count::default();
+        problems.extend(replay(file, &entries, &mut count).await);
+        let Count { same, listed, later } = count;
+        eprintln!("{file:<18} {:>3} recorded, {same:>3} alike, {listed} different with a reason, {later} for later", entries.len());
+    }
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
+/// A checker counts only after it was seen to catch a fault: here in what the recording is said to be.
+#[tokio::test]
+async fn a_seeded_difference_is_found() {
+    let Some(Value::Array(entries)) = shared::json("better-auth/transcripts/sign-up.json") else { return };
+    for (pointer, wrong) in [
+        ("/response/status", Value::from(201)),
+        ("/response/body/user/email", Value::from("eve@example.com")),
+        ("/response/headers/content-type", Value::from("text/plain")),
+        ("/response/headers/set-cookie/0", Value::from("better-auth.session_token=x.y; Path=/")),
+    ] {
+        let mut seeded = entries[..1].to_vec();
+        *seeded[0].pointer_mut(pointer).unwrap() = wrong;
+        let found = replay("sign-up", &seeded, &mut Count::default()).await;
+        assert_eq!(found.len(), 1, "{pointer}");
+    }
+}
+
+#[test]
+fn cookies_are_signed_as_the_real_server_signs_them() {
+    use authd::{crypto::mac::HmacKey, http::Cookies};
+    let Some(vectors) = shared::json("better-auth/transcripts/vectors.json") else { return };
+    let secret = vectors["secret"].as_str().unwrap();
+    let mac = std::sync::Arc::new(HmacKey::new(secret.as_bytes()));
+    let cookies = Cookies::new(mac, false, common::Span::from_days(7));
+    let vectors = vectors["signedCookie"].as_array().unwrap();
+    assert!(vectors.len() >= 4);
+    for vector in vectors {
+        let cookie = cookies.session(&vector["value"].as_str().unwrap().into(), true).remove(0);
+        assert_eq!(cookie, vector["setCookie"].as_str().unwrap());
+    }
+}
+
+#[tokio::test]
+async fn passwords_hashed_by_the_real_server_match() {
+    let Some(vectors) = shared::json("better-auth/transcripts/vectors.json") else { return };
+    let server = Server::start().await;
+    for sample in vectors["password"]["samples"].as_array().unwrap() {
+        let (password, hash) = (sample["password"].as_str().unwrap(), sample["hash"].as_str().unwrap());
+        let stored = authd::domain::PasswordHash::new(hash);
+        let verdict = server.services().hasher.verify(password.into(), Some(stored.clone())).await.unwrap();
+        assert!(verdict.matches && verdict.outdated, "{password}");
+        let wrong = format!("{password}x").as_str().into();
+        assert!(!server.services().hasher.verify(wrong, Some(stored)).await.unwrap().matches);
+    }
+}
