@@ -29,7 +29,10 @@ use tokio::{
 use tracing::{debug, warn};
 use warp::reply::Response;
 
-use crate::door::{Head, Peer, PeerCredentials};
+use crate::{
+    door::{Head, Peer, PeerCredentials},
+    framing::Scanner,
+};
 
 /// What a door allows a connection.
 #[derive(Debug, Clone, Copy)]
@@ -209,7 +212,7 @@ async fn connection<S: Answer, T: AsyncRead + AsyncWrite + Unpin + Send + 'stati
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.idle).max_buf_size(MAX_HEAD_BYTES).half_close(false);
-    let connection = builder.serve_connection(TokioIo::new(WriteLimit::new(stream, limits.write)), answering);
+    let connection = builder.serve_connection(TokioIo::new(Guarded::new(stream, limits.write)), answering);
     let mut connection = std::pin::pin!(watcher.watch(connection));
     let first = tokio::select! {
         ended = connection.as_mut() => Some(ended),
@@ -225,16 +228,18 @@ async fn connection<S: Answer, T: AsyncRead + AsyncWrite + Unpin + Send + 'stati
     }
 }
 
-/// A stream whose writes must get on: a peer that does not read for so long loses the connection (HT-02).
-struct WriteLimit<T> {
+/// A stream whose writes must get on (a peer that does not read for so long loses the connection, HT-02), and whose heads
+/// must be such as every reader reads alike (HT-03).
+struct Guarded<T> {
     inner: T,
+    scanner: Scanner,
     limit: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl<T> WriteLimit<T> {
+impl<T> Guarded<T> {
     fn new(inner: T, limit: Duration) -> Self {
-        Self { inner, limit, stalled: None }
+        Self { inner, scanner: Scanner::default(), limit, stalled: None }
     }
 
     fn check<R>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
@@ -249,13 +254,17 @@ impl<T> WriteLimit<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for WriteLimit<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        let fresh = buf.filled().get(before..).unwrap_or_default();
+        let scanned = self.scanner.scan(fresh);
+        Poll::Ready(scanned.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a bare line feed in a head")))
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for WriteLimit<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.inner).poll_write(cx, buf);
         self.check(cx, result)

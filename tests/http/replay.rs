@@ -12,8 +12,11 @@ use tests::{Client, Server, shared};
 const SECRET: &[u8] = b"transcript-secret-7Qw2Zx9Lk4Vb8Nn1Rt6Yp3Hs5Df0Gj";
 
 /// (file, exchange, why ours differs).
-const DIFFERENCES: &[(&str, &str, &str)] =
-    &[("http-basics", "OPTIONS preflight (no CORS support built in)", "CORS is the daemon's own; the real server leaves it to its host")];
+const DIFFERENCES: &[(&str, &str, &str)] = &[(
+    "http-basics",
+    "OPTIONS preflight (no CORS support built in)",
+    "CORS is the daemon's own; the real server leaves it to its host",
+)];
 
 /// (file, field, why it is not compared).
 const NOT_COMPARED: &[(&str, &str, &str)] =
@@ -24,7 +27,10 @@ const NOT_REPLAYED: &[(&str, &str)] = &[
     ("older than updateAge", "the recording moved a stored date: tests/http/sessions.rs does it with a clock"),
     ("with expired session", "the recording moved a stored date: tests/http/sessions.rs does it with a clock"),
     ("get-session with revoked session", "the recording revokes by /revoke-session, which is not replayed"),
-    ("dont_remember cookie: never refreshed", "the recording moved a stored date: tests/http/sessions.rs does it with a clock"),
+    (
+        "dont_remember cookie: never refreshed",
+        "the recording moved a stored date: tests/http/sessions.rs does it with a clock",
+    ),
 ];
 
 /// The options of the recording that ours has, by the bracket before an exchange's name.
@@ -120,7 +126,8 @@ impl Replay {
                 differences.push(format!("{name}: '{}' instead of '{theirs}'", answer.header(name)));
             }
         }
-        if recorded["headers"]["cache-control"].as_str().is_some_and(|theirs| answer.header("cache-control") != theirs) {
+        if recorded["headers"]["cache-control"].as_str().is_some_and(|theirs| answer.header("cache-control") != theirs)
+        {
             differences.push("cache-control differs".into());
         }
         self.compare_cookies(recorded, &answer.cookies(), &mut differences);
@@ -258,11 +265,16 @@ async fn the_recorded_exchanges_are_answered_alike() {
     }
     let mut problems = vec![];
     for file in ["sign-up", "sign-in", "session", "http-basics", "check-order", "csrf", "cookie-attributes"] {
-        let Some(Value::Array(entries)) = shared::json(&format!("better-auth/transcripts/{file}.json")) else { continue };
+        let Some(Value::Array(entries)) = shared::json(&format!("better-auth/transcripts/{file}.json")) else {
+            continue;
+        };
         let mut count = Count::default();
         problems.extend(replay(file, &entries, &mut count).await);
         let Count { same, listed, later } = count;
-        eprintln!("{file:<18} {:>3} recorded, {same:>3} alike, {listed} different with a reason, {later} for later", entries.len());
+        eprintln!(
+            "{file:<18} {:>3} recorded, {same:>3} alike, {listed} different with a reason, {later} for later",
+            entries.len()
+        );
     }
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
 }

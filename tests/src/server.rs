@@ -42,6 +42,11 @@ impl TestClock {
         self.set(self.now().plus(span));
     }
 
+    /// What it shows.
+    pub fn now_time(&self) -> UnixTime {
+        self.now()
+    }
+
     /// At this time.
     pub fn set(&self, at: UnixTime) {
         self.0.store(at.as_millis(), Ordering::SeqCst);

@@ -114,7 +114,7 @@ fn load_keys(db: &sled::Db) -> Result<KeySet, StoreError> {
         let (key, value) = entry.map_err(|e| unreadable(&e))?;
         set.keys.push(codec::decode::<SigningKey>(&key, &value)?);
     }
-    set.keys.sort_by_key(|key| key.created_at);
+    set.keys.sort_by(|a, b| (a.created_at, a.signs_at, &a.kid).cmp(&(b.created_at, b.signs_at, &b.kid)));
     Ok(set)
 }
 
