@@ -6,13 +6,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Administer authd over its admin socket.
 #[derive(Debug, Parser)]
-#[command(name = "authctl", version, about, after_help = AFTER, arg_required_else_help = true)]
+#[command(name = "authctl", version, after_help = AFTER, arg_required_else_help = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
     /// How to do it.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Options of every command")]
     pub global: Global,
 }
 
@@ -46,7 +46,7 @@ impl Format {
 #[derive(Debug, Clone, Args)]
 pub struct Global {
     /// The admin socket [default: the first there is of /run/authd/admin.sock and the user's own]
-    #[arg(long, value_name = "PATH", env = "AUTHCTL_SOCKET", global = true)]
+    #[arg(long, value_name = "PATH", env = "AUTHCTL_SOCKET", hide_env_values = true, global = true)]
     pub socket: Option<PathBuf>,
     /// How the answer is written
     #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT", global = true)]

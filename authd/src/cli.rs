@@ -10,7 +10,7 @@ use crate::config::Flags;
 ///
 /// Without a configuration file authd runs in development mode: on this machine only, with everything made as needed.
 #[derive(Debug, Parser)]
-#[command(name = "authd", version, about, long_about, after_help = AFTER)]
+#[command(name = "authd", version, after_help = AFTER)]
 pub struct Cli {
     /// What to do instead of serving.
     #[command(subcommand)]

@@ -74,7 +74,7 @@ impl Scanner {
             self.line[self.length] = *byte;
             self.length += 1;
         }
-        self.length = self.length.max(if line.is_empty() { 0 } else { 1 });
+        self.length = self.length.max(usize::from(!line.is_empty()));
         if let Some(last) = line.last() {
             self.after_cr = *last == b'\r';
         }

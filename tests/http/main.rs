@@ -1,5 +1,7 @@
 //! The public door, from outside.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests are tests
+
 mod better_auth;
 mod hosts;
 mod json_bodies;

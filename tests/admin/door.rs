@@ -1,0 +1,113 @@
+//! Who may come in, and what the door refuses.
+
+use std::os::unix::fs::MetadataExt;
+
+use http::Method;
+use serde_json::json;
+use tests::Server;
+
+#[tokio::test]
+async fn curl_can_ask() {
+    let server = Server::start().await;
+    let status = server.admin().get("/v1/status").await;
+    assert_eq!(status.status, 200, "{status:?}");
+    assert_eq!(status.header("authd-api-version"), "1");
+    assert_eq!(status.json()["ready"], true);
+    assert_eq!(status.json()["mode"], "development");
+    assert_eq!(server.admin().host("anything.example").get("/v1/status").await.status, 200, "any single host");
+}
+
+#[tokio::test]
+async fn az_05_whatever_smells_of_a_browser_is_refused() {
+    let server = Server::start().await;
+    for (name, value) in [
+        ("origin", "http://localhost:8000"),
+        ("origin", "null"),
+        ("referer", "http://localhost:8000/"),
+        ("sec-fetch-site", "none"),
+        ("sec-fetch-mode", "navigate"),
+        ("sec-fetch-dest", "document"),
+    ] {
+        let answer = server.admin().header(name, value).get("/v1/status").await;
+        assert_eq!((answer.status, answer.code().as_str()), (403, "BROWSER_REFUSED"), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn az_05_no_admin_path_is_on_the_public_door_and_the_other_way_round() {
+    let server = Server::start().await;
+    for route in authd::admin::routes::ROUTES {
+        for prefix in ["", "/api", "/api/auth"] {
+            let path = format!(
+                "{prefix}{}",
+                route.path.replace("{user}", "x").replace("{session}", "x").replace("{kid}", "x")
+            );
+            let answer = server.client().send(route.verb.method(), &path, None, "".into()).await;
+            assert_eq!((answer.status, answer.body.as_str()), (404, ""), "{path}");
+        }
+    }
+    for path in ["/api/auth/login", "/login", "/jwks", "/healthz"] {
+        let answer = server.admin().post(path, &json!({})).await;
+        assert_eq!((answer.status, answer.code().as_str()), (404, "NOT_FOUND"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn az_03_the_socket_is_for_its_owner_and_the_admin_group() {
+    let server = Server::start().await;
+    let meta = server.socket.metadata().unwrap();
+    assert!(matches!(meta.mode() & 0o777, 0o600 | 0o660), "{:o}", meta.mode());
+    assert_eq!(meta.mode() & 0o007, 0);
+    assert_eq!(meta.uid(), nix::unistd::geteuid().as_raw());
+}
+
+#[tokio::test]
+async fn refusals_say_what_why_and_what_to_do() {
+    let server = Server::start().await;
+    let admin = server.admin();
+    let wrong_method = admin.delete("/v1/status").await;
+    assert_eq!((wrong_method.status, wrong_method.header("allow")), (405, "GET"));
+    let unknown = admin.get("/v1/nothing").await;
+    assert_eq!((unknown.status, unknown.code().as_str()), (404, "NOT_FOUND"));
+    let nobody = admin.get("/v1/users/nobody@example.com").await;
+    assert_eq!((nobody.status, nobody.code().as_str()), (404, "USER_NOT_FOUND"));
+    assert!(nobody.text("/fix").contains("authctl user list") && !nobody.text("/requestId").is_empty());
+    let post = |body: &'static str, kind: Option<&'static str>| {
+        let admin = admin.clone();
+        async move { admin.send(Method::POST, "/v1/users", kind, body.into()).await }
+    };
+    let json_type = Some("application/json");
+    assert_eq!(post("{", json_type).await.code(), "BAD_REQUEST");
+    assert_eq!(post("{}", None).await.code(), "UNSUPPORTED_MEDIA_TYPE");
+    assert_eq!(post("{}", json_type).await.code(), "VALIDATION_ERROR");
+    assert_eq!(
+        post(r#"{"email":"a@b.co","admin":true}"#, json_type).await.code(),
+        "VALIDATION_ERROR",
+        "unknown fields"
+    );
+    assert_eq!(post(r#"{"email":"a@b.co","email":"c@d.co"}"#, json_type).await.code(), "BAD_REQUEST", "twice the same");
+    assert_eq!(post(r#"{"email":"nobody"}"#, json_type).await.code(), "INVALID_EMAIL");
+    let large = admin.send(Method::POST, "/v1/users", json_type, vec![b'x'; 70_000].into()).await;
+    assert_eq!((large.status, large.code().as_str()), (413, "PAYLOAD_TOO_LARGE"));
+    let other = admin.clone().header("authd-api-version", "99").get("/v1/status").await;
+    assert_eq!((other.status, other.code().as_str()), (426, "VERSION_MISMATCH"));
+    assert!(!other.text("/fix").is_empty());
+    for limit in ["0", "1001", "x", "-1"] {
+        assert_eq!(admin.get(&format!("/v1/users?limit={limit}")).await.code(), "VALIDATION_ERROR", "{limit}");
+    }
+}
+
+#[tokio::test]
+async fn cl_04_a_write_with_a_name_is_done_once() {
+    let server = Server::start().await;
+    let admin = server.admin().header("idempotency-key", "move-1");
+    let body = json!({"email": "ada@example.com", "password": tests::PASSWORD});
+    let made = admin.post("/v1/users", &body).await;
+    assert_eq!(made.status, 201);
+    // Somebody deletes the user in between: the repeated request must not make it again.
+    server.admin().delete("/v1/users/ada@example.com").await;
+    let again = admin.post("/v1/users", &body).await;
+    assert_eq!((again.status, again.code().as_str()), (409, "ALREADY_DONE"), "{again:?}");
+    assert_eq!(server.admin().get("/v1/users").await.json()["items"], json!([]));
+    assert_eq!(server.admin().post("/v1/users", &body).await.status, 201, "without the name it is another act");
+}

@@ -1,0 +1,134 @@
+//! Accounts and sessions, by operators.
+
+use common::Span;
+use serde_json::{Value, json};
+use tests::{PASSWORD, Server};
+
+async fn login(server: &Server, password: &str) -> tests::Response {
+    server.client().post("/api/auth/login", &json!({"email": "ada@example.com", "password": password})).await
+}
+
+#[tokio::test]
+async fn an_account_from_its_making_to_its_end() {
+    let server = Server::start().await;
+    let admin = server.admin();
+    let made = admin.post("/v1/users", &json!({"email": "Ada@Example.com", "name": "Ada", "password": PASSWORD})).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let id = made.text("/id");
+    assert_eq!(made.text("/email"), "ada@example.com");
+    let twice = admin.post("/v1/users", &json!({"email": "ADA@example.com", "password": PASSWORD})).await;
+    assert_eq!((twice.status, twice.code().as_str()), (409, "USER_ALREADY_EXISTS_USE_ANOTHER_EMAIL"));
+
+    let entered = login(&server, PASSWORD).await;
+    assert_eq!(entered.status, 200);
+    let shown = admin.get(&format!("/v1/users/{id}")).await;
+    assert_eq!((shown.text("/password"), shown.json()["sessions"].as_u64()), ("argon2id".into(), Some(1)));
+    assert!(!shown.body.contains("$argon2id"), "AU-13: never the hash");
+    assert_eq!(admin.get("/v1/users/Ada").await.text("/id"), id, "by name, if only one has it");
+
+    let preview = admin.post("/v1/users/ada@example.com/disable?dry_run=true", &Value::Null).await.json();
+    assert_eq!((&preview["dryRun"], &preview["endedSessions"]), (&json!(true), &json!(1)));
+    assert_eq!(login(&server, PASSWORD).await.status, 200, "a preview does nothing");
+    let disabled = admin.post("/v1/users/ada@example.com/disable", &Value::Null).await.json();
+    assert_eq!((&disabled["changed"], &disabled["endedSessions"]), (&json!(true), &json!(2)));
+    assert_eq!(login(&server, PASSWORD).await.code(), "BANNED_USER");
+    let again = admin.post("/v1/users/ada@example.com/disable", &Value::Null).await.json();
+    assert_eq!(again["changed"], false);
+    let enabled = admin.post("/v1/users/ada@example.com/enable", &Value::Null).await.json();
+    assert_eq!((&enabled["changed"], &enabled["user"]["banned"]), (&json!(true), &json!(false)));
+
+    let session = login(&server, PASSWORD).await;
+    let set = admin.post(&format!("/v1/users/{id}/password"), &json!({"password": "another horse battery"})).await;
+    assert_eq!(set.json()["endedSessions"], 1, "{set:?}");
+    let old = server.client().bearer(&session.text("/access_token")).get("/api/auth/me").await;
+    assert_eq!(old.code(), "SESSION_REVOKED", "AU-10: a new password ends what was begun with the old one");
+    assert_eq!(login(&server, PASSWORD).await.code(), "INVALID_EMAIL_OR_PASSWORD");
+    assert_eq!(login(&server, "another horse battery").await.status, 200);
+
+    let deleted = admin.delete(&format!("/v1/users/{id}")).await.json();
+    assert_eq!(deleted["endedSessions"], 1);
+    assert_eq!(admin.get(&format!("/v1/users/{id}")).await.status, 404);
+    assert_eq!(login(&server, "another horse battery").await.code(), "INVALID_EMAIL_OR_PASSWORD");
+    let anew = admin.post("/v1/users", &json!({"email": "ada@example.com", "password": PASSWORD})).await;
+    assert_eq!(anew.status, 201, "the address is free again");
+    assert_ne!(anew.text("/id"), id);
+}
+
+#[tokio::test]
+async fn an_ambiguous_name_lists_its_candidates() {
+    let server = Server::start().await;
+    for email in ["ada@example.com", "ada@example.org"] {
+        server.admin().post("/v1/users", &json!({"email": email, "name": "Ada"})).await;
+    }
+    let ambiguous = server.admin().get("/v1/users/ada").await;
+    assert_eq!((ambiguous.status, ambiguous.code().as_str()), (409, "AMBIGUOUS_USER"));
+    assert_eq!(ambiguous.text("/cause"), "ada@example.com, ada@example.org");
+}
+
+#[tokio::test]
+async fn lists_come_in_pages() {
+    let server = Server::start().await;
+    for n in 0..7 {
+        server
+            .admin()
+            .post("/v1/users", &json!({"email": format!("user{n}@example.com"), "name": format!("User {n}")}))
+            .await;
+    }
+    let mut seen = vec![];
+    let mut cursor = String::new();
+    loop {
+        let page = server.admin().get(&format!("/v1/users?limit=3{cursor}")).await.json();
+        let items = page["items"].as_array().unwrap();
+        assert!(items.len() <= 3);
+        seen.extend(items.iter().map(|user| user["email"].as_str().unwrap().to_owned()));
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, (0..7).map(|n| format!("user{n}@example.com")).collect::<Vec<_>>());
+    let found = server.admin().get("/v1/users?search=USER%205").await.json();
+    assert_eq!(found["items"][0]["email"], "user5@example.com");
+}
+
+#[tokio::test]
+async fn sessions_are_listed_shown_and_revoked() {
+    let server = Server::start().await;
+    let made = server.sign_up("ada@example.com").await;
+    server.clock.advance(Span::from_secs(1));
+    login(&server, PASSWORD).await;
+    server.sign_up("eve@example.com").await;
+    let of_ada = server.admin().get("/v1/sessions?user=ada@example.com").await.json();
+    let sessions = of_ada["items"].as_array().unwrap();
+    assert_eq!(sessions.len(), 2);
+    for session in sessions {
+        for secret in ["token", "digest", "family"] {
+            assert!(session.get(secret).is_none(), "{session}");
+        }
+    }
+    assert_eq!(server.admin().get("/v1/sessions").await.json()["items"].as_array().unwrap().len(), 3);
+    let id = sessions[0]["id"].as_str().unwrap();
+    let shown = server.admin().get(&format!("/v1/sessions/{id}")).await.json();
+    assert_eq!(
+        (&shown["email"], &shown["state"], &shown["methods"]),
+        (&json!("ada@example.com"), &json!("active"), &json!(["pwd"]))
+    );
+
+    let revoke = |body: Value| {
+        let admin = server.admin();
+        async move { admin.post("/v1/sessions/revoke", &body).await }
+    };
+    let target = json!({"sessions": [id, id, "unknown"]});
+    let preview = revoke(json!({"target": target, "dryRun": true})).await.json();
+    assert_eq!(preview, json!({"ended": 1, "users": 1, "dryRun": true}));
+    let wrong = revoke(json!({"target": target, "expectCount": 2})).await;
+    assert_eq!((wrong.status, wrong.code().as_str()), (409, "UNEXPECTED_COUNT"));
+    assert_eq!(server.client().bearer(&made.text("/access_token")).get("/api/auth/me").await.status, 200);
+    let done = revoke(json!({"target": target, "expectCount": 1})).await.json();
+    assert_eq!(done, json!({"ended": 1, "users": 1, "dryRun": false}));
+    assert_eq!(server.client().bearer(&made.text("/access_token")).get("/api/auth/me").await.code(), "SESSION_REVOKED");
+    assert_eq!(server.admin().get(&format!("/v1/sessions/{id}")).await.code(), "SESSION_NOT_FOUND");
+    let all = revoke(json!({"target": {"user": "ada@example.com"}})).await.json();
+    assert_eq!(all["ended"], 1);
+    assert_eq!(revoke(json!({"target": {"sessions": []}})).await.code(), "VALIDATION_ERROR");
+}

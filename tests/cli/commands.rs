@@ -1,0 +1,189 @@
+//! What commands print, and how they end.
+
+use serde_json::Value;
+use tests::{PASSWORD, Server, ctl::ctl};
+
+#[tokio::test]
+async fn every_format_is_what_it_says() {
+    let server = Server::start().await;
+    for email in ["ada@example.com", "bob@example.com"] {
+        ctl(&server.socket)
+            .input(PASSWORD)
+            .args(&["user", "create", "--email", email, "--name", "A, \"B\"", "--password-stdin"])
+            .await
+            .ok();
+    }
+    let list = |format: &'static str| {
+        let socket = server.socket.clone();
+        async move { ctl(&socket).run(&format!("user list -o {format}")).await.ok().out }
+    };
+    let json: Value = serde_json::from_str(&list("json").await).unwrap();
+    assert_eq!(json.as_array().map(Vec::len), Some(2));
+    let lines = list("jsonl").await;
+    assert_eq!(
+        lines.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()).collect::<Vec<_>>(),
+        *json.as_array().unwrap()
+    );
+    let csv = list("csv").await;
+    assert!(csv.starts_with("email,name,role,emailVerified,banned,createdAt,id\n"), "{csv}");
+    assert!(csv.contains("ada@example.com,\"A, \"\"B\"\"\",user,false,false,2027-01-15T08:00:00.000Z,"), "{csv}");
+    let ids = list("id").await;
+    assert_eq!(ids.lines().next(), json[0]["id"].as_str());
+    let table = list("table").await;
+    assert!(table.starts_with("EMAIL            NAME    ROLE  VERIFIED  DISABLED  CREATED"), "{table}");
+    let chosen = ctl(&server.socket).run("user list -o csv --fields email,banned").await.ok();
+    assert_eq!(chosen.out, "email,banned\nada@example.com,false\nbob@example.com,false\n");
+    let wrong = ctl(&server.socket).run("user list --fields nmae").await;
+    assert_eq!(wrong.exit, 2);
+    assert_eq!(ctl(&server.socket).run("user list -o yaml").await.exit, 2);
+    let limited = ctl(&server.socket).run("user list --limit 1").await.ok();
+    assert_eq!(limited.out.lines().count(), 2);
+    assert!(limited.err.contains("--all"), "{limited:?}");
+}
+
+#[tokio::test]
+async fn exit_codes_are_what_the_help_says() {
+    let mut server = Server::start().await;
+    let made = server.sign_up("ada@example.com").await;
+    let exit = |line: &'static str, input: String| {
+        let socket = server.socket.clone();
+        async move { ctl(&socket).input(&input).run(line).await.exit }
+    };
+    for (line, input, expected) in [
+        ("status", "", 0),
+        ("user show nobody@example.com", "", 3),
+        ("session show nothing", "", 3),
+        ("session revoke nothing --yes", "", 3),
+        ("user enable ada@example.com", "", 3),
+        ("keys revoke nothing --yes", "", 3),
+        ("user create --email ada@example.com --password-stdin", PASSWORD, 4),
+        ("keys rollback --yes", "", 4),
+        ("session revoke --user ada@example.com --yes --expect-count 7", "", 4),
+        ("user create --email nobody --password-stdin", PASSWORD, 2),
+        ("user create --email new@example.com --password-stdin", "password1", 9),
+        ("user create --email new@example.com --password-stdin", "", 2),
+        ("user create --email new@example.com", "", 2),
+        ("user delete ada@example.com", "", 2),
+        ("session revoke", "", 2),
+        ("keys rotate", "", 2),
+        ("nonsense", "", 2),
+        ("token verify", "nonsense", 8),
+        ("token verify", "", 2),
+        ("token inspect", "nonsense", 0),
+        ("audit list --since whenever", "", 2),
+        ("audit verify", "", 0),
+    ] {
+        assert_eq!(exit(line, input.to_owned()).await, expected, "{line}");
+    }
+    assert_eq!(exit("token verify", made.text("/access_token")).await, 0);
+    server.stop().await;
+    assert_eq!(ctl(&server.socket).run("status").await.exit, 6);
+    let errors = ctl(&server.socket).run("status -o json").await;
+    let error: Value = serde_json::from_str(&errors.err).unwrap();
+    assert_eq!((error["error"]["exitCode"].as_u64(), errors.out.as_str()), (Some(6), ""));
+    assert!(error["error"]["fix"].as_str().unwrap().contains("--socket"));
+}
+
+#[tokio::test]
+async fn cl_01_secrets_are_not_taken_as_arguments_nor_repeated() {
+    let server = Server::start().await;
+    let secret = "hunter2-hunter2";
+    for args in [
+        vec!["user", "create", "--email", "a@b.co", "--password=hunter2-hunter2"],
+        vec!["user", "create", "--email", "a@b.co", "--password", secret],
+        vec!["user", "set-password", "a@b.co", "--password", secret],
+        vec!["token", "inspect", secret],
+        vec!["token", "verify", secret],
+    ] {
+        let refused = ctl(&server.socket).args(&args).await;
+        assert_eq!(refused.exit, 2, "{args:?}");
+        assert!(refused.err.contains("not taken as an argument"), "{refused:?}");
+        assert!(!refused.err.contains(secret) && !refused.out.contains(secret), "{refused:?}");
+    }
+    assert_eq!(ctl(&server.socket).run("user list -o id").await.ok().out, "");
+}
+
+#[tokio::test]
+async fn a_generated_password_is_shown_once_and_works() {
+    let server = Server::start().await;
+    let made = ctl(&server.socket).run("user create --email ada@example.com --generate -o json").await.ok().json();
+    let password = made["generatedPassword"].as_str().unwrap();
+    assert_eq!(password.len(), 24);
+    let login = serde_json::json!({"email": "ada@example.com", "password": password});
+    assert_eq!(server.client().post("/api/auth/login", &login).await.status, 200);
+    let shown = ctl(&server.socket).run("user show ada@example.com -o json").await.ok();
+    assert!(!shown.out.contains(password));
+    let file = server.dir().join("password");
+    std::fs::write(&file, "from a horse file\n").unwrap();
+    let path = file.display().to_string();
+    ctl(&server.socket).args(&["user", "set-password", "ada@example.com", "--password-file", &path]).await.ok();
+    let login = serde_json::json!({"email": "ada@example.com", "password": "from a horse file"});
+    assert_eq!(server.client().post("/api/auth/login", &login).await.status, 200);
+}
+
+#[tokio::test]
+async fn dry_runs_say_what_would_happen_and_do_nothing() {
+    let server = Server::start().await;
+    let made = server.sign_up("ada@example.com").await;
+    let before = server.admin().get("/v1/audit").await.body;
+    for line in [
+        "session revoke --user ada@example.com --dry-run",
+        "user disable ada@example.com --dry-run",
+        "user delete ada@example.com --dry-run",
+        "keys rotate --dry-run",
+    ] {
+        let would = ctl(&server.socket).run(line).await.ok();
+        assert!(!(would.err + &would.out).is_empty(), "{line}");
+    }
+    assert_eq!(server.admin().get("/v1/audit").await.body, before);
+    assert_eq!(server.client().bearer(&made.text("/access_token")).get("/api/auth/me").await.status, 200);
+    assert_eq!(ctl(&server.socket).run("user delete ada@example.com --dry-run --yes").await.exit, 2);
+}
+
+#[tokio::test]
+async fn a_request_can_be_shown_as_curl() {
+    let server = Server::start().await;
+    let shown = ctl(&server.socket).input(PASSWORD);
+    let shown = shown.run("user create --email ada@example.com --password-stdin --show-request -o id").await.ok();
+    assert!(shown.err.contains("curl -s --unix-socket ") && shown.err.contains("http://authd/v1/users"), "{shown:?}");
+    assert!(!shown.err.contains(PASSWORD), "{shown:?}");
+}
+
+#[tokio::test]
+async fn cl_03_a_daemon_that_does_not_answer_is_not_waited_for_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("stalled.sock");
+    let _listener = tokio::net::UnixListener::bind(&socket).unwrap();
+    let read = ctl(&socket).run("status --timeout 1").await;
+    assert_eq!(read.exit, 7, "{read:?}");
+    let write = ctl(&socket).input(PASSWORD).run("user create --email a@b.co --password-stdin --timeout 1").await;
+    assert_eq!(write.exit, 7);
+    assert!(write.err.contains("it may have been done") && write.err.contains("--idempotency-key"), "{write:?}");
+}
+
+#[tokio::test]
+async fn a_stranger_on_the_socket_is_noticed() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let dir = tempfile::tempdir().unwrap();
+    let answers = [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", 11),
+        ("HTTP/1.1 200 OK\r\nauthd-api-version: 2\r\ncontent-length: 2\r\n\r\n{}", 11),
+        ("HTTP/1.1 200 OK\r\nauthd-api-version: 1\r\ncontent-length: 2\r\n\r\n{}", 11),
+        ("HTTP/1.1 200 OK\r\nauthd-api-version: 1\r\ncontent-length: 20\r\n\r\n{}", 1),
+        ("nonsense", 1),
+        ("", 1),
+    ];
+    for (n, (answer, expected)) in answers.into_iter().enumerate() {
+        let socket = dir.path().join(format!("{n}.sock"));
+        let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut buffer = [0; 4096];
+            let _ = stream.read(&mut buffer).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+        });
+        let outcome = ctl(&socket).run("status").await;
+        assert_eq!(outcome.exit, expected, "{answer:?}: {outcome:?}");
+        server.await.unwrap();
+    }
+}
