@@ -116,6 +116,7 @@ async fn lg_07_an_altered_or_missing_record_is_found() {
         let db = sled::Config::new().path(&sled_dir).mode(sled::Mode::LowSpace).open().unwrap();
         db.iter().map(|e| e.map(|(k, v)| (k.to_vec(), v.to_vec())).unwrap()).collect()
     };
+    #[allow(clippy::type_complexity)]
     let cases: Vec<(&str, u64, Box<dyn Fn(&sled::Db)>)> = vec![
         ("removed", 3, Box::new(|db| drop(db.remove(key(3)).unwrap()))),
         ("first removed", 1, Box::new(|db| drop(db.remove(key(1)).unwrap()))),

@@ -182,7 +182,8 @@ fn compare(at: &str, theirs: &Value, ours: &Value, differences: &mut Vec<String>
                 }
             }
             for (name, value) in b {
-                if !a.contains_key(name) && !(name == "image" && value.is_null()) {
+                let unset = name == "image" && value.is_null();
+                if !a.contains_key(name) && !unset {
                     differences.push(format!("{at}.{name} is too much"));
                 }
             }

@@ -20,7 +20,7 @@ async fn az_01_every_route_asks_for_what_the_table_says() {
             match route.caller {
                 Caller::Session => assert_eq!((answer.status, answer.code().as_str()), (401, "UNAUTHORIZED"), "{path}"),
                 Caller::Anyone => {
-                    assert!(answer.status != 404 && answer.code() != "UNAUTHORIZED", "{path}: {answer:?}")
+                    assert!(answer.status != 404 && answer.code() != "UNAUTHORIZED", "{path}: {answer:?}");
                 }
             }
         }

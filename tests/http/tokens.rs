@@ -148,6 +148,7 @@ async fn tk_05_tk_06_tokens_for_others_and_of_other_kinds_are_refused() {
         assert_eq!(me(&server, &signed(typ, &|_| {})).await.1, "INVALID_TOKEN", "{typ}");
     }
     let url = server.url.clone();
+    #[allow(clippy::type_complexity)]
     let cases: Vec<Box<dyn Fn(&mut Value)>> = vec![
         Box::new(|c| c["iss"] = "https://other.example".into()),
         Box::new(|c| c["iss"] = format!("{}/", c["iss"].as_str().unwrap()).into()),
