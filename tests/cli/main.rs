@@ -5,3 +5,4 @@
 mod commands;
 mod help;
 mod prompts;
+mod readme;
