@@ -27,6 +27,11 @@ const RECORD: &[output::Column] = &[
     text("config", "configuration"),
 ];
 
+/// `1 user`, `2 users`
+fn many(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
 /// What people see of a status.
 fn for_people(status: &Status) -> Value {
     let counts = &status.counts;
@@ -37,9 +42,9 @@ fn for_people(status: &Status) -> Value {
         "listens": status.listen.join(", "),
         "daemon": format!("authd {}, {} mode, pid {}", status.version, status.mode, status.pid),
         "startedAt": status.started_at,
-        "stored": format!("{} users, {} sessions, {} audit records", counts.users, counts.sessions, counts.audit),
+        "stored": [many(counts.users, "user"), many(counts.sessions, "session"), many(counts.audit, "audit record")].join(", "),
         "signingKey": status.signing_key,
-        "hashing": format!("{} threads, {} of {} waiting places taken", hashing.threads, hashing.queued, hashing.capacity),
+        "hashing": format!("{}, {} waiting, room for {}", many(hashing.threads, "thread"), hashing.queued, hashing.capacity),
         "connections": status.connections,
         "dataDir": status.data_dir,
         "config": status.config,
