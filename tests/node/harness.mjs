@@ -1,0 +1,261 @@
+// A real authd in a process of its own, authctl beside it, and a page in a browser, for the tests in this folder.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import dns from "node:dns";
+import { accessSync, constants, rmSync } from "node:fs";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { createInterface } from "node:readline";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+// authd listens on 127.0.0.1 and is called localhost: what somebody else has on the same port of ::1 is not asked first.
+dns.setDefaultResultOrder("ipv4first");
+
+export const repository = fileURLToPath(new URL("../..", import.meta.url));
+const AUTHD = process.env.AUTHD_BIN || join(repository, "target/debug/authd");
+const AUTHCTL = process.env.AUTHCTL_BIN || join(repository, "target/debug/authctl");
+
+/** Good enough for authd's own rules of passwords. */
+export const PASSWORD = "plum orbit candle 47";
+/** Where the page stands that the tests act as: another origin than authd's, as with every development server. */
+export const PAGE = "http://localhost:5173";
+
+/** Whether a program is there: by path, or by name in PATH. */
+export function isProgram(name) {
+  const paths = name.includes("/") ? [name] : (process.env.PATH ?? "").split(delimiter).map((dir) => join(dir, name));
+  return paths.some((path) => {
+    try {
+      accessSync(path, constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** `test` for tests that cannot run without something: skipped without it, which is said aloud once. */
+export function testsThatNeed(things) {
+  const missing = things.find(({ isThere }) => !isThere)?.what;
+  if (missing !== undefined) console.log(`skipped: needs ${missing}`);
+  return (name, fn) => test(name, { skip: missing !== undefined && `needs ${missing}` }, fn);
+}
+
+/** For `testsThatNeed`: what every test that starts authd needs. */
+export const binaries = { what: "the binaries", isThere: isProgram(AUTHD) && isProgram(AUTHCTL) };
+
+// The caller's own AUTHD_*, AUTHCTL_*, XDG_* and proxies must not reach what is tested.
+const environment = (more) => ({ PATH: process.env.PATH, ...more });
+
+/**
+ * Runs a program to its end, with this on its standard input and nothing of the environment but PATH and `env`.
+ * @returns {Promise<{code: number | null, signal: string | null, stdout: string, stderr: string}>}
+ */
+export async function run(program, args, { env = {}, stdin = "" } = {}) {
+  const child = spawn(program, args, { env: environment(env) });
+  const read = async (stream) => {
+    let text = "";
+    for await (const chunk of stream.setEncoding("utf8")) text += chunk;
+    return text;
+  };
+  // A program that does not read its input to the end is judged by its exit code.
+  child.stdin.on("error", () => {});
+  child.stdin.end(stdin);
+  const [end, stdout, stderr] = await Promise.all([exit(child), read(child.stdout), read(child.stderr)]);
+  return { ...end, stdout, stderr };
+}
+
+const exit = (child) =>
+  new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code, signal) => resolve({ code, signal }));
+  });
+
+// An interrupted test run leaves no daemon behind, nor its directory.
+const running = new Map();
+const endAll = () => {
+  for (const [child, dir] of running) {
+    child.kill("SIGKILL");
+    rmSync(dir, { recursive: true, force: true });
+  }
+};
+process.on("exit", endAll);
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+  process.once(signal, () => {
+    endAll();
+    process.kill(process.pid, signal);
+  });
+}
+
+/**
+ * Starts authd in development mode on a port of the system's choice, everything it keeps in a new directory. The test
+ * stops it at its end, and fails if it does not stop in order.
+ * @param {import("node:test").TestContext} t
+ * @param {Record<string, string>} env Settings, such as AUTHD_KEYS__ALGORITHM.
+ */
+export async function startAuthd(t, env = {}) {
+  const dir = await mkdtemp(join(tmpdir(), "authd-"));
+  const home = join(dir, "home");
+  const socket = join(dir, "a.sock");
+  await mkdir(home);
+  const flags = ["--development", "--data-dir", join(dir, "data"), "--listen", "127.0.0.1:0", "--admin-socket", socket];
+  const child = spawn(AUTHD, flags, { env: environment({ HOME: home, ...env }), stdio: ["ignore", "ignore", "pipe"] });
+  running.set(child, dir);
+  const ended = exit(child);
+  let stopping;
+  const stop = () => {
+    stopping ??= (async () => {
+      child.kill("SIGTERM");
+      const end = await ended;
+      await rm(dir, { recursive: true, force: true });
+      running.delete(child);
+      assert.deepEqual(end, { code: 0, signal: null }, `authd did not stop in order:\n${log.join("\n")}`);
+    })();
+    return stopping;
+  };
+  t.after(stop);
+
+  const log = [];
+  const address = await new Promise((resolve, reject) => {
+    createInterface({ input: child.stderr }).on("line", (line) => {
+      log.push(line);
+      const ready = readyLine(line);
+      if (ready) resolve(ready.address);
+    });
+    ended.then(({ code, signal }) => reject(new Error(`authd ended, ${code ?? signal}:\n${log.join("\n")}`)), reject);
+  });
+  const port = Number(address.slice(address.lastIndexOf(":") + 1));
+
+  /** Runs authctl; an exit code other than 0 is an error. With `-o json` among the arguments, answers the JSON. */
+  const ctl = async (args, stdin = "") => {
+    const end = await run(AUTHCTL, ["--socket", socket, ...args], { env: { HOME: home }, stdin });
+    assert.equal(end.code, 0, `authctl ${args.join(" ")}: exit ${end.code ?? end.signal}\n${end.stderr}`);
+    const isJson = args.includes("json");
+    return isJson ? JSON.parse(end.stdout) : end.stdout;
+  };
+  return { url: `http://localhost:${port}`, port, socket, ctl, stop };
+}
+
+function readyLine(line) {
+  let event;
+  try {
+    event = JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+  return event.message === "authd is ready" ? event : undefined;
+}
+
+/** A script's request: JSON in and out, no cookies, no origin. */
+export async function call(method, url, { body, token } = {}) {
+  const headers = {};
+  if (body !== undefined) headers["content-type"] = "application/json";
+  if (token !== undefined) headers.authorization = `Bearer ${token}`;
+  const response = await fetch(url, { method, headers, body: body && JSON.stringify(body) });
+  const text = await response.text();
+  return { status: response.status, headers: response.headers, body: text === "" ? undefined : JSON.parse(text) };
+}
+
+/** Makes an account by the plain endpoint, without a session that the test would have to know of. */
+export async function signUp(authd, email) {
+  const answer = await call("POST", `${authd.url}/api/auth/signup`, { body: { email, password: PASSWORD, name: "Ada" } });
+  assert.equal(answer.status, 201, JSON.stringify(answer.body));
+}
+
+/** An access token of a new session. */
+export async function signIn(authd, email) {
+  const answer = await call("POST", `${authd.url}/api/auth/login`, { body: { email, password: PASSWORD } });
+  assert.equal(answer.status, 200, JSON.stringify(answer.body));
+  return answer.body.access_token;
+}
+
+/** The cookies of a browser, for one host: all that authd's are about. Expiry by the clock is left out. */
+export class CookieJar {
+  #cookies = new Map();
+
+  /** Takes the `Set-Cookie` headers of an answer. */
+  store(headers) {
+    for (const line of headers.getSetCookie()) {
+      const [pair, ...attributes] = line.split(";").map((part) => part.trim());
+      const [name, value] = split(pair);
+      const parsed = Object.fromEntries(attributes.map(split).map(([key, text]) => [key.toLowerCase(), text]));
+      if (parsed["max-age"] !== undefined && Number(parsed["max-age"]) <= 0) this.#cookies.delete(name);
+      else this.#cookies.set(name, { value, attributes: parsed });
+    }
+  }
+
+  /** The `Cookie` header, or undefined. */
+  header() {
+    const pairs = [...this.#cookies].map(([name, { value }]) => `${name}=${value}`);
+    return pairs.length > 0 ? pairs.join("; ") : undefined;
+  }
+
+  names() {
+    return [...this.#cookies.keys()].sort();
+  }
+
+  /** The attributes of a cookie, names in lower case; undefined without the cookie. */
+  attributes(name) {
+    return this.#cookies.get(name)?.attributes;
+  }
+
+  /** Closes the browser: cookies without an age are gone. */
+  endBrowserSession() {
+    for (const [name, { attributes }] of this.#cookies) {
+      if (attributes["max-age"] === undefined) this.#cookies.delete(name);
+    }
+  }
+}
+
+const split = (text) => {
+  const at = text.indexOf("=");
+  return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
+};
+
+/**
+ * `fetch` as a page of this origin has it: with its cookies, with `Origin`, and with the browser's part of CORS, so that an
+ * answer that a page could not read is a TypeError here too.
+ * @param {{origin?: string, jar?: CookieJar, enforcesCors?: boolean}} page
+ */
+export function pageFetch({ origin = PAGE, jar = new CookieJar(), enforcesCors = true } = {}) {
+  const allows = ({ headers }) =>
+    headers.get("access-control-allow-origin") === origin && headers.get("access-control-allow-credentials") === "true";
+  const listed = (response, name) => (response.headers.get(name) ?? "").split(",").map((item) => item.trim().toLowerCase());
+
+  return async (input, init = {}) => {
+    const request = new Request(input, init);
+    const what = `${request.method} ${request.url}`;
+    const unsafe = [...request.headers.keys()].filter((name) => ["content-type", "authorization"].includes(name)).sort();
+    if (enforcesCors && unsafe.length > 0) {
+      const preflight = await fetch(request.url, {
+        method: "OPTIONS",
+        headers: {
+          origin,
+          "access-control-request-method": request.method,
+          "access-control-request-headers": unsafe.join(","),
+          "sec-fetch-site": "same-site",
+        },
+      });
+      const isGranted =
+        preflight.ok &&
+        allows(preflight) &&
+        listed(preflight, "access-control-allow-methods").includes(request.method.toLowerCase()) &&
+        unsafe.every((name) => listed(preflight, "access-control-allow-headers").includes(name));
+      if (!isGranted) throw new TypeError(`blocked by CORS: preflight of ${what}`);
+    }
+    const headers = new Headers(request.headers);
+    headers.set("origin", origin);
+    headers.set("sec-fetch-site", "same-site");
+    const cookie = jar.header();
+    if (cookie) headers.set("cookie", cookie);
+    // As text, not as the request's own stream: that would be sent chunked, which browsers do not do.
+    const body = request.body === null ? undefined : await request.text();
+    const response = await fetch(request.url, { method: request.method, headers, body, signal: request.signal });
+    // A browser keeps the cookies also of an answer that the page may not read.
+    jar.store(response.headers);
+    if (enforcesCors && !allows(response)) throw new TypeError(`blocked by CORS: ${what}`);
+    return response;
+  };
+}
