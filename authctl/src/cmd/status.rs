@@ -36,13 +36,14 @@ fn many(count: u64, what: &str) -> String {
 fn for_people(status: &Status) -> Value {
     let counts = &status.counts;
     let hashing = &status.hashing;
+    let stored = [many(counts.users, "user"), many(counts.sessions, "session"), many(counts.audit, "audit record")];
     json!({
         "state": if status.ready { "ready" } else { "not ready" },
         "public": status.public_url,
         "listens": status.listen.join(", "),
         "daemon": format!("authd {}, {} mode, pid {}", status.version, status.mode, status.pid),
         "startedAt": status.started_at,
-        "stored": [many(counts.users, "user"), many(counts.sessions, "session"), many(counts.audit, "audit record")].join(", "),
+        "stored": stored.join(", "),
         "signingKey": status.signing_key,
         "hashing": format!("{}, {} waiting, room for {}", many(hashing.threads, "thread"), hashing.queued, hashing.capacity),
         "connections": status.connections,
