@@ -54,7 +54,7 @@ verify() {
 score() {
   local said
   if said=$(systemd-analyze security --no-pager --offline=true --root="$root" --threshold="$2" authd.service 2>&1); then
-    echo "$1: $(tail -n 1 <<<"$said")"
+    echo "score: $1, $(sed -n 's/.*exposure level for authd.service: \([0-9.]*\).*/\1/p' <<<"$said") of 10"
   else
     fail "$1: more exposed than $2 tenths"
     grep -E '✗|Overall|ailed' <<<"$said" >&2 || true
@@ -89,7 +89,7 @@ if [ "$(id -u)" = 0 ]; then
   mode=$(stat -c '%a %u %g' "$root/etc/authd" 2>&1) || true
   [ "$mode" = "750 0 $gid" ] || fail "/etc/authd is '$mode', and should be '750 0 $gid'"
 else
-  echo "skipped: systemd-tmpfiles needs root"
+  echo "skipped: needs root for systemd-tmpfiles"
 fi
 
 [ $failed = 0 ] || exit 1
