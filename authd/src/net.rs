@@ -9,21 +9,18 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
-    sync::{Semaphore, watch},
+    sync::{Notify, Semaphore, watch},
     time::{Instant, Sleep, sleep, timeout},
 };
 use tracing::{debug, warn};
@@ -117,8 +114,7 @@ pub async fn serve<S: Answer>(
     gauge: Arc<Gauge>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let permits = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
-    let graceful = GracefulShutdown::new();
+    let permits = Arc::new(Semaphore::new(limits.connections));
     loop {
         let next = async {
             // The permit first: beyond the limit nothing is accepted, and nobody is dropped.
@@ -140,18 +136,19 @@ pub async fn serve<S: Answer>(
             }
         };
         let inside = gauge.enter();
-        let watcher = graceful.watcher();
-        let service = service.clone();
+        let (service, stop) = (service.clone(), stop.clone());
         tokio::spawn(async move {
             match stream {
-                Stream::Tcp(stream) => connection(stream, peer, service, limits, watcher).await,
-                Stream::Unix(stream) => connection(stream, peer, service, limits, watcher).await,
+                Stream::Tcp(stream) => connection(stream, peer, service, limits, stop).await,
+                Stream::Unix(stream) => connection(stream, peer, service, limits, stop).await,
             }
             drop((permit, inside));
         });
     }
     drop(listener);
-    if timeout(limits.drain, graceful.shutdown()).await.is_err() {
+    // When all permits are back, all connections have ended.
+    let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
+    if timeout(limits.drain, permits.acquire_many(all)).await.is_err() {
         warn!("connections were still busy when the drain ended");
     }
 }
@@ -194,13 +191,13 @@ async fn connection<S: Answer, T: AsyncRead + AsyncWrite + Unpin + Send + 'stati
     peer: Peer,
     service: S,
     limits: Limits,
-    watcher: hyper_util::server::graceful::Watcher,
+    mut stop: watch::Receiver<bool>,
 ) {
     let peer = Arc::new(peer);
-    let seen = Arc::new(AtomicBool::new(false));
+    let seen = Arc::new(Notify::new());
     let of_service = seen.clone();
     let answering = service_fn(move |mut request: http::Request<Incoming>| {
-        of_service.store(true, Ordering::Relaxed);
+        of_service.notify_one();
         let head = Head {
             method: request.method().clone(),
             uri: request.uri().clone(),
@@ -213,19 +210,24 @@ async fn connection<S: Answer, T: AsyncRead + AsyncWrite + Unpin + Send + 'stati
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.idle).max_buf_size(MAX_HEAD_BYTES).half_close(false);
     let connection = builder.serve_connection(TokioIo::new(Guarded::new(stream, limits.write)), answering);
-    let mut connection = std::pin::pin!(watcher.watch(connection));
-    let first = tokio::select! {
-        ended = connection.as_mut() => Some(ended),
-        () = sleep(limits.first_head) => None,
+    let mut connection = std::pin::pin!(connection);
+    let ended = |outcome: Result<(), hyper::Error>| {
+        if let Err(error) = outcome {
+            debug!(%error, "a connection ended with an error");
+        }
     };
-    let ended = match first {
-        Some(ended) => ended,
-        None if seen.load(Ordering::Relaxed) => connection.await,
-        None => return debug!("a connection sent no request in time"),
-    };
-    if let Err(error) = ended {
-        debug!(%error, "a connection ended with an error");
+    // A connection that was accepted has a right to its first request: a stop does not close it before (its client could not
+    // know whether to ask again), only time does.
+    tokio::select! {
+        outcome = connection.as_mut() => return ended(outcome),
+        () = seen.notified() => {}
+        () = sleep(limits.first_head) => return debug!("a connection sent no request in time"),
     }
+    tokio::select! {
+        outcome = connection.as_mut() => return ended(outcome),
+        () = told(&mut stop) => connection.as_mut().graceful_shutdown(),
+    }
+    ended(connection.await);
 }
 
 /// A stream whose writes must get on (a peer that does not read for so long loses the connection, HT-02), and whose heads

@@ -102,7 +102,7 @@ codes! {
     /// The daemon has more to do than it can do now; `Retry-After` says when to come again.
     Busy = "SERVICE_UNAVAILABLE", "The service is busy. Please try again.";
     /// The store cannot write now; nothing was changed.
-    StoreUnavailable = "STORE_UNAVAILABLE", "The store cannot take changes now; nothing was changed";
+    StoreUnavailable = "STORE_UNAVAILABLE", "The store cannot take changes now";
     /// A fault of ours. The request id finds it in the log.
     Internal = "INTERNAL_SERVER_ERROR", "Internal Server Error";
     /// No such thing, or no such route.

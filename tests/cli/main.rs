@@ -5,4 +5,3 @@
 mod commands;
 mod help;
 mod prompts;
-mod readme;

@@ -193,3 +193,25 @@ async fn op_03_nothing_but_the_interface_is_on_the_public_door() {
     assert_eq!(ready.short(), r#"200 {"status":"ready"}"#);
     assert_eq!(server.client().get("/healthz").await.short(), r#"200 {"status":"ok"}"#);
 }
+
+#[tokio::test]
+async fn a_stop_answers_a_connection_that_was_accepted_before() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut server = Server::start().await;
+    let mut early = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    // Another request of ours has been answered: so the connection before it has been accepted too.
+    assert_eq!(server.client().get("/healthz").await.status, 200);
+    let mut idle = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let mut first = [0; 15];
+    idle.read_exact(&mut first).await.unwrap();
+    let stopping = tokio::spawn(async move { server.stop().await });
+    // The idle one is told at once; when its end is seen, the stop has begun.
+    let mut rest = vec![];
+    idle.read_to_end(&mut rest).await.unwrap();
+    early.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    early.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    stopping.await.unwrap();
+}

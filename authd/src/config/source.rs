@@ -155,7 +155,8 @@ pub fn load(flags: &Flags, env: &[(String, String)]) -> Result<Config, Vec<Probl
         vec![Problem { key: path.display().to_string(), origin: Origin::Default, message }]
     };
     let variable = |name: &str| env.iter().find(|(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.clone());
-    let named = flags.config.clone().or_else(|| variable("AUTHD_CONFIG").map(PathBuf::from));
+    let variable = || variable("AUTHD_CONFIG").filter(|_| !flags.development).map(PathBuf::from);
+    let named = flags.config.clone().or_else(variable);
     let standard =
         || Some(PathBuf::from(super::places::SYSTEM_CONFIG)).filter(|_| super::places::is_under_systemd(env));
     let file = named.or_else(standard);

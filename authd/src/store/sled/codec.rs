@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
-use common::{UnixTime, text::printable};
+use common::UnixTime;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use super::keys;
 use crate::{
     domain::{
         Algorithm, AuditRecord, Ban, Credential, Family, Generation, PasswordHash, Session, SigningKey, TokenDigest,
@@ -36,7 +37,7 @@ pub(super) trait Stored: Sized {
 }
 
 fn damaged(key: &[u8]) -> StoreError {
-    StoreError::Damaged(printable(&String::from_utf8_lossy(key)))
+    StoreError::Damaged(keys::describe(key))
 }
 
 pub(super) fn encode<T: Stored>(key: &[u8], value: &T) -> Result<Vec<u8>, StoreError> {

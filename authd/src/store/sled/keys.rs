@@ -121,6 +121,27 @@ pub(super) fn parse_act_expiry(key: &[u8]) -> Option<(UnixTime, &str)> {
     Some((UnixTime::from_millis(i64::from_be_bytes(*at)), std::str::from_utf8(name).ok()?))
 }
 
+/// What a record is, for the log: its kind, and its id where that is no personal data (LG-02).
+pub(super) fn describe(key: &[u8]) -> String {
+    let kind = match key.first() {
+        Some(0x00) => "meta",
+        Some(0x01) => "user",
+        Some(0x02) => return "of the index of addresses".into(),
+        Some(0x03) => "session",
+        Some(0x04) => "session-of-user",
+        Some(0x05) => "audit",
+        Some(0x06) => "expiry",
+        Some(0x07) => return "of the index of session tokens".into(),
+        Some(0x08) => "credential",
+        Some(0x09) => "family",
+        Some(0x0a) => "signing-key",
+        Some(0x0b) => "secret",
+        Some(0x0c | 0x0d) => "act",
+        _ => "of an unknown kind",
+    };
+    format!("{kind} {}", common::text::printable(&String::from_utf8_lossy(&key[1.min(key.len())..])))
+}
+
 /// The text behind the kind byte.
 pub(super) fn text(key: &[u8]) -> Option<&str> {
     std::str::from_utf8(key.get(1..)?).ok()
