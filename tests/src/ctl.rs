@@ -36,7 +36,7 @@ impl Outcome {
     ///
     /// # Panics
     /// If it is not.
-    #[must_use]
+    #[allow(clippy::return_self_not_must_use)] // an assertion in the first place
     pub fn ok(self) -> Self {
         assert_eq!(self.exit, 0, "{self:?}");
         self
