@@ -2,6 +2,7 @@
 // The helpers of tests are tests too, which clippy cannot see.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
+mod authctl;
 mod configuration;
 mod lifecycle;
 mod systemd;
