@@ -5,6 +5,7 @@
 mod authctl;
 mod configuration;
 mod lifecycle;
+mod master_key;
 mod systemd;
 
 /// The host of a test; without built programs the test is skipped.
