@@ -4,6 +4,7 @@
 
 mod authctl;
 mod configuration;
+mod kill_loop;
 mod lifecycle;
 mod master_key;
 mod systemd;
