@@ -179,10 +179,8 @@ impl Admin {
         changes: bool,
     ) -> Result<(StatusCode, Bytes), Error> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|e| unreachable(&self.socket, &e))?;
-        let lost = |e: hyper::Error| {
-            let error = Error::failed(format!("the connection to authd broke off: {e}"));
-            if changes { error.cause("it may have been done") } else { error }
-        };
+        let maybe = |error: Error| if changes { error.cause("it may have been done") } else { error };
+        let lost = |e: hyper::Error| maybe(Error::failed(format!("the connection to authd broke off: {e}")));
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
         let driver = tokio::spawn(connection);
@@ -210,7 +208,8 @@ impl Admin {
         check_version(answer.headers())?;
         let status = answer.status();
         let collected = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
-        let bytes = collected.map_err(|e| Error::failed(format!("the answer of authd broke off: {e}")))?.to_bytes();
+        let bytes =
+            collected.map_err(|e| maybe(Error::failed(format!("the answer of authd broke off: {e}"))))?.to_bytes();
         driver.abort();
         Ok((status, bytes))
     }

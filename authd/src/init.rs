@@ -1,11 +1,6 @@
 //! `authd init`: what production needs before the first start. Makes what is missing, keeps what is there, says which.
 
-use std::{
-    fs::OpenOptions,
-    io::{ErrorKind, Write},
-    os::unix::fs::{OpenOptionsExt, chown},
-    path::Path,
-};
+use std::{io::ErrorKind, os::unix::fs::chown, path::Path};
 
 use nix::unistd::{Group, geteuid};
 
@@ -17,6 +12,7 @@ use crate::{
         master::{self, MasterKeyError},
     },
     exit::{Exit, Failure},
+    files::create_whole,
 };
 
 /// Makes configuration and master key; answers what was done, a line each.
@@ -41,9 +37,8 @@ pub fn init(wanted: &cli::Init, data_dir: Option<&Path>) -> Result<Vec<String>, 
     let mut done = vec![];
 
     let text = configuration(&url, &dir, &key, data_dir);
-    match OpenOptions::new().write(true).create_new(true).mode(0o640).open(&config) {
-        Ok(mut file) => {
-            file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|e| cannot(&config, e))?;
+    match create_whole(&config, 0o640, text.as_bytes(), &SystemEntropy::default()) {
+        Ok(()) => {
             // The service may read it where it has a group of its own.
             if geteuid().is_root()
                 && let Ok(Some(group)) = Group::from_name("authd")

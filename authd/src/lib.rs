@@ -15,6 +15,7 @@ pub mod digest;
 pub mod domain;
 pub mod door;
 pub mod exit;
+pub mod files;
 pub mod framing;
 pub mod http;
 pub mod init;

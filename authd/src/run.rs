@@ -22,6 +22,7 @@ use crate::{
     card,
     cli::{Cli, Command, ConfigCommand},
     config::{self, Config, Flags, Mode},
+    crypto::hasher::Cost,
     exit::{Exit, Failure},
     init,
     listen::Inherited,
@@ -84,6 +85,22 @@ fn read(flags: &Flags, env: &[(String, String)]) -> Result<Config, Failure> {
     })
 }
 
+/// The cost of hashes where the environment asks for cheap ones: tests that start the daemon hundreds of times do. The
+/// variable means nothing to a release build.
+#[cfg(debug_assertions)]
+fn cost_for_tests(env: &[(String, String)]) -> Option<Cost> {
+    let wanted = env.iter().any(|(name, value)| name == "AUTHD_TEST_CHEAP_HASHES" && value == "1");
+    wanted.then(|| {
+        warn!("AUTHD_TEST_CHEAP_HASHES: passwords are hashed too cheaply to be safe");
+        Cost::insecure_for_tests()
+    })
+}
+
+#[cfg(not(debug_assertions))]
+const fn cost_for_tests(_: &[(String, String)]) -> Option<Cost> {
+    None
+}
+
 /// What this process may do and leave behind: files for its owner only, no core dumps with keys in them (CR-04, CR-05).
 fn confine() {
     umask(FileMode::from_bits_truncate(0o077));
@@ -106,7 +123,8 @@ fn serve(config: &Config, env: &[(String, String)]) -> Result<(), Failure> {
         .map_err(|e| Failure::new(Exit::System, format!("no threads: {e}")))?;
     runtime.block_on(async {
         let mut signals = Signals::new()?;
-        let running = app::start(config, Parts { inherited, ..Parts::default() }).await?;
+        let parts = Parts { inherited, cost: cost_for_tests(env), ..Parts::default() };
+        let running = app::start(config, parts).await?;
         announce(config, &running, env)?;
         run(running, &mut signals).await
     })

@@ -1,1 +1,21 @@
-//! placeholder
+//! The programs as processes: files, signals, exit codes, kill -9.
+// The helpers of tests are tests too, which clippy cannot see.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
+
+mod authctl;
+mod configuration;
+mod kill_loop;
+mod lifecycle;
+mod master_key;
+mod systemd;
+
+/// The host of a test; without built programs the test is skipped.
+macro_rules! host {
+    () => {
+        match tests::process::Host::new() {
+            Some(host) => host,
+            None => return,
+        }
+    };
+}
+use host;

@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod ctl;
+pub mod process;
 pub mod server;
 pub mod shared;
 

@@ -43,8 +43,8 @@ impl Cost {
     /// OWASP's floor: 19 MiB, two passes, one lane.
     pub const FLOOR: Self = Self { memory_kib: 19_456, iterations: 2, parallelism: 1 };
 
-    /// So cheap that tests can sign in thousands of times. A release build refuses it.
-    #[cfg(feature = "test-util")]
+    /// So cheap that tests can sign in thousands of times. A release build does not have it, or refuses it.
+    #[cfg(any(feature = "test-util", debug_assertions))]
     pub fn insecure_for_tests() -> Self {
         #[allow(clippy::assertions_on_constants)] // a constant of the build, and that is the point
         {

@@ -5,7 +5,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Read, Write},
+    io::{self, Read},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -14,7 +14,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use nix::{fcntl::OFlag, unistd::geteuid};
 use zeroize::Zeroizing;
 
-use crate::ports::Entropy;
+use crate::{files::create_whole, ports::Entropy};
 
 /// The key itself.
 pub type MasterKey = Zeroizing<[u8; 32]>;
@@ -110,11 +110,7 @@ pub fn create(path: &Path, entropy: &dyn Entropy) -> Result<MasterKey, MasterKey
     let mut key = Zeroizing::new([0; 32]);
     entropy.fill(key.as_mut());
     let line = Zeroizing::new(format!("{PREFIX}{}\n", STANDARD.encode(key.as_ref())));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(unwritable)?;
-    file.write_all(line.as_bytes()).and_then(|()| file.sync_all()).map_err(unwritable)?;
-    if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
-        File::open(dir).and_then(|dir| dir.sync_all()).map_err(unwritable)?;
-    }
+    create_whole(path, 0o600, line.as_bytes(), entropy).map_err(unwritable)?;
     Ok(key)
 }
 

@@ -125,6 +125,7 @@ impl Opening {
     /// sled's refusal, and its panics, which some damage brings about; a schema newer than ours.
     pub fn open(path: &Path, options: SledOptions) -> Result<Self, OpenError> {
         let refuse = |problem: String| OpenError::Sled { path: path.into(), problem };
+        disk::clear_unfinished(path).map_err(|e| OpenError::Io(path.into(), e))?;
         let config = sled::Config::new()
             .path(path)
             .mode(sled::Mode::LowSpace)
