@@ -145,7 +145,7 @@ async fn exit_4_is_for_a_state_that_does_not_allow_it() {
 /// Runs authctl as nobody. `None`, with a word, where this process may not become somebody else.
 async fn as_nobody(host: &Host, args: &[&str]) -> Option<Outcome> {
     if !geteuid().is_root() {
-        eprintln!("skipped: only root can run authctl as somebody else");
+        tests::shared::skipped("root, to run authctl as somebody else");
         return None;
     }
     // The build may lie where nobody can look.
@@ -432,7 +432,7 @@ async fn authctl_socket_names_the_socket_and_the_flag_wins() {
 async fn without_a_word_authctl_finds_the_socket_of_the_users_own_daemon() {
     let host = host!();
     if Path::new("/run/authd/admin.sock").exists() {
-        eprintln!("skipped: this machine runs an authd of its own");
+        tests::shared::skipped("a machine without an authd of its own");
         return;
     }
     let runtime = host.path("run");

@@ -7,6 +7,7 @@ mod configuration;
 mod kill_loop;
 mod lifecycle;
 mod master_key;
+mod readme;
 mod systemd;
 
 /// The host of a test; without built programs the test is skipped.

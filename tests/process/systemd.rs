@@ -78,7 +78,7 @@ async fn a_socket_by_another_name_or_of_another_kind_exits_78() {
 async fn under_systemd_without_a_configuration_it_exits_78_and_is_not_development_mode() {
     let host = host!();
     if Path::new("/etc/authd/authd.toml").exists() {
-        eprintln!("skipped: this machine has a configuration of its own");
+        tests::shared::skipped("a machine without /etc/authd");
         return;
     }
     let service = host.bare_daemon().env("INVOCATION_ID", "1").env("NOTIFY_SOCKET", host.path("notify.sock"));

@@ -30,7 +30,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{Client, client::Target, ctl::Outcome};
+use crate::{Client, client::Target, ctl::Outcome, shared};
 
 /// No step of any test takes so long on any machine.
 pub const LIMIT: Duration = Duration::from_mins(1);
@@ -57,10 +57,10 @@ impl Host {
     ///
     /// # Panics
     /// If there can be no temporary directory.
-    #[allow(clippy::unwrap_used, clippy::print_stderr)]
+    #[allow(clippy::unwrap_used)]
     pub fn new() -> Option<Self> {
         let (Some(authd), Some(authctl)) = (program("authd"), program("authctl")) else {
-            eprintln!("skipped: needs the binaries (./tests/run builds them)");
+            shared::skipped("the binaries (./tests/run builds them)");
             return None;
         };
         let dir = TempDir::new().unwrap();

@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// Says that a test could not be made here, and why: on standard error, and in the file that `./tests/run` counts from.
+/// Says that a test could not be made here, and why: on standard error, and in the file that `./tests/run` counts from
+/// (the test's name, a tab, the reason).
 #[allow(clippy::print_stderr)]
 pub fn skipped(needs: &str) {
     use std::io::Write;
-    let line = format!("skipped: needs {needs}");
-    eprintln!("{line}");
+    eprintln!("skipped: needs {needs}");
     if let Some(file) = std::env::var_os("AUTHD_TEST_SKIPS")
         && let Ok(mut file) = std::fs::OpenOptions::new().create(true).append(true).open(file)
     {
-        // The count of a run is not worth a failure.
-        let _ = writeln!(file, "{line}");
+        // A test's thread has its name. The count of a run is not worth a failure.
+        let _ = writeln!(file, "{}\tneeds {needs}", std::thread::current().name().unwrap_or("?"));
     }
 }
 

@@ -116,7 +116,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         folder: "authd/src/crypto",
-        may: &["crypto", "domain", "ports", "digest", "json"],
+        may: &["crypto", "domain", "ports", "digest", "files", "json"],
         crates: &[
             "argon2",
             "async_trait",
