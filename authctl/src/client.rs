@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use common::{
-    admin::{API_VERSION, IDEMPOTENCY_HEADER, Page, REASON_HEADER, VERSION_HEADER},
+    admin::{ACT_HEADER, API_VERSION, IDEMPOTENCY_HEADER, Page, REASON_HEADER, VERSION_HEADER},
     error::AdminErrorBody,
 };
 use http::{Method, Request, StatusCode, header};
@@ -35,6 +35,7 @@ pub struct Admin {
     timeout: Duration,
     reason: Option<String>,
     idempotency: String,
+    act: Option<String>,
     /// Requests as curl commands, if they were asked for.
     pub shown: Option<Vec<String>>,
 }
@@ -82,8 +83,14 @@ impl Admin {
             timeout: Duration::from_secs(global.timeout),
             reason: global.reason.clone(),
             idempotency,
+            act: None,
             shown: global.show_request.then(Vec::new),
         })
+    }
+
+    /// Says what this command does, in words that are the same whenever it is repeated: what an idempotency key stands for.
+    pub fn acts(&mut self, words: &[&str]) {
+        self.act = Some(words.join(" "));
     }
 
     /// Asks.
@@ -192,8 +199,10 @@ impl Admin {
             .header(header::USER_AGENT, concat!("authctl/", env!("CARGO_PKG_VERSION")));
         if changes {
             request = request.header(IDEMPOTENCY_HEADER, &self.idempotency);
-            if let Some(reason) = &self.reason {
-                request = request.header(REASON_HEADER, utf8_percent_encode(reason, HEADER_UNSAFE).to_string());
+            for (name, text) in [(REASON_HEADER, &self.reason), (ACT_HEADER, &self.act)] {
+                if let Some(text) = text {
+                    request = request.header(name, utf8_percent_encode(text, HEADER_UNSAFE).to_string());
+                }
             }
         }
         let bytes = match &body {

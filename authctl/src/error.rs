@@ -161,7 +161,9 @@ fn exit_of(code: ErrorCode) -> Exit {
     use ErrorCode as E;
     match code {
         E::NotFound | E::UserNotFound | E::SessionNotFound | E::KeyNotFound => Exit::NotFound,
-        E::Conflict | E::UnexpectedCount | E::AmbiguousUser | E::UserAlreadyExists => Exit::Conflict,
+        E::Conflict | E::IdempotencyKeyReused | E::UnexpectedCount | E::AmbiguousUser | E::UserAlreadyExists => {
+            Exit::Conflict
+        }
         E::AlreadyDone => Exit::Done,
         E::Forbidden | E::BrowserRefused => Exit::NotPermitted,
         E::ValidationError | E::InvalidEmail | E::BadRequest | E::PayloadTooLarge | E::UnsupportedMediaType => {

@@ -11,10 +11,13 @@ pub mod io;
 pub mod output;
 pub mod times;
 
-use std::process::ExitCode;
+use std::{io::ErrorKind, process::ExitCode};
 
 use clap::Parser;
+use common::{ErrorCode, error::AdminErrorBody, text::printable};
+use serde_json::json;
 
+use self::io::Paint;
 pub use self::{
     cli::Cli,
     client::Admin,
@@ -48,8 +51,29 @@ pub async fn run(cli: Cli, io: &mut Io) -> Exit {
     }
 }
 
+/// An act of this name was done before: what its caller wanted is so.
+fn done_before(body: &AdminErrorBody, as_json: bool, io: &mut Io) -> Exit {
+    let what = body.cause.as_deref().unwrap_or_default();
+    let written = match as_json {
+        true => writeln!(io.out, "{}", json!({ "alreadyDone": true, "cause": what })).and_then(|()| io.out.flush()),
+        false => {
+            let mark = io.paint_err(Paint::Good, "✓");
+            writeln!(io.err, "{mark} done before: {}", printable(what))
+        }
+    };
+    match written {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Exit::Failed,
+        _ => Exit::Done,
+    }
+}
+
 fn report(error: &Error, as_json: bool, io: &mut Io) -> Exit {
     let exit = error.exit();
+    if let Error::Refused(body) = error
+        && body.code == ErrorCode::AlreadyDone.as_str()
+    {
+        return done_before(body, as_json, io);
+    }
     let text = if as_json { error.to_json() } else { error.to_text(io) };
     // A standard error that is gone leaves the exit code.
     let _ = io.err.write_all(text.as_bytes());

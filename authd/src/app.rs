@@ -29,7 +29,7 @@ use crate::{
     },
     datadir::{self, DataDir},
     domain::{
-        Act, Actor, Event, EventKind, KeyPolicy, PasswordPolicy, SessionPolicy, origin::TrustedOrigins, token::Expected,
+        Act, Event, EventKind, KeyPolicy, PasswordPolicy, SessionPolicy, origin::TrustedOrigins, token::Expected,
     },
     exit::{Exit, Failure},
     http::{self, App, Cookies},
@@ -396,10 +396,10 @@ async fn bring_up(
     let store = opening.start(open(AUDIT)?).map_err(|e| Failure::new(Exit::Io, e.to_string()))?;
     if is_new {
         let key = signer
-            .generate(config.settings.keys.algorithm, now)
+            .generate(config.settings.keys.algorithm, config.settings.token.expires_in, now)
             .map_err(|e| Failure::new(Exit::System, format!("no signing key could be made: {e}")))?;
         let meta = Meta { fingerprint: sealer.fingerprint().into(), created_at: now };
-        let act = Act { by: Actor::Daemon, at: now, request_id: None, source: None, reason: None, idempotency: None };
+        let act = Act::by_daemon(now);
         let event = Event::new(EventKind::StoreCreated).with("kid", &key.kid).with("master_key", &sealer.fingerprint());
         store.initialise(meta, sealed, key, act, event).await.map_err(|e| damaged(&e))?;
     }

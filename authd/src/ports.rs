@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use common::{SecretString, UnixTime};
+use common::{SecretString, Span, UnixTime};
 
 use crate::domain::{Algorithm, KeySet, PasswordHash, SigningKey, token::Claims, token::TokenProblem};
 
@@ -35,6 +35,9 @@ pub enum HasherError {
     /// The hashing threads are gone.
     #[error("the hashing threads have stopped")]
     Stopped,
+    /// The job failed inside; the log says how.
+    #[error("the hashing failed")]
+    Failed,
 }
 
 /// The outcome of a comparison.
@@ -52,24 +55,35 @@ pub trait PasswordHasher: Send + Sync {
     /// Makes a hash with the present parameters and a fresh salt.
     ///
     /// # Errors
-    /// `Busy`, `Stopped`.
+    /// `Busy`, `Stopped`, `Failed`.
     async fn hash(&self, password: SecretString) -> Result<PasswordHash, HasherError>;
 
     /// Compares. Without a stored hash it does the same work and finds no match, so that an unknown user costs what a
     /// known one does (AU-07).
     ///
     /// # Errors
-    /// `Busy`, `Stopped`.
+    /// `Busy`, `Stopped`, `Failed`.
     async fn verify(&self, password: SecretString, stored: Option<PasswordHash>) -> Result<Verdict, HasherError>;
 
     /// How many guesses an attacker would need, capped; on the same threads, because it is work.
     ///
     /// # Errors
-    /// `Busy`, `Stopped`.
+    /// `Busy`, `Stopped`, `Failed`.
     async fn guesses(&self, password: SecretString, own_words: Vec<String>) -> Result<u64, HasherError>;
 
-    /// (threads, waiting, places to wait).
-    fn load(&self) -> (usize, usize, usize);
+    /// How busy it is.
+    fn load(&self) -> HasherLoad;
+}
+
+/// How busy the hasher is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HasherLoad {
+    /// How many jobs it can do at once.
+    pub threads: usize,
+    /// How many wait.
+    pub waiting: usize,
+    /// How many may wait.
+    pub capacity: usize,
 }
 
 /// Why a key could not be made or used.
@@ -109,7 +123,7 @@ pub trait TokenSigner: Send + Sync {
     ///
     /// # Errors
     /// `Refused`.
-    fn generate(&self, algorithm: Algorithm, now: UnixTime) -> Result<SigningKey, SignerError>;
+    fn generate(&self, algorithm: Algorithm, token_life: Span, now: UnixTime) -> Result<SigningKey, SignerError>;
 
     /// Signs the claims (JSON text) as a compact JWS with this key. `typ` is left out if empty.
     ///

@@ -12,6 +12,9 @@ pub const VERSION_HEADER: &str = "authd-api-version";
 pub const REASON_HEADER: &str = "authd-reason";
 /// A key of the caller's choice by which a repeated write is recognised and done once.
 pub const IDEMPOTENCY_HEADER: &str = "idempotency-key";
+/// What an idempotency key stands for, in the caller's words, percent-encoded UTF-8. Without it a key stands for the request
+/// as it was sent; with it a repetition may be worded anew, with another generated password, say.
+pub const ACT_HEADER: &str = "authd-act";
 
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

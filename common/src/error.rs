@@ -101,7 +101,7 @@ codes! {
     UntrustedProxy = "UNTRUSTED_PROXY", "This request came through a proxy that is not trusted: add the proxy's address to http.trusted_proxies";
     /// The daemon has more to do than it can do now; `Retry-After` says when to come again.
     Busy = "SERVICE_UNAVAILABLE", "The service is busy. Please try again.";
-    /// The store cannot write now; nothing was changed.
+    /// The store cannot write. A full disk changed nothing; after a failed write it is not known.
     StoreUnavailable = "STORE_UNAVAILABLE", "The store cannot take changes now";
     /// A fault of ours. The request id finds it in the log.
     Internal = "INTERNAL_SERVER_ERROR", "Internal Server Error";
@@ -119,6 +119,8 @@ codes! {
     Conflict = "CONFLICT", "This cannot be done in the present state";
     /// A write with this idempotency key was done before.
     AlreadyDone = "ALREADY_DONE", "This was done before";
+    /// The idempotency key was used for another write.
+    IdempotencyKeyReused = "IDEMPOTENCY_KEY_REUSED", "This idempotency key was used for something else";
     /// The number of things touched is not the expected one.
     UnexpectedCount = "UNEXPECTED_COUNT", "The number of things touched is not the expected one";
     /// Several users answer to this name.

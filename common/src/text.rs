@@ -1,5 +1,8 @@
 //! What a person may put into a text field, and how foreign text is made safe to show.
 
+use unicode_normalization::UnicodeNormalization;
+use zeroize::Zeroizing;
+
 /// The longest display name, in code points.
 pub const MAX_NAME_CHARS: usize = 256;
 
@@ -23,9 +26,46 @@ pub fn printable(text: &str) -> String {
     out
 }
 
+/// A password as it is compared and hashed: NFKC, the one documented transformation (AU-04), the same as Better Auth's.
+pub fn normalised_password(password: &str) -> Zeroizing<String> {
+    Zeroizing::new(password.nfkc().collect())
+}
+
+/// Whether the text is an absolute https URL, with nothing in it that a page, a terminal or a log would act upon.
+pub fn is_https_url(text: &str) -> bool {
+    let safe = |c: char| !c.is_whitespace() && !is_forbidden_in_names(c) && !matches!(c, '"' | '<' | '>' | '`' | '\\');
+    let rest = text.get(..8).filter(|scheme| scheme.eq_ignore_ascii_case("https://")).map(|_| &text[8..]);
+    let named = rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_alphanumeric() || c == '['));
+    named && text.chars().all(safe)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ht_07_pictures_have_https_urls() {
+        for good in ["https://example.com/a.png", "HTTPS://bücher.example/ü?x=1#y", "https://[::1]/x"] {
+            assert!(is_https_url(good), "{good}");
+        }
+        for bad in [
+            "",
+            "https://",
+            "https:///x",
+            "http://example.com/a.png",
+            "javascript:alert(1)",
+            "//example.com/x",
+            "data:image/png;base64,AAAA",
+            "https://example.com/a b",
+            "https://example.com/\u{202e}gpj",
+            "https://example.com/\u{9b}31m",
+            "https://example.com/\"onerror=",
+            "https://?x",
+            "ééé",
+        ] {
+            assert!(!is_https_url(bad), "{bad}");
+        }
+    }
 
     #[test]
     fn escapes_and_direction_marks_become_visible() {

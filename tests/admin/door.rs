@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 
 use http::Method;
 use serde_json::json;
-use tests::Server;
+use tests::{Server, ctl::ctl};
 
 #[tokio::test]
 async fn curl_can_ask() {
@@ -110,4 +110,49 @@ async fn cl_04_a_write_with_a_name_is_done_once() {
     assert_eq!((again.status, again.code().as_str()), (409, "ALREADY_DONE"), "{again:?}");
     assert_eq!(server.admin().get("/v1/users").await.json()["items"], json!([]));
     assert_eq!(server.admin().post("/v1/users", &body).await.status, 201, "without the name it is another act");
+}
+
+#[tokio::test]
+async fn cl_04_a_name_stands_for_one_request() {
+    let server = Server::start().await;
+    let admin = server.admin().header("idempotency-key", "move-2");
+    let body = json!({"email": "ada@example.com", "password": tests::PASSWORD});
+    assert_eq!(admin.post("/v1/users", &body).await.status, 201);
+    let other = admin.post("/v1/users", &json!({"email": "bob@example.com"})).await;
+    assert_eq!((other.status, other.code().as_str()), (409, "IDEMPOTENCY_KEY_REUSED"), "{other:?}");
+    let read = admin.get("/v1/users").await;
+    assert_eq!(read.json()["items"].as_array().unwrap().len(), 1, "a name means nothing to what changes nothing");
+    let twice = server.admin().header("idempotency-key", "a").header("Idempotency-Key", "b");
+    assert_eq!(twice.post("/v1/users", &body).await.code(), "VALIDATION_ERROR");
+    let broken = server.admin().header("authd-reason", "%ff");
+    assert_eq!(
+        broken.post("/v1/users", &body).await.code(),
+        "VALIDATION_ERROR",
+        "a reason is kept whole or not at all"
+    );
+}
+
+#[tokio::test]
+async fn cl_04_a_command_with_a_name_is_done_once() {
+    let server = Server::start().await;
+    let run = async |line: &str| ctl(&server.socket).run(line).await;
+    for (line, other) in [
+        ("user create --email ada@example.com --generate", "user create --email bob@example.com --generate"),
+        ("user disable ada@example.com --yes", "user enable ada@example.com"),
+        ("user delete ada@example.com --yes", "user delete bob@example.com --yes"),
+        ("keys rotate --yes", "keys rollback --yes"),
+    ] {
+        let key = line.replace(' ', "_");
+        let first = run(&format!("{line} --idempotency-key {key}")).await.ok();
+        let records = run("audit list -o id --all").await.ok().out.lines().count();
+        assert!(!first.err.contains("done before"), "{first:?}");
+        let again = run(&format!("{line} --idempotency-key {key}")).await.ok();
+        assert!(again.err.contains("done before: audit record"), "{again:?}");
+        let json = run(&format!("{line} --idempotency-key {key} -o json")).await.ok().json();
+        assert_eq!(json["alreadyDone"], true, "{json}");
+        let other = run(&format!("{other} --idempotency-key {key}")).await;
+        assert_eq!(other.exit, 4, "{other:?}");
+        assert!(other.err.contains("IDEMPOTENCY_KEY_REUSED"), "{other:?}");
+        assert_eq!(run("audit list -o id --all").await.ok().out.lines().count(), records, "{line}");
+    }
 }

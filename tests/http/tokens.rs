@@ -113,7 +113,7 @@ async fn forged_tokens_are_refused() {
 
     // Signed by a key of the same kind and name that is not ours.
     let foreign = Jwt::new(Arc::new(Sealer::new(&[9; 32])), Arc::new(SystemEntropy::default()));
-    let key = foreign.generate(Algorithm::EdDsa, START).unwrap();
+    let key = foreign.generate(Algorithm::EdDsa, Span::from_mins(15), START).unwrap();
     let kid = part(&token, 0)["kid"].as_str().unwrap().to_owned();
     let signed = foreign.sign(&key, "at+jwt", &part(&token, 1).to_string()).unwrap();
     let signature_of_foreign = signed.rsplit('.').next().unwrap();

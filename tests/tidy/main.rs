@@ -125,6 +125,7 @@ const LAYERS: &[Layer] = &[
             "chacha20poly1305",
             "jsonwebtoken",
             "nix",
+            "rustix",
             "scrypt",
             "serde_json",
             "thiserror",
@@ -157,7 +158,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         folder: "authd/src/admin",
-        may: &["admin", "door", "service", "domain", "store", "config", "net"],
+        may: &["admin", "door", "service", "domain", "store", "digest", "config", "net"],
         crates: &["bytes", "futures_util", "http", "percent_encoding", "serde", "serde_json", "tracing", "warp"],
     },
 ];

@@ -38,6 +38,7 @@ pub(super) async fn run(cx: &mut Context<'_>, command: Keys) -> Result<Exit, Err
             Ok(Exit::Done)
         }
         Keys::Rotate { now, consent } => {
+            cx.admin.acts(&["keys rotate", if now { "--now" } else { "" }]);
             let request = |dry_run| {
                 let body = RotateKeys { now, dry_run };
                 ("/v1/keys/rotate".to_owned(), serde_json::to_value(body).unwrap_or_default())
@@ -45,10 +46,12 @@ pub(super) async fn run(cx: &mut Context<'_>, command: Keys) -> Result<Exit, Err
             change(cx, "rotating the signing key", "Rotate the signing key?", &consent, request).await
         }
         Keys::Rollback { consent } => {
+            cx.admin.acts(&["keys rollback"]);
             let request = |dry_run| (format!("/v1/keys/rollback?dry_run={dry_run}"), Value::Null);
             change(cx, "taking a rotation back", "Take the last rotation back?", &consent, request).await
         }
         Keys::Revoke { kid, consent } => {
+            cx.admin.acts(&["keys revoke", &kid]);
             let request = |dry_run| (format!("/v1/keys/{}/revoke?dry_run={dry_run}", segment(&kid)), Value::Null);
             let question = format!("Revoke {kid} at once? Everybody who holds a token of it must get a new one.");
             change(cx, "revoking a key", &question, &consent, request).await

@@ -63,6 +63,7 @@ pub(super) async fn run(cx: &mut Context<'_>, command: Session) -> Result<Exit, 
             Ok(Exit::Done)
         }
         Session::Revoke { sessions, user, expect_count, consent } => {
+            cx.admin.acts(&["session revoke", user.as_deref().unwrap_or_default(), &sessions.join(" ")]);
             let target = match user {
                 Some(user) => RevokeTarget::User(user),
                 None => RevokeTarget::Sessions(ids(&sessions)?),

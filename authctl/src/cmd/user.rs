@@ -59,6 +59,7 @@ pub(super) async fn run(cx: &mut Context<'_>, command: User) -> Result<Exit, Err
         User::SetPassword { user, password } => set_password(cx, &user, &password).await,
         User::Disable { user, consent } => disable(cx, &user, &consent).await,
         User::Enable { user } => {
+            cx.admin.acts(&["user enable", &user]);
             let changed: UserChanged = cx.admin.post(&path(&user, "/enable"), &Value::Null).await?;
             finish(cx, &changed, "is enabled", "is not disabled")
         }
@@ -101,6 +102,7 @@ async fn create(
         false => secrets::new_password(cx, source).map(|(password, generated)| (Some(password), generated))?,
     };
     let shown = password.clone().filter(|_| generated);
+    cx.admin.acts(&["user create", &email]);
     let wanted = CreateUser { email, name, password, temporary: source.temporary, email_verified: verified, role };
     let user: UserView = cx.admin.post("/v1/users", &wanted).await?;
     cx.done(&format!("{} is created", user.email))?;
@@ -122,6 +124,7 @@ async fn list(cx: &mut Context<'_>, search: Option<String>, banned: bool, page: 
 }
 
 async fn set_password(cx: &mut Context<'_>, user: &str, source: &PasswordSource) -> Result<Exit, Error> {
+    cx.admin.acts(&["user set-password", user]);
     // Whether there is such a user is worth knowing before a password is typed.
     let found: UserView = cx.admin.get(&path(user, "")).await?;
     let (password, generated) = secrets::new_password(cx, source)?;
@@ -162,6 +165,7 @@ fn finish(cx: &mut Context<'_>, changed: &UserChanged, done: &str, was: &str) ->
 }
 
 async fn disable(cx: &mut Context<'_>, user: &str, consent: &Consent) -> Result<Exit, Error> {
+    cx.admin.acts(&["user disable", user]);
     let preview: UserChanged = cx.admin.post(&path(user, "/disable?dry_run=true"), &Value::Null).await?;
     if !preview.changed {
         return Err(Error::nothing(format!("nothing to do: {} is disabled", preview.user.email)));
@@ -178,6 +182,7 @@ async fn disable(cx: &mut Context<'_>, user: &str, consent: &Consent) -> Result<
 }
 
 async fn delete(cx: &mut Context<'_>, user: &str, consent: &Consent) -> Result<Exit, Error> {
+    cx.admin.acts(&["user delete", user]);
     let preview: UserChanged = cx.admin.delete(&path(user, "?dry_run=true")).await?;
     let (email, sessions) = (preview.user.email.clone(), would_end(preview.ended_sessions));
     if consent.dry_run {

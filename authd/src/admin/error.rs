@@ -30,9 +30,12 @@ fn status(code: ErrorCode) -> StatusCode {
         E::Forbidden | E::BrowserRefused => StatusCode::FORBIDDEN,
         E::NotFound | E::UserNotFound | E::SessionNotFound | E::KeyNotFound => StatusCode::NOT_FOUND,
         E::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        E::Conflict | E::AlreadyDone | E::UnexpectedCount | E::AmbiguousUser | E::UserAlreadyExists => {
-            StatusCode::CONFLICT
-        }
+        E::Conflict
+        | E::AlreadyDone
+        | E::IdempotencyKeyReused
+        | E::UnexpectedCount
+        | E::AmbiguousUser
+        | E::UserAlreadyExists => StatusCode::CONFLICT,
         E::VersionMismatch => StatusCode::UPGRADE_REQUIRED,
         E::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         E::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -103,7 +106,7 @@ impl From<ServiceError> for AdminError {
     fn from(error: ServiceError) -> Self {
         use ServiceError as S;
         match error {
-            S::InvalidEmail => Self::new(ErrorCode::InvalidEmail),
+            S::InvalidImage(why) => Self::validation(format!("the image cannot be used: {why}")),
             S::InvalidName(why) => Self::validation(format!("the name cannot be used: {why}")),
             S::Password(PasswordProblem::TooShort) => {
                 Self::new(ErrorCode::PasswordTooShort).fix("see password.min_length")
@@ -126,7 +129,10 @@ impl From<ServiceError> for AdminError {
                 .fix("name the user by e-mail address or id"),
             S::SessionNotFound => Self::new(ErrorCode::SessionNotFound).fix("authctl session list"),
             S::Keys(problem) => keys(&problem),
-            S::Repeated(seq) => Self::new(ErrorCode::AlreadyDone).cause(format!("see audit record {seq}")),
+            S::OtherAct(seq) => Self::new(ErrorCode::IdempotencyKeyReused)
+                .cause(format!("audit record {seq} has what it was used for"))
+                .fix("take another key"),
+            S::Repeated(seq) => Self::new(ErrorCode::AlreadyDone).cause(format!("audit record {seq}")),
             S::Unexpected(n) => {
                 Self::new(ErrorCode::UnexpectedCount).cause(format!("{n} would be touched; nothing was done"))
             }
@@ -139,7 +145,7 @@ impl From<ServiceError> for AdminError {
             S::Store(error) => Self::new(ErrorCode::StoreUnavailable)
                 .cause(error.to_string())
                 .fix("see the log of authd, and restart it"),
-            S::HasherStopped => Self::new(ErrorCode::StoreUnavailable).cause("the hashing threads have stopped"),
+            S::HasherFailed => Self::new(ErrorCode::StoreUnavailable).cause("the hashing failed"),
             S::NoSigningKey(_) => {
                 Self::new(ErrorCode::Internal).cause("no key signs now").fix("authctl keys rotate --now")
             }

@@ -67,6 +67,15 @@ fn reply(changed: &Changed, dry_run: bool) -> Reply {
     })
 }
 
+async fn perform(app: &AdminApp, req: &AdminReq, step: Step, dry_run: bool) -> Result<Reply, AdminError> {
+    let event = step.event();
+    let changed = keys::perform(&app.services, step, dry_run, req.act(app.services.clock.now())).await?;
+    if !dry_run {
+        req.log_done(event, changed.key.kid.as_str());
+    }
+    Ok(reply(&changed, dry_run))
+}
+
 /// `GET /v1/keys`
 ///
 /// # Errors
@@ -83,9 +92,8 @@ pub async fn list(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
 /// `Conflict` if a rotation is under way.
 pub async fn rotate(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let wanted: RotateKeys = req.json()?;
-    let act = req.act(app.services.clock.now());
     let step = Step::Rotate { at_once: wanted.now };
-    Ok(reply(&keys::perform(&app.services, step, wanted.dry_run, act).await?, wanted.dry_run))
+    perform(app, &req, step, wanted.dry_run).await
 }
 
 /// `POST /v1/keys/rollback?dry_run=`
@@ -94,8 +102,7 @@ pub async fn rotate(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> 
 /// `Conflict` if there is nothing to go back to.
 pub async fn roll_back(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let dry_run = req.query::<bool>("dry_run")?.unwrap_or(false);
-    let act = req.act(app.services.clock.now());
-    Ok(reply(&keys::perform(&app.services, Step::RollBack, dry_run, act).await?, dry_run))
+    perform(app, &req, Step::RollBack, dry_run).await
 }
 
 /// `POST /v1/keys/{kid}/revoke?dry_run=`
@@ -104,7 +111,5 @@ pub async fn roll_back(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminErro
 /// `KeyNotFound`, `Conflict`.
 pub async fn revoke(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let dry_run = req.query::<bool>("dry_run")?.unwrap_or(false);
-    let act = req.act(app.services.clock.now());
-    let step = Step::Revoke(req.param("kid").to_owned());
-    Ok(reply(&keys::perform(&app.services, step, dry_run, act).await?, dry_run))
+    perform(app, &req, Step::Revoke(req.param("kid").to_owned()), dry_run).await
 }

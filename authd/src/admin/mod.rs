@@ -21,14 +21,14 @@ use std::{
     time::Duration,
 };
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use common::{
     ErrorCode, RequestId, UnixTime,
-    admin::{API_VERSION, IDEMPOTENCY_HEADER, REASON_HEADER, VERSION_HEADER},
+    admin::{API_VERSION, VERSION_HEADER},
 };
 use futures_util::{FutureExt, Stream};
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use tracing::{error, info};
+use tracing::{error, warn};
 use warp::{Filter, reply::Response};
 
 pub use self::{error::AdminError, request::AdminReq, routes::Route};
@@ -134,7 +134,6 @@ impl AdminApp {
         B: Buf + Send,
     {
         let operator = self.permitted(head)?;
-        let operator_name = operator.name.clone().unwrap_or_else(|| format!("uid {}", operator.uid));
         if is_browser(head) {
             return Err(AdminError::new(ErrorCode::BrowserRefused));
         }
@@ -156,30 +155,23 @@ impl AdminApp {
             Found::OtherMethods(methods) => return Err(AdminError::wrong_method(&methods)),
             Found::Nothing => return Err(AdminError::new(ErrorCode::NotFound).cause("there is no such path")),
         };
-        let body = read_body(head, stream).await?;
+        let (body, raw) = read_body(head, stream).await?;
         let req = AdminReq {
             head: head.clone(),
             body,
             params,
-            operator,
             request_id: id.clone(),
-            reason: decoded(head, REASON_HEADER),
-            idempotency: decoded(head, IDEMPOTENCY_HEADER),
+            reason: request::reason(head)?,
+            idempotency: request::idempotency(head, &raw, &operator)?,
+            operator,
         };
-        if req.reason.as_ref().is_some_and(|r| r.chars().count() > 500) {
-            return Err(AdminError::validation("a reason has at most 500 characters"));
-        }
-        if req
-            .idempotency
-            .as_ref()
-            .is_some_and(|k| k.is_empty() || k.len() > 128 || !k.bytes().all(|b| b.is_ascii_graphic()))
+        if route.changes
+            && let Some(key) = &req.idempotency
         {
-            return Err(AdminError::validation("an idempotency key has 1 to 128 printable ASCII characters"));
+            // Before the handler looks: what a repetition asks for may be gone or there already, because of the first.
+            self.services.store.check_not_done(key).await?;
         }
         let reply = (route.handler)(self, req).await?;
-        if route.changes {
-            info!(request.id = %id, http.route = route.path, operator = operator_name, "an operator acted");
-        }
         Ok(reply)
     }
 
@@ -192,6 +184,7 @@ impl AdminApp {
             return Ok(peer.clone());
         }
         let who = peer.name.clone().unwrap_or_else(|| format!("uid {}", peer.uid));
+        warn!(operator.uid = peer.uid, operator.pid = peer.pid, "a peer without the right to administrate was refused");
         Err(AdminError::new(ErrorCode::Forbidden)
             .cause(format!("{who} is not a member of the group authd-admin"))
             .fix("sudo usermod -aG authd-admin $USER, and log in again"))
@@ -205,12 +198,7 @@ fn is_browser(head: &Head) -> bool {
         || head.headers.keys().any(|name| name.as_str().starts_with("sec-fetch-"))
 }
 
-fn decoded(head: &Head, name: &'static str) -> Option<String> {
-    let value = head.text(HeaderName::from_static(name))?;
-    Some(percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned())
-}
-
-async fn read_body<S, B>(head: &Head, stream: S) -> Result<Body, AdminError>
+async fn read_body<S, B>(head: &Head, stream: S) -> Result<(Body, Bytes), AdminError>
 where
     S: Stream<Item = Result<B, warp::Error>> + Send,
     B: Buf + Send,
@@ -221,11 +209,12 @@ where
         BodyError::Broken => AdminError::new(ErrorCode::BadRequest).cause("the body is broken off"),
     })?;
     if bytes.is_empty() {
-        return Ok(Body::Undefined);
+        return Ok((Body::Undefined, bytes));
     }
     let kind = head.text(header::CONTENT_TYPE).map(body::media_type);
     if kind.as_deref() != Some("application/json") {
         return Err(AdminError::new(ErrorCode::UnsupportedMediaType).fix("send content-type: application/json"));
     }
-    body::parse_json(&bytes).map_err(|problem| AdminError::new(ErrorCode::BadRequest).cause(problem))
+    let parsed = body::parse_json(&bytes);
+    parsed.map(|body| (body, bytes)).map_err(|problem| AdminError::new(ErrorCode::BadRequest).cause(problem))
 }

@@ -2,13 +2,19 @@
 
 use std::sync::Arc;
 
-use common::{RequestId, UnixTime};
+use common::{
+    RequestId, UnixTime,
+    admin::{ACT_HEADER, IDEMPOTENCY_HEADER, REASON_HEADER},
+};
+use http::HeaderName;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tracing::info;
 
 use super::AdminError;
 use crate::{
-    domain::{Act, Actor},
+    digest::sha256,
+    domain::{Act, Actor, EventKind, IdempotencyKey},
     door::{Body, Head, PeerCredentials},
 };
 
@@ -26,8 +32,8 @@ pub struct AdminReq {
     pub request_id: RequestId,
     /// `--reason`
     pub reason: Option<String>,
-    /// The caller's own name for this act.
-    pub idempotency: Option<String>,
+    /// The caller's own name for this act, with what it asked for.
+    pub idempotency: Option<IdempotencyKey>,
 }
 
 impl AdminReq {
@@ -42,6 +48,14 @@ impl AdminReq {
             reason: self.reason.clone(),
             idempotency: self.idempotency.clone(),
         }
+    }
+
+    /// Logs what was done, once it is on disk: the same words as in the audit trail, for those who watch the log.
+    pub fn log_done(&self, event: EventKind, object: &str) {
+        let PeerCredentials { uid, pid, name, .. } = &self.operator;
+        let operator = name.as_deref().unwrap_or_default();
+        let event = event.as_str();
+        info!(request.id = %self.request_id, operator, operator.uid = uid, operator.pid = pid, event, object, "an operator acted");
     }
 
     /// A parameter of the path.
@@ -85,4 +99,44 @@ impl AdminReq {
             Some(_) => Err(AdminError::validation("limit is between 1 and 1000")),
         }
     }
+}
+
+/// `--reason`, percent-encoded.
+pub(super) fn reason(head: &Head) -> Result<Option<String>, AdminError> {
+    let Some(reason) = decoded(head, REASON_HEADER)? else { return Ok(None) };
+    match reason.chars().count() {
+        0..=500 => Ok(Some(reason)),
+        _ => Err(AdminError::validation("a reason has at most 500 characters")),
+    }
+}
+
+/// The caller's own name for the act, bound to who asked for what: the same name on another request is a mistake, not a
+/// repetition (CL-04).
+pub(super) fn idempotency(
+    head: &Head,
+    body: &[u8],
+    operator: &PeerCredentials,
+) -> Result<Option<IdempotencyKey>, AdminError> {
+    let Some(name) = decoded(head, IDEMPOTENCY_HEADER)? else { return Ok(None) };
+    if name.is_empty() || name.len() > 128 || !name.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(AdminError::validation("an idempotency key has 1 to 128 printable ASCII characters"));
+    }
+    let (act, target) = (decoded(head, ACT_HEADER)?, head.uri.to_string());
+    let parts = match &act {
+        Some(act) => vec![b"act".as_slice(), act.as_bytes()],
+        None => vec![head.method.as_str().as_bytes(), target.as_bytes(), body],
+    };
+    let mut asked = operator.uid.to_be_bytes().to_vec();
+    for part in parts {
+        asked.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        asked.extend_from_slice(part);
+    }
+    Ok(Some(IdempotencyKey { name, request: sha256(&asked) }))
+}
+
+fn decoded(head: &Head, name: &'static str) -> Result<Option<String>, AdminError> {
+    let wrong = || AdminError::validation(format!("the header {name} is there more than once, or no text"));
+    let Some(value) = head.single(HeaderName::from_static(name)).map_err(|_| wrong())? else { return Ok(None) };
+    let text = percent_encoding::percent_decode_str(value).decode_utf8().map_err(|_| wrong())?;
+    Ok(Some(text.into_owned()))
 }

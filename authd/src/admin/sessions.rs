@@ -7,6 +7,7 @@ use common::{
 
 use super::{AdminApp, AdminError, AdminReq};
 use crate::{
+    domain::EventKind,
     door::Reply,
     service::{sessions, users},
     store::{Ending, Live},
@@ -76,5 +77,8 @@ pub async fn revoke(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> 
         true => sessions::preview_revoke(services, &which).await?,
         false => sessions::revoke(services, which, wanted.expect_count, req.act(services.clock.now())).await?,
     };
+    if !wanted.dry_run && ended.sessions > 0 {
+        req.log_done(EventKind::SessionRevoked, &format!("{} sessions of {} users", ended.sessions, ended.users));
+    }
     Ok(Reply::json(&Revoked { ended: ended.sessions, users: ended.users, dry_run: wanted.dry_run }))
 }

@@ -29,7 +29,7 @@ pub async fn show(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
         Some(_) => {}
     }
     let ready = services.store.health().is_ok() && signing_key.is_some();
-    let (threads, queued, capacity) = services.hasher.load();
+    let load = services.hasher.load();
     Ok(Reply::json(&Status {
         version: env!("CARGO_PKG_VERSION").into(),
         mode: info.mode.as_str().into(),
@@ -45,7 +45,7 @@ pub async fn show(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
         data_dir: info.data_dir.display().to_string(),
         counts: services.store.counts().await?,
         signing_key: signing_key.map(|key| key.kid.clone()),
-        hashing: Hashing { threads: threads as u64, queued: queued as u64, capacity: capacity as u64 },
+        hashing: Hashing { threads: load.threads as u64, queued: load.waiting as u64, capacity: load.capacity as u64 },
         connections: app.connections.get(),
     }))
 }

@@ -8,7 +8,7 @@ use http::StatusCode;
 
 use super::{AdminApp, AdminError, AdminReq};
 use crate::{
-    domain::User,
+    domain::{EventKind, User},
     door::Reply,
     service::users::{self, NewAccount},
     store::{Ended, UserQuery},
@@ -84,6 +84,7 @@ pub async fn create(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> 
     };
     let now = app.services.clock.now();
     let user = users::create(&app.services, account, req.act(now)).await?;
+    req.log_done(EventKind::UserCreated, user.id.as_str());
     Ok(Reply::json(&view(&user, now)).status(StatusCode::CREATED))
 }
 
@@ -110,6 +111,7 @@ pub async fn set_password(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminE
     let user = users::find(&app.services, req.param("user")).await?;
     let act = req.act(app.services.clock.now());
     let ended = users::set_password(&app.services, &user, &wanted.password, wanted.temporary, act).await?;
+    req.log_done(EventKind::PasswordSet, user.id.as_str());
     changed(app, &user, Some(ended)).await
 }
 
@@ -123,6 +125,9 @@ pub async fn disable(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError>
         return preview(app, &user, user.ban.as_ref().is_none_or(|ban| ban.expires_at.is_some())).await;
     }
     let ended = users::disable(&app.services, &user.id, req.act(app.services.clock.now())).await?;
+    if ended.is_some() {
+        req.log_done(EventKind::UserDisabled, user.id.as_str());
+    }
     changed(app, &user, ended).await
 }
 
@@ -133,6 +138,9 @@ pub async fn disable(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError>
 pub async fn enable(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let user = users::find(&app.services, req.param("user")).await?;
     let ended = users::enable(&app.services, &user.id, req.act(app.services.clock.now())).await?;
+    if ended.is_some() {
+        req.log_done(EventKind::UserEnabled, user.id.as_str());
+    }
     changed(app, &user, ended).await
 }
 
@@ -147,6 +155,7 @@ pub async fn delete(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> 
     }
     let now = app.services.clock.now();
     let ended = users::delete(&app.services, &user.id, req.act(now)).await?;
+    req.log_done(EventKind::UserDeleted, user.id.as_str());
     let body = UserChanged { user: view(&user, now), changed: true, ended_sessions: ended.sessions, dry_run: false };
     Ok(Reply::json(&body))
 }

@@ -4,6 +4,7 @@
 
 use std::{
     collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread::JoinHandle,
 };
@@ -13,7 +14,8 @@ use argon2::{
     password_hash::phc::{Output, PasswordHash as Phc, Salt},
 };
 use async_trait::async_trait;
-use common::SecretString;
+use common::{SecretString, text::normalised_password};
+use rustix::process::setpriority_process;
 use tokio::sync::oneshot;
 use tracing::error;
 
@@ -21,12 +23,16 @@ use super::{imported, strength::Strength};
 use crate::{
     digest::is_same_secret,
     domain::{HashScheme, PasswordHash},
-    ports::{Entropy, HasherError, PasswordHasher, Verdict},
+    ports::{Entropy, HasherError, HasherLoad, PasswordHasher, Verdict},
 };
 
 /// Hashes that others made may ask for more than we configure, but not for everything there is.
 const MAX_IMPORTED_MEMORY_KIB: u32 = 256 * 1024;
 const MAX_IMPORTED_ITERATIONS: u32 = 16;
+
+/// How far the threads step back behind those that answer requests (`nice`): a full queue of sign-ins must not slow down
+/// the check of a session.
+const NICENESS: i32 = 5;
 
 /// The cost of a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,8 +85,6 @@ impl Work {
 struct Queue {
     jobs: VecDeque<Work>,
     stopped: bool,
-    /// Threads that are alive. When the last one is gone, nothing is taken any more.
-    threads: usize,
 }
 
 struct Shared {
@@ -116,12 +120,8 @@ impl HasherPool {
     pub fn start(config: &HasherConfig, entropy: &Arc<dyn Entropy>) -> std::io::Result<Self> {
         let params = config.cost.params().map_err(|e| std::io::Error::other(format!("password.argon2: {e}")))?;
         let threads = config.threads.max(1);
-        let shared = Arc::new(Shared {
-            queue: Mutex::new(Queue { threads, ..Queue::default() }),
-            wake: Condvar::new(),
-            capacity: config.queue.max(1),
-            threads,
-        });
+        let shared =
+            Arc::new(Shared { queue: Mutex::default(), wake: Condvar::new(), capacity: config.queue.max(1), threads });
         let threads = (0..threads)
             .map(|n| {
                 let mut worker = Worker {
@@ -141,7 +141,7 @@ impl HasherPool {
     fn submit<T>(&self, make: impl FnOnce(oneshot::Sender<T>) -> Work) -> Result<oneshot::Receiver<T>, HasherError> {
         let (reply, answer) = oneshot::channel();
         let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        if queue.stopped || queue.threads == 0 {
+        if queue.stopped {
             return Err(HasherError::Stopped);
         }
         if queue.jobs.len() >= self.shared.capacity {
@@ -173,20 +173,20 @@ impl Drop for HasherPool {
 #[async_trait]
 impl PasswordHasher for HasherPool {
     async fn hash(&self, password: SecretString) -> Result<PasswordHash, HasherError> {
-        self.submit(|reply| Work::Hash { password, reply })?.await.map_err(|_| HasherError::Stopped)
+        self.submit(|reply| Work::Hash { password, reply })?.await.map_err(|_| HasherError::Failed)
     }
 
     async fn verify(&self, password: SecretString, stored: Option<PasswordHash>) -> Result<Verdict, HasherError> {
-        self.submit(|reply| Work::Verify { password, stored, reply })?.await.map_err(|_| HasherError::Stopped)
+        self.submit(|reply| Work::Verify { password, stored, reply })?.await.map_err(|_| HasherError::Failed)
     }
 
     async fn guesses(&self, password: SecretString, own_words: Vec<String>) -> Result<u64, HasherError> {
-        self.submit(|reply| Work::Guesses { password, own_words, reply })?.await.map_err(|_| HasherError::Stopped)
+        self.submit(|reply| Work::Guesses { password, own_words, reply })?.await.map_err(|_| HasherError::Failed)
     }
 
-    fn load(&self) -> (usize, usize, usize) {
+    fn load(&self) -> HasherLoad {
         let waiting = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner).jobs.len();
-        (self.shared.threads, waiting, self.shared.capacity)
+        HasherLoad { threads: self.shared.threads, waiting, capacity: self.shared.capacity }
     }
 }
 
@@ -199,31 +199,29 @@ struct Worker {
     memory: Vec<Block>,
 }
 
-impl Drop for Worker {
-    /// Also when the thread panics: those who wait get an error at once, and so does everybody after them.
-    fn drop(&mut self) {
-        let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.threads -= 1;
-        if queue.threads == 0 {
-            queue.jobs.clear();
-        }
-    }
-}
-
 impl Worker {
     fn run(&mut self) {
+        // The threads that answer requests come first. Without the right to step back it is only less polite.
+        let _ = setpriority_process(None, NICENESS);
         while let Some(job) = self.next() {
-            // Nobody waits for the result if the receiver is gone: sending it fails, and that is well.
-            match job {
-                Work::Hash { password, reply } => {
-                    let _ = reply.send(self.hash(password.expose()));
-                }
-                Work::Verify { password, stored, reply } => {
-                    let _ = reply.send(self.verify(password.expose(), stored.as_ref()));
-                }
-                Work::Guesses { password, own_words, reply } => {
-                    let _ = reply.send(self.strength.guesses(password.expose(), &own_words));
-                }
+            // A panic is one job's end and not the thread's: its caller gets an error, because the reply is dropped.
+            if catch_unwind(AssertUnwindSafe(|| self.perform(job))).is_err() {
+                error!("a hashing thread panicked; it goes on with the next job");
+            }
+        }
+    }
+
+    fn perform(&mut self, job: Work) {
+        // Nobody waits for the result if the receiver is gone: sending it fails, and that is well.
+        match job {
+            Work::Hash { password, reply } => {
+                let _ = reply.send(self.hash(password.expose()));
+            }
+            Work::Verify { password, stored, reply } => {
+                let _ = reply.send(self.verify(password.expose(), stored.as_ref()));
+            }
+            Work::Guesses { password, own_words, reply } => {
+                let _ = reply.send(self.strength.guesses(password.expose(), &own_words));
             }
         }
     }
@@ -264,7 +262,7 @@ impl Worker {
         self.entropy.fill(&mut salt);
         let mut out = [0; 32];
         let params = self.params.clone();
-        let password = imported::normalise(password);
+        let password = normalised_password(password);
         let done = self.run_argon2(&params, Version::V0x13, password.as_bytes(), &salt, &mut out);
         assert!(done, "argon2 refuses only sizes, and these were checked at start");
         let phc = Phc {
@@ -278,7 +276,7 @@ impl Worker {
     }
 
     fn verify(&mut self, password: &str, stored: Option<&PasswordHash>) -> Verdict {
-        let normalised = imported::normalise(password);
+        let normalised = normalised_password(password);
         match stored.map(|hash| (hash.scheme(), hash)) {
             Some((HashScheme::Argon2id, hash)) => self.verify_argon2(&normalised, hash.as_str()),
             Some((HashScheme::BetterAuthScrypt, hash)) => {
@@ -381,6 +379,28 @@ mod tests {
             Some(PasswordHash::new("$argon2id$v=19$m=4294967295,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo")),
         ] {
             assert!(!pool.verify("x".into(), stored).await.unwrap().matches);
+        }
+    }
+
+    /// Randomness that fails every other time.
+    #[derive(Default)]
+    struct Failing(std::sync::atomic::AtomicBool);
+
+    impl Entropy for Failing {
+        fn fill(&self, out: &mut [u8]) {
+            assert!(self.0.fetch_xor(true, std::sync::atomic::Ordering::Relaxed), "no randomness");
+            out.fill(7);
+        }
+    }
+
+    #[tokio::test]
+    async fn lg_05_a_panic_is_the_end_of_one_job_only() {
+        let entropy: Arc<dyn Entropy> = Arc::new(Failing::default());
+        let config = HasherConfig { cost: CHEAP, threads: 1, queue: 4, strength: Strength::default() };
+        let pool = HasherPool::start(&config, &entropy).unwrap();
+        for _ in 0..3 {
+            assert_eq!(pool.hash("x".into()).await.unwrap_err(), HasherError::Failed);
+            assert!(pool.hash("x".into()).await.is_ok());
         }
     }
 

@@ -11,7 +11,7 @@ use aws_lc_rs::{
     signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use common::{Kid, UnixTime};
+use common::{Kid, Span, UnixTime};
 use jsonwebtoken::{
     DecodingKey,
     jwk::{Jwk, ThumbprintHash},
@@ -103,7 +103,7 @@ impl Jwt {
 }
 
 impl TokenSigner for Jwt {
-    fn generate(&self, algorithm: Algorithm, now: UnixTime) -> Result<SigningKey, SignerError> {
+    fn generate(&self, algorithm: Algorithm, token_life: Span, now: UnixTime) -> Result<SigningKey, SignerError> {
         let refused = || SignerError::Refused("make a key");
         let b64 = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let (pkcs8, mut jwk): (Zeroizing<Vec<u8>>, Value) = match algorithm {
@@ -139,6 +139,7 @@ impl TokenSigner for Jwt {
             kid,
             algorithm,
             public_jwk: jwk.to_string().into(),
+            token_life,
             created_at: now,
             published_at: now,
             signs_at: now,
@@ -311,13 +312,13 @@ mod tests {
     fn tokens_of_every_algorithm_verify_and_no_other_key_or_algorithm_will_do() {
         let jwt = jwt();
         for algorithm in Algorithm::ALL {
-            let key = jwt.generate(algorithm, NOW).unwrap();
+            let key = jwt.generate(algorithm, Span::from_mins(15), NOW).unwrap();
             let set = KeySet { version: 1, keys: vec![key.clone()] };
             let token = jwt.sign(&key, "at+jwt", CLAIMS).unwrap();
             let verified = jwt.verify(&token, &set, NOW).unwrap();
             assert_eq!((verified.kind.as_str(), verified.claims.subject.as_str()), ("at+jwt", "u"));
 
-            let other = jwt.generate(algorithm, NOW).unwrap();
+            let other = jwt.generate(algorithm, Span::from_mins(15), NOW).unwrap();
             let impostor = SigningKey { kid: key.kid.clone(), ..other };
             let forged = Jwt::new(Arc::new(Sealer::new(&[3; 32])), Arc::new(SystemEntropy::default()));
             let sealed = forged.sealer.seal(&*forged.entropy, PURPOSE, key.kid.as_str(), &{
@@ -338,7 +339,7 @@ mod tests {
     #[test]
     fn tk_01_the_algorithm_is_that_of_the_key() {
         let jwt = jwt();
-        let key = jwt.generate(Algorithm::EdDsa, NOW).unwrap();
+        let key = jwt.generate(Algorithm::EdDsa, Span::from_mins(15), NOW).unwrap();
         let set = KeySet { version: 1, keys: vec![key.clone()] };
         let token = jwt.sign(&key, "", CLAIMS).unwrap();
         let (_, rest) = token.split_once('.').unwrap();
@@ -352,7 +353,7 @@ mod tests {
     #[test]
     fn tk_07_odd_forms_are_refused() {
         let jwt = jwt();
-        let key = jwt.generate(Algorithm::EdDsa, NOW).unwrap();
+        let key = jwt.generate(Algorithm::EdDsa, Span::from_mins(15), NOW).unwrap();
         let set = KeySet { version: 1, keys: vec![key.clone()] };
         let token = jwt.sign(&key, "", CLAIMS).unwrap();
         let parts: Vec<&str> = token.split('.').collect();
@@ -389,7 +390,7 @@ mod tests {
     #[test]
     fn tk_04_a_claim_of_the_wrong_type_is_refused_and_not_taken_as_absent() {
         let jwt = jwt();
-        let key = jwt.generate(Algorithm::EdDsa, NOW).unwrap();
+        let key = jwt.generate(Algorithm::EdDsa, Span::from_mins(15), NOW).unwrap();
         let set = KeySet { version: 1, keys: vec![key.clone()] };
         for (claims, bad) in [
             (CLAIMS.replace(r#""exp":2"#, r#""exp":"2""#), "exp"),
@@ -414,7 +415,7 @@ mod tests {
     fn tk_09_the_public_jwk_has_public_members_only() {
         let jwt = jwt();
         for algorithm in Algorithm::ALL {
-            let key = jwt.generate(algorithm, NOW).unwrap();
+            let key = jwt.generate(algorithm, Span::from_mins(15), NOW).unwrap();
             let jwk: Value = serde_json::from_str(&key.public_jwk).unwrap();
             let mut names: Vec<&str> = jwk.as_object().unwrap().keys().map(String::as_str).collect();
             names.sort_unstable();
@@ -432,7 +433,7 @@ mod tests {
     #[test]
     fn a_revoked_or_gone_key_verifies_nothing() {
         let jwt = jwt();
-        let key = jwt.generate(Algorithm::EdDsa, NOW).unwrap();
+        let key = jwt.generate(Algorithm::EdDsa, Span::from_mins(15), NOW).unwrap();
         let token = jwt.sign(&key, "", CLAIMS).unwrap();
         let verify = |key: SigningKey| jwt.verify(&token, &KeySet { version: 1, keys: vec![key] }, NOW).unwrap_err();
         assert_eq!(verify(SigningKey { revoked_at: Some(NOW), ..key.clone() }), TokenProblem::KeyRevoked);

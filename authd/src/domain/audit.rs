@@ -38,7 +38,23 @@ pub struct Act {
     /// The operator's `--reason`.
     pub reason: Option<String>,
     /// The caller's own name for this act: the store does an act of one name once.
-    pub idempotency: Option<String>,
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+/// The name that a caller gave to an act, and what was asked for under that name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// The name.
+    pub name: String,
+    /// A digest of the request: the same name for something else is a mistake, and not a repetition.
+    pub request: [u8; 32],
+}
+
+impl Act {
+    /// Something that the daemon does by itself.
+    pub const fn by_daemon(at: UnixTime) -> Self {
+        Self { by: Actor::Daemon, at, request_id: None, source: None, reason: None, idempotency: None }
+    }
 }
 
 macro_rules! kinds {
@@ -91,6 +107,8 @@ kinds! {
     KeyRevoked = "keys.revoked";
     /// The private half of a key was erased, because its last token has expired.
     KeyErased = "keys.erased";
+    /// Signing keys may sign tokens of a longer life than before.
+    TokensLiveLonger = "keys.tokens_live_longer";
 }
 
 /// An event without its circumstances.

@@ -57,6 +57,8 @@ pub struct SigningKey {
     pub public_jwk: Arc<str>,
     /// The private key, sealed under the master key. Empty once it can never be needed again.
     pub sealed: Arc<[u8]>,
+    /// The longest life that a token signed by it may have.
+    pub token_life: Span,
     /// When it was made.
     pub created_at: UnixTime,
     /// From when it is in the key set.
@@ -126,9 +128,10 @@ pub struct KeyPolicy {
 
 impl KeyPolicy {
     /// How long a key stays published after it stopped signing: until its last token has expired, by the clock of the
-    /// slowest verifier, and no cache holds the set any more.
-    pub fn retention(&self) -> Span {
-        self.token_life.plus(LEEWAY).plus(JWKS_MAX_AGE).plus(JWKS_STALE)
+    /// slowest verifier, and no cache holds the set any more. The key may have signed tokens of a longer life than the one
+    /// that is configured now.
+    pub fn retention(&self, key: &SigningKey) -> Span {
+        self.token_life.max(key.token_life).plus(LEEWAY).plus(JWKS_MAX_AGE).plus(JWKS_STALE)
     }
 }
 
@@ -231,6 +234,21 @@ impl KeySet {
         }
     }
 
+    /// The keys that may sign tokens of a longer life than before, since the configuration changed: they remember it, and
+    /// one that hands over later stays published for as long as that takes.
+    pub fn with_longer_tokens(&self, policy: &KeyPolicy, now: UnixTime) -> Vec<SigningKey> {
+        let may_sign =
+            |key: &&SigningKey| matches!(key.state(now), KeyState::Staged | KeyState::Published | KeyState::Signing);
+        let longer = self.keys.iter().filter(may_sign).filter(|key| key.token_life < policy.token_life);
+        longer
+            .map(|key| SigningKey {
+                token_life: policy.token_life,
+                gone_at: key.retires_at.map(|at| at.plus(policy.retention(key))),
+                ..key.clone()
+            })
+            .collect()
+    }
+
     /// Publishes `fresh` and lets it sign after `publish_ahead`, or at once. With a rotation under way, "at once" lets
     /// the key that is published already sign now, and `fresh` is not used.
     ///
@@ -265,7 +283,7 @@ impl KeySet {
         if let Some(current) = current {
             put.push(SigningKey {
                 retires_at: Some(next.signs_at),
-                gone_at: Some(next.signs_at.plus(policy.retention())),
+                gone_at: Some(next.signs_at.plus(policy.retention(current))),
                 ..current.clone()
             });
         }
@@ -315,7 +333,7 @@ impl KeySet {
         let still_signing = self.signing(now).filter(|signing| signing.kid != key.kid);
         if let Some(signing) = still_signing {
             // The successor was revoked before it signed: the present key has nobody to hand over to.
-            if signing.retires_at.is_some_and(|at| at > now) {
+            if self.pending(now).is_some_and(|pending| pending.kid == key.kid) {
                 put.push(SigningKey { retires_at: None, gone_at: None, ..signing.clone() });
             }
             return Ok(KeyChange { key: signing.kid.clone(), previous: Some(key.kid.clone()), put });
@@ -354,6 +372,7 @@ mod tests {
             algorithm: Algorithm::EdDsa,
             public_jwk: "{}".into(),
             sealed: Arc::from([1u8]),
+            token_life: policy().token_life,
             created_at: now,
             published_at: now,
             signs_at: now,
@@ -395,10 +414,12 @@ mod tests {
         assert_eq!(states(&set, now), [("a", "signing"), ("b", "published")]);
         assert_eq!(states(&set, takes_over.minus(MS)), [("a", "signing"), ("b", "published")]);
         assert_eq!(states(&set, takes_over), [("a", "retiring"), ("b", "signing")]);
-        let last = takes_over.plus(policy().retention());
+        let last = takes_over.plus(policy().retention(&one().keys[0]));
         assert_eq!(states(&set, last.minus(MS)), [("a", "retiring"), ("b", "signing")]);
         assert_eq!(states(&set, last), [("a", "gone"), ("b", "signing")]);
-        assert!(policy().retention() >= policy().token_life.plus(LEEWAY).plus(JWKS_MAX_AGE).plus(JWKS_STALE));
+        assert!(
+            policy().retention(&one().keys[0]) >= policy().token_life.plus(LEEWAY).plus(JWKS_MAX_AGE).plus(JWKS_STALE)
+        );
         assert_eq!(set.next_change(now), takes_over);
     }
 
@@ -451,8 +472,36 @@ mod tests {
         assert_eq!(states(&successor, now), [("a", "signing"), ("b", "revoked")]);
         assert_eq!(successor.signing(UnixTime::MAX).unwrap().kid.as_str(), "a", "it has nobody to hand over to");
 
+        // A hand-over that is under way goes on when a third key is revoked.
+        let soon = now.plus(Span::from_mins(11));
+        let three = apply(&rotated, &rotated.rotate(&policy(), fresh("c", soon), false, soon).unwrap());
+        assert_eq!(states(&three, soon), [("a", "retiring"), ("b", "signing"), ("c", "published")]);
+        let goes_on = apply(&three, &three.revoke("a", fresh("d", soon), soon).unwrap());
+        let (then, end) = (soon.plus(Span::from_mins(10)), soon.plus(Span::from_hours(1)));
+        assert_eq!(states(&goes_on, then), [("a", "revoked"), ("b", "retiring"), ("c", "signing")]);
+        assert_eq!(states(&goes_on, end), [("a", "revoked"), ("b", "gone"), ("c", "signing")]);
+
         assert_eq!(alone.revoke("a", fresh("d", now), now), Err(KeyProblem::AlreadyRevoked));
         assert_eq!(alone.revoke("zzz", fresh("d", now), now), Err(KeyProblem::Unknown));
+    }
+
+    #[test]
+    fn tk_10_a_key_outlives_the_longest_tokens_that_it_may_have_signed() {
+        let now = T0.plus(Span::from_days(1));
+        let day = KeyPolicy { token_life: Span::from_days(1), ..policy() };
+        let rotated = apply(&one(), &one().rotate(&policy(), fresh("b", now), false, now).unwrap());
+
+        // Longer in the middle of a rotation: the old key still signs for ten minutes, and must be there for a day.
+        let longer = rotated.with_longer_tokens(&day, now);
+        assert_eq!(longer.len(), 2);
+        let set = apply(&rotated, &KeyChange { put: longer, key: "b".parse().unwrap(), previous: None });
+        assert!(set.with_longer_tokens(&day, now).is_empty());
+        assert_eq!(states(&set, now.plus(Span::from_days(1))), [("a", "retiring"), ("b", "signing")]);
+
+        // Shorter again: what was signed for a day is good for a day.
+        let later = now.plus(Span::from_days(3));
+        let set = apply(&set, &set.rotate(&policy(), fresh("c", later), true, later).unwrap());
+        assert_eq!(set.get("b").unwrap().state(later.plus(Span::from_days(1))), KeyState::Retiring);
     }
 
     #[test]

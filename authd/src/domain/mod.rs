@@ -11,7 +11,7 @@ pub mod session;
 pub mod token;
 pub mod user;
 
-pub use audit::{Act, Actor, AuditRecord, Event, EventKind};
+pub use audit::{Act, Actor, AuditRecord, Event, EventKind, IdempotencyKey};
 pub use credential::{Credential, HashScheme, PasswordHash, PasswordPolicy, PasswordProblem};
 pub use family::{Family, Generation};
 pub use key::{Algorithm, KeyPolicy, KeySet, KeyState, SigningKey};

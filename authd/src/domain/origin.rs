@@ -52,8 +52,8 @@ impl FromStr for OriginPattern {
                 if rest.contains('/') {
                     return refuse("an origin has no path");
                 }
-                if rest.trim_matches(|c| matches!(c, '*' | '?' | '.' | ':')).is_empty() {
-                    return refuse("it would match every origin there is");
+                if !names_a_host(rest) {
+                    return refuse("it would match every host there is");
                 }
                 Ok(Self { text: text.strip_suffix('/').unwrap_or(text).into(), form: Form::Origin })
             }
@@ -66,8 +66,8 @@ impl FromStr for OriginPattern {
                 Ok(Self { text: url.origin().ascii_serialization(), form: Form::Exact })
             }
             None if wild && !text.contains('/') => {
-                if text.trim_matches(|c| matches!(c, '*' | '?' | '.' | ':')).is_empty() {
-                    return refuse("it would match every origin there is");
+                if !names_a_host(text) {
+                    return refuse("it would match every host there is");
                 }
                 let only_ipv4 = text.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '*' | '?'));
                 Ok(Self { text: text.to_ascii_lowercase(), form: Form::Host { only_ipv4 } })
@@ -81,6 +81,15 @@ impl fmt::Display for OriginPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+/// Whether something of the host is spelt out: a port alone makes no site.
+fn names_a_host(pattern: &str) -> bool {
+    let host = match pattern.rsplit_once(':') {
+        Some((host, port)) if port.chars().all(|c| c.is_ascii_digit() || matches!(c, '*' | '?')) => host,
+        _ => pattern,
+    };
+    host.chars().any(char::is_alphanumeric)
 }
 
 /// `*` is any run of characters, `?` is one.

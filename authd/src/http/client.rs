@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use common::ErrorCode;
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 
 use super::{ApiError, App};
 use crate::{
@@ -32,9 +32,10 @@ pub fn address(app: &App, head: &Head) -> Option<IpAddr> {
     if !is_proxy(app, peer) {
         return Some(peer);
     }
-    let values: Vec<&str> = head.headers.get_all(X_FORWARDED_FOR).iter().filter_map(|v| v.to_str().ok()).collect();
-    for entry in values.iter().rev().flat_map(|value| value.rsplit(',')) {
-        match parse(entry.trim()) {
+    // A line that is no text counts with its commas: the line before it is nearer to the client, and may be the client's.
+    let values: Vec<&[u8]> = head.headers.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
+    for entry in values.iter().rev().flat_map(|value| value.rsplit(|byte| *byte == b',')) {
+        match std::str::from_utf8(entry).ok().and_then(|entry| parse(entry.trim())) {
             Some(address) if is_proxy(app, address) => {}
             Some(address) => return Some(address),
             None => return Some(peer),

@@ -23,6 +23,8 @@ const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
 
 /// Longer cookie headers are not looked at (browsers send at most 4 KiB a cookie).
 const MAX_COOKIE_BYTES: usize = 4096;
+/// How many signed cookies one request may end.
+const MAX_SIGNED: usize = 8;
 
 /// How cookies are named, signed and read.
 #[derive(Clone)]
@@ -94,7 +96,7 @@ impl Cookies {
 
     /// Deletes the mark of a session that was not to be remembered, for a browser that has it.
     pub fn forget_dont_remember(&self, head: &Head) -> Option<String> {
-        find(head, &self.dont_remember).is_some().then(|| self.deletion(&self.dont_remember))
+        (!values(head, &self.dont_remember).is_empty()).then(|| self.deletion(&self.dont_remember))
     }
 
     fn deletion(&self, name: &str) -> String {
@@ -106,35 +108,43 @@ impl Cookies {
         [&self.session_token, &self.session_data, &self.dont_remember].map(|name| self.deletion(name))
     }
 
-    /// Reads the session cookie.
+    /// Reads the session cookie. A name that stands there with two different values is no session: somebody planted one of
+    /// them (SE-13).
     pub fn read(&self, head: &Head) -> SessionCookie {
-        match find(head, &self.session_token).and_then(|value| self.verified(value)) {
-            Some(token) => SessionCookie::Signed(token.into()),
-            None => SessionCookie::None,
+        match values(head, &self.session_token).as_slice() {
+            [only] => self.verified(only).map_or(SessionCookie::None, |token| SessionCookie::Signed(token.into())),
+            _ => SessionCookie::None,
         }
+    }
+
+    /// The session tokens of all cookies that we signed, for ending what they stand for: a second cookie that somebody
+    /// planted must not keep the first one alive.
+    pub fn read_all(&self, head: &Head) -> Vec<SecretString> {
+        let signed = values(head, &self.session_token).into_iter().filter_map(|value| self.verified(value));
+        signed.take(MAX_SIGNED).map(SecretString::new).collect()
     }
 }
 
-/// The value of a cookie by RFC 6265bis §5.8.3 as servers read it: pairs parted by `;`, quotes around a value dropped. A
-/// name that stands there with two different values is no cookie: somebody planted one of them (SE-13).
-pub fn find<'a>(head: &'a Head, name: &str) -> Option<&'a str> {
-    let mut found: Option<&str> = None;
+/// The different values of a cookie by RFC 6265bis §5.8.3 as servers read it: pairs parted by `;`, quotes around a value
+/// dropped. What other cookies of the site look like does not matter, so they need not be text.
+fn values<'a>(head: &'a Head, name: &str) -> Vec<&'a str> {
+    let mut found: Vec<&str> = vec![];
     for header in head.headers.get_all(header::COOKIE) {
-        let Ok(text) = header.to_str() else { continue };
-        for pair in text.split(';') {
-            let Some((n, value)) = pair.split_once('=') else { continue };
-            if n.trim() != name {
+        for pair in header.as_bytes().split(|byte| *byte == b';') {
+            let Some(at) = pair.iter().position(|byte| *byte == b'=') else { continue };
+            if pair[..at].trim_ascii() != name.as_bytes() {
                 continue;
             }
-            let value = value.trim();
+            // Not text, or too long: a value all the same, and none that can be good.
+            let value = std::str::from_utf8(pair[at + 1..].trim_ascii()).unwrap_or_default();
             let value = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
-            match found {
-                Some(before) if before != value => return None,
-                _ => found = Some(value),
+            let value = if value.len() > MAX_COOKIE_BYTES { "" } else { value };
+            if !found.contains(&value) {
+                found.push(value);
             }
         }
     }
-    found.filter(|value| value.len() <= MAX_COOKIE_BYTES)
+    found
 }
 
 #[cfg(test)]

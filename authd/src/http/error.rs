@@ -55,9 +55,13 @@ pub fn status(code: ErrorCode) -> StatusCode {
         E::NotFound | E::UserNotFound | E::SessionNotFound | E::KeyNotFound => StatusCode::NOT_FOUND,
         E::MethodNotAllowed | E::DeferredRefreshRequired => StatusCode::METHOD_NOT_ALLOWED,
         E::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-        E::Conflict | E::AlreadyDone | E::UnexpectedCount | E::AmbiguousUser | E::VersionMismatch | E::CheckFailed => {
-            StatusCode::CONFLICT
-        }
+        E::Conflict
+        | E::AlreadyDone
+        | E::IdempotencyKeyReused
+        | E::UnexpectedCount
+        | E::AmbiguousUser
+        | E::VersionMismatch
+        | E::CheckFailed => StatusCode::CONFLICT,
         E::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         E::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         E::InvalidHost => StatusCode::MISDIRECTED_REQUEST,
@@ -117,9 +121,12 @@ impl From<ServiceError> for ApiError {
     fn from(error: ServiceError) -> Self {
         use ServiceError as S;
         let code = match &error {
-            S::InvalidEmail => ErrorCode::InvalidEmail,
             S::InvalidName(why) => {
                 let message = format!("[body.name] Invalid name: {why}");
+                return Self::with_message(ErrorCode::ValidationError, message);
+            }
+            S::InvalidImage(why) => {
+                let message = format!("[body.image] Invalid image: {why}");
                 return Self::with_message(ErrorCode::ValidationError, message);
             }
             S::Password(PasswordProblem::TooShort) => ErrorCode::PasswordTooShort,
@@ -136,9 +143,10 @@ impl From<ServiceError> for ApiError {
             S::SessionNotFound => ErrorCode::SessionNotFound,
             S::Keys(_) => ErrorCode::Conflict,
             S::Repeated(_) => ErrorCode::AlreadyDone,
+            S::OtherAct(_) => ErrorCode::IdempotencyKeyReused,
             S::Unexpected(_) => ErrorCode::UnexpectedCount,
             S::Store(crate::store::StoreError::Damaged(_)) | S::NoSigningKey(_) | S::Signer(_) => ErrorCode::Internal,
-            S::Store(_) | S::HasherStopped => ErrorCode::StoreUnavailable,
+            S::Store(_) | S::HasherFailed => ErrorCode::StoreUnavailable,
         };
         let needs_a_word = matches!(code, ErrorCode::Internal | ErrorCode::StoreUnavailable);
         Self { cause: needs_a_word.then(|| Box::new(error)), ..Self::new(code) }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use common::{Email, SecretString};
+use common::{Email, SecretString, text::normalised_password};
 
 use super::{
     Origin, ServiceError, Services,
@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     domain::{Actor, Credential, Event, EventKind, PasswordProblem, User, user::DEFAULT_ROLE},
+    ports::HasherError,
     store::{Rehash, StoreError},
 };
 
@@ -48,7 +49,7 @@ pub async fn sign_up(app: &Services, wanted: SignUp, origin: &Origin) -> Result<
         return Err(ServiceError::SignUpDisabled);
     }
     passwords::check_name(&wanted.name)?;
-    app.policy.password.check_length(wanted.password.expose())?;
+    wanted.image.as_deref().map_or(Ok(()), passwords::check_image)?;
     // Where a sign-up signs nobody in, its answer does not tell whether the address was free: then the work must not tell
     // either, and a taken address costs the same hash (AU-08).
     let tells = app.policy.auto_sign_in;
@@ -89,9 +90,10 @@ pub async fn sign_up(app: &Services, wanted: SignUp, origin: &Origin) -> Result<
     }
     let act = origin.act(Actor::User(user.id.clone()), now);
     match app.store.create_user(user.clone(), Some(credential), new, act, event).await {
-        // The user that would have been made, with an id that nobody has.
+        // The user that would have been made, with an id that nobody has; and a commit, as making one would have been.
         Err(StoreError::EmailTaken) if !tells => {
-            return Ok(SignedUp { user: Arc::new(User { image: None, ..user }), opened: None });
+            app.store.count_repeated_sign_up().await?;
+            return Ok(SignedUp { user: Arc::new(user), opened: None });
         }
         outcome => outcome?,
     }
@@ -143,12 +145,17 @@ pub async fn sign_in(app: &Services, wanted: SignIn, origin: &Origin) -> Result<
         let own = OwnWords { email: &user.email, name: &user.name };
         let rehash = if user.password_change_required {
             let chosen = wanted.new_password.as_ref().ok_or(ServiceError::PasswordChangeRequired)?;
-            if chosen.expose() == wanted.password.expose() {
+            if normalised_password(chosen.expose()) == normalised_password(wanted.password.expose()) {
                 return Err(ServiceError::PasswordChangeRequired);
             }
             Some(Rehash { old, new: passwords::accept(app, chosen, own).await?, chosen: true })
         } else if verdict.outdated {
-            Some(Rehash { old, new: app.hasher.hash(wanted.password.clone()).await?, chosen: false })
+            // A better hash can wait until there is time for it; the sign-in cannot.
+            match app.hasher.hash(wanted.password.clone()).await {
+                Ok(new) => Some(Rehash { old, new, chosen: false }),
+                Err(HasherError::Busy) => None,
+                Err(e) => return Err(e.into()),
+            }
         } else {
             None
         };

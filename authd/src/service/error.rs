@@ -11,12 +11,12 @@ use crate::{
 /// See the module's text.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ServiceError {
-    /// The text is no e-mail address.
-    #[error("not an e-mail address")]
-    InvalidEmail,
     /// The text cannot be a name: too long, or with characters that names do not have.
     #[error("not a name: {0}")]
     InvalidName(&'static str),
+    /// The text cannot be the address of a picture.
+    #[error("not the address of a picture: {0}")]
+    InvalidImage(&'static str),
     /// The password may not be one.
     #[error("the password is refused: {0:?}")]
     Password(PasswordProblem),
@@ -53,6 +53,9 @@ pub enum ServiceError {
     /// An act of this name was done before, as that audit record.
     #[error("done before, as audit record {0}")]
     Repeated(u64),
+    /// Another act had the same idempotency key, as that audit record.
+    #[error("another act had this idempotency key, audit record {0}")]
+    OtherAct(u64),
     /// So many things would be touched, and another number was expected.
     #[error("{0} would be touched")]
     Unexpected(u64),
@@ -68,9 +71,9 @@ pub enum ServiceError {
     /// The signer did not do it.
     #[error(transparent)]
     Signer(#[from] SignerError),
-    /// The hashing threads are gone.
-    #[error("the hashing threads have stopped")]
-    HasherStopped,
+    /// A password could not be hashed or compared; the log says why.
+    #[error("the hashing failed")]
+    HasherFailed,
 }
 
 impl From<StoreError> for ServiceError {
@@ -81,6 +84,7 @@ impl From<StoreError> for ServiceError {
             StoreError::Unexpected(n) => Self::Unexpected(n),
             StoreError::Stale => Self::Contention,
             StoreError::Repeated(seq) => Self::Repeated(seq),
+            StoreError::OtherAct(seq) => Self::OtherAct(seq),
             StoreError::Busy => Self::Busy,
             StoreError::Full | StoreError::Unavailable(_) | StoreError::Damaged(_) => Self::Store(error),
         }
@@ -91,7 +95,7 @@ impl From<HasherError> for ServiceError {
     fn from(error: HasherError) -> Self {
         match error {
             HasherError::Busy => Self::Busy,
-            HasherError::Stopped => Self::HasherStopped,
+            HasherError::Stopped | HasherError::Failed => Self::HasherFailed,
         }
     }
 }

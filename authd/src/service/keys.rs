@@ -5,7 +5,7 @@ use common::{Kid, UnixTime};
 
 use super::{ServiceError, Services};
 use crate::{
-    domain::{Act, Actor, Event, EventKind, KeySet, KeyState, SigningKey, key::KeyChange, key::KeyProblem},
+    domain::{Act, Event, EventKind, KeySet, KeyState, SigningKey, key::KeyChange, key::KeyProblem},
     store::StoreError,
 };
 
@@ -24,6 +24,17 @@ pub enum Step {
     RollBack,
     /// Declare a key unusable.
     Revoke(String),
+}
+
+impl Step {
+    /// What stands in the audit trail once it is done.
+    pub const fn event(&self) -> EventKind {
+        match self {
+            Self::Rotate { .. } => EventKind::KeysRotated,
+            Self::RollBack => EventKind::KeysRolledBack,
+            Self::Revoke(_) => EventKind::KeyRevoked,
+        }
+    }
 }
 
 /// A change that was made, or would be.
@@ -75,9 +86,9 @@ pub async fn perform(app: &Services, step: Step, preview: bool, mut act: Act) ->
             return Ok(changed);
         }
         let event = match &step {
-            Step::Rotate { at_once } => Event::new(EventKind::KeysRotated).with("at_once", &at_once),
-            Step::RollBack => Event::new(EventKind::KeysRolledBack),
-            Step::Revoke(kid) => Event::new(EventKind::KeyRevoked).with("revoked", &kid),
+            Step::Rotate { at_once } => Event::new(step.event()).with("at_once", &at_once),
+            Step::RollBack => Event::new(step.event()),
+            Step::Revoke(kid) => Event::new(step.event()).with("revoked", &kid),
         };
         let event = event.with("kid", &change.key).with("signs_at", &changed.key.signs_at);
         match app.store.put_keys(set.version, change.put, act.clone(), event).await {
@@ -91,12 +102,34 @@ pub async fn perform(app: &Services, step: Step, preview: bool, mut act: Act) ->
 
 /// Makes a key pair where it can take its time: RSA needs up to a second.
 async fn generate(app: &Services, now: UnixTime) -> Result<SigningKey, ServiceError> {
-    let (signer, algorithm) = (app.signer.clone(), app.policy.algorithm);
-    let made = tokio::task::spawn_blocking(move || signer.generate(algorithm, now)).await;
+    let (signer, algorithm, life) = (app.signer.clone(), app.policy.algorithm, app.policy.keys.token_life);
+    let made = tokio::task::spawn_blocking(move || signer.generate(algorithm, life, now)).await;
     match made {
         Ok(key) => Ok(key?),
         Err(_) => Err(crate::ports::SignerError::Refused("make a key").into()),
     }
+}
+
+/// Lets the keys remember that tokens may live longer from now on. To be done before the first token is signed by the new
+/// configuration.
+///
+/// # Errors
+/// Those of the store.
+pub async fn allow_longer_tokens(app: &Services) -> Result<(), ServiceError> {
+    for _ in 0..ATTEMPTS {
+        let now = app.clock.now();
+        let set = app.store.keys();
+        let longer = set.with_longer_tokens(&app.policy.keys, now);
+        if longer.is_empty() {
+            return Ok(());
+        }
+        let event = Event::new(EventKind::TokensLiveLonger).with("token_life", &app.policy.keys.token_life);
+        match app.store.put_keys(set.version, longer, Act::by_daemon(now), event).await {
+            Err(StoreError::Stale) => {}
+            done => return Ok(done?),
+        }
+    }
+    Err(ServiceError::Contention)
 }
 
 /// What falls due by itself: a rotation when the signing key is old, and the erasure of private halves whose keys have
@@ -106,7 +139,7 @@ async fn generate(app: &Services, now: UnixTime) -> Result<SigningKey, ServiceEr
 /// As [`perform`].
 pub async fn tend(app: &Services) -> Result<bool, ServiceError> {
     let now = app.clock.now();
-    let act = Act { by: Actor::Daemon, at: now, request_id: None, source: None, reason: None, idempotency: None };
+    let act = Act::by_daemon(now);
     let set = app.store.keys();
     if set.rotation_due(&app.policy.keys, now) {
         perform(app, Step::Rotate { at_once: false }, false, act).await?;

@@ -6,8 +6,8 @@ use common::{Span, UnixTime};
 
 use super::{AuditQuery, Ended, Ending, NewSession, Rehash, Store, StoreError, UserQuery};
 use crate::domain::{
-    Act, Actor, Algorithm, Ban, Credential, Event, EventKind, Family, Generation, PasswordHash, Session, SigningKey,
-    TokenDigest, User,
+    Act, Algorithm, Ban, Credential, Event, EventKind, Family, Generation, IdempotencyKey, PasswordHash, Session,
+    SigningKey, TokenDigest, User,
 };
 
 /// The moment at which the suite happens.
@@ -15,7 +15,7 @@ pub const T0: UnixTime = UnixTime::from_secs(1_700_000_000);
 
 /// An act of the daemon at [`T0`].
 pub fn act() -> Act {
-    Act { by: Actor::Daemon, at: T0, request_id: None, source: None, reason: None, idempotency: None }
+    Act::by_daemon(T0)
 }
 
 /// A user called `name`.
@@ -101,6 +101,7 @@ pub fn key(kid: &str) -> SigningKey {
         algorithm: Algorithm::EdDsa,
         public_jwk: "{}".into(),
         sealed: Arc::from([1u8, 2]),
+        token_life: Span::from_mins(15),
         created_at: T0,
         published_at: T0,
         signs_at: T0,
@@ -373,7 +374,8 @@ async fn pages(store: &dyn Store) {
 /// CL-04: an act with a name of its own is done once, however often it is asked for.
 #[allow(clippy::unwrap_used)]
 async fn repeats(store: &dyn Store) {
-    let named = || Act { idempotency: Some("act-1".into()), ..act() };
+    let key = |request| IdempotencyKey { name: "act-1".into(), request: [request; 32] };
+    let named = || Act { idempotency: Some(key(1)), ..act() };
     let ban = || Some(Ban { reason: None, expires_at: None });
     let id = new_user(store, "repeat").await.id;
     let set = |ban, act| store.set_ban(id.clone(), ban, act, event(EventKind::UserDisabled));
@@ -382,6 +384,14 @@ async fn repeats(store: &dyn Store) {
     assert!(set(None, act()).await.unwrap().is_some());
     assert_eq!(set(ban(), named()).await, Err(StoreError::Repeated(seq)));
     assert!(store.user(&id).await.unwrap().unwrap().ban.is_none(), "nothing happened the second time");
+    // Also where the first time has changed what the second one would stumble over.
+    let again = User { id: id.clone(), ..user("repeat") };
+    let create = store.create_user(again, None, None, named(), event(EventKind::UserCreated)).await;
+    assert_eq!(create, Err(StoreError::Repeated(seq)));
+    assert_eq!(store.check_not_done(&key(1)).await, Err(StoreError::Repeated(seq)));
+    assert_eq!(store.check_not_done(&key(2)).await, Err(StoreError::OtherAct(seq)));
+    let other = Act { idempotency: Some(key(2)), ..act() };
+    assert_eq!(set(ban(), other).await, Err(StoreError::OtherAct(seq)));
     // A day later the name is free.
     while store.sweep(T0.plus(Span::from_days(2)), 100).await.unwrap() > 0 {}
     assert!(set(ban(), named()).await.unwrap().is_some());

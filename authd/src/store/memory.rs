@@ -16,8 +16,8 @@ use super::{
 use crate::{
     digest::sha256,
     domain::{
-        Act, AuditRecord, Ban, Credential, Event, EventKind, Family, KeySet, Session, SigningKey, TokenDigest, User,
-        audit::chain_input,
+        Act, AuditRecord, Ban, Credential, Event, EventKind, Family, IdempotencyKey, KeySet, Session, SigningKey,
+        TokenDigest, User, audit::chain_input,
     },
     ports::Mac,
 };
@@ -30,7 +30,7 @@ struct State {
     families: BTreeMap<FamilyId, Family>,
     keys: KeySet,
     audit: Vec<AuditRecord>,
-    acts: BTreeMap<String, (u64, UnixTime)>,
+    acts: BTreeMap<String, (u64, UnixTime, [u8; 32])>,
 }
 
 /// Everything in maps behind one lock.
@@ -52,10 +52,8 @@ impl MemoryStore {
     /// The state for an act that is to be recorded, unless an act of its name was done before.
     fn state_for(&self, act: &Act) -> Result<MutexGuard<'_, State>, StoreError> {
         let state = self.state();
-        match act.idempotency.as_ref().and_then(|name| state.acts.get(name)) {
-            Some((seq, _)) => Err(StoreError::Repeated(*seq)),
-            None => Ok(state),
-        }
+        act.idempotency.as_ref().map_or(Ok(()), |key| state.check_not_done(key))?;
+        Ok(state)
     }
 
     fn record_replaced(&self, state: &mut State, act: &Act, replaced: Option<Session>) {
@@ -70,14 +68,22 @@ impl MemoryStore {
         let payload = payload(act, event);
         let digest = sha256(payload.as_bytes());
         let mac = self.mac.mac(&[&chain_input(&before, seq, act.at, &digest)]);
-        if let Some(name) = &act.idempotency {
-            state.acts.entry(name.clone()).or_insert((seq, act.at));
+        if let Some(key) = &act.idempotency {
+            state.acts.entry(key.name.clone()).or_insert((seq, act.at, key.request));
         }
         state.audit.push(AuditRecord { seq, at: act.at, payload: Some(payload), digest, mac });
     }
 }
 
 impl State {
+    fn check_not_done(&self, key: &IdempotencyKey) -> Result<(), StoreError> {
+        match self.acts.get(&key.name) {
+            Some((seq, _, request)) if *request == key.request => Err(StoreError::Repeated(*seq)),
+            Some((seq, ..)) => Err(StoreError::OtherAct(*seq)),
+            None => Ok(()),
+        }
+    }
+
     fn live(&self, session: &Session) -> Option<Live> {
         let user = self.users.get(&session.user)?;
         Some(Live { session: Arc::new(session.clone()), user: Arc::new(user.clone()) })
@@ -226,6 +232,10 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn check_not_done(&self, key: &IdempotencyKey) -> Result<(), StoreError> {
+        self.state().check_not_done(key)
+    }
+
     async fn create_user(
         &self,
         user: User,
@@ -246,6 +256,10 @@ impl Store for MemoryStore {
         let replaced = session.and_then(|session| state.insert(session));
         self.record_replaced(&mut state, &act, replaced);
         self.record(&mut state, &act, &event);
+        Ok(())
+    }
+
+    async fn count_repeated_sign_up(&self) -> Result<(), StoreError> {
         Ok(())
     }
 
@@ -401,7 +415,7 @@ impl Store for MemoryStore {
 
     async fn sweep(&self, now: UnixTime, limit: usize) -> Result<u64, StoreError> {
         let mut state = self.state();
-        state.acts.retain(|_, (_, at)| now < at.plus(IDEMPOTENCY));
+        state.acts.retain(|_, (_, at, _)| now < at.plus(IDEMPOTENCY));
         let mut due: Vec<Session> = state.sessions.values().filter(|s| s.expires_at <= now).cloned().collect();
         due.sort_by_key(|s| s.expires_at);
         due.truncate(limit);

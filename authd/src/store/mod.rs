@@ -17,8 +17,8 @@ use async_trait::async_trait;
 use common::{Email, FamilyId, SessionId, Span, UnixTime, UserId, admin::Counts};
 
 use crate::domain::{
-    Act, AuditRecord, Ban, Credential, Event, EventKind, Family, KeySet, PasswordHash, Session, SigningKey,
-    TokenDigest, User,
+    Act, AuditRecord, Ban, Credential, Event, EventKind, Family, IdempotencyKey, KeySet, PasswordHash, Session,
+    SigningKey, TokenDigest, User,
 };
 
 /// Why the store did not do it. A variant exists where a caller does something else because of it.
@@ -36,6 +36,9 @@ pub enum StoreError {
     /// An act of this name was done before, as that audit record; nothing was done now.
     #[error("done before, as audit record {0}")]
     Repeated(u64),
+    /// Another act was done by this name, as that audit record; nothing was done now.
+    #[error("another act had this idempotency key, audit record {0}")]
+    OtherAct(u64),
     /// As many things would be touched, and the caller expected another number; nothing was done.
     #[error("{0} would be touched")]
     Unexpected(u64),
@@ -218,6 +221,13 @@ pub trait Store: Send + Sync {
     /// `Unavailable`, with why not.
     fn health(&self) -> Result<(), StoreError>;
 
+    /// Whether an act by this name was done already. Every intent asks that itself; this is for those who would not come
+    /// so far a second time, because the first time has changed what they begin with.
+    ///
+    /// # Errors
+    /// `Repeated`, `OtherAct`.
+    async fn check_not_done(&self, key: &IdempotencyKey) -> Result<(), StoreError>;
+
     /// Makes an account, and a first session if one is given; one event for both.
     ///
     /// # Errors
@@ -230,6 +240,10 @@ pub trait Store: Send + Sync {
         act: Act,
         event: Event,
     ) -> Result<(), StoreError>;
+
+    /// Counts a sign-up for an address that has an account. What it is good for is the time that it takes: where answers do
+    /// not tell whether an address is free, the work must not (AU-08).
+    async fn count_repeated_sign_up(&self) -> Result<(), StoreError>;
 
     /// Opens a session, if the user still is at `epoch`: a ban, a password change or a deletion that came between the
     /// check of the password and this wins.

@@ -1,23 +1,24 @@
-//! Records on disk: `[version][postcard][crc32 over key and value]`, at most 64 KiB. Record types stand apart from the
+//! Records on disk: `[version][postcard][crc32 over key and value]`, at most 6 KiB. Record types stand apart from the
 //! domain's, one per version, because postcard does not describe itself: what was written once must be readable for good
 //! (golden bytes below). The checksum covers the key too, so that a record in the wrong place is a damaged one.
 
 use std::sync::Arc;
 
-use common::UnixTime;
+use common::{Span, UnixTime};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::keys;
 use crate::{
     domain::{
-        Algorithm, AuditRecord, Ban, Credential, Family, Generation, PasswordHash, Session, SigningKey, TokenDigest,
-        User,
+        Algorithm, AuditRecord, Ban, Credential, Family, Generation, IdempotencyKey, PasswordHash, Session, SigningKey,
+        TokenDigest, User,
     },
     store::{Meta, SealedSecret, StoreError},
 };
 
-/// sled keeps larger values in files of their own, without syncing them.
-pub(super) const MAX_VALUE_BYTES: usize = 64 * 1024;
+/// sled puts a node of its tree of more than 128 KiB in a file of its own, which it never syncs: what is acknowledged must
+/// not come there. A node has at most 16 records and as many keys.
+pub(super) const MAX_VALUE_BYTES: usize = 6 * 1024;
 
 fn checksum(key: &[u8], body: &[u8]) -> [u8; 4] {
     let mut hasher = crc32fast::Hasher::new();
@@ -44,7 +45,7 @@ pub(super) fn encode<T: Stored>(key: &[u8], value: &T) -> Result<Vec<u8>, StoreE
     let mut out = postcard::to_extend(&value.to_record(), vec![T::VERSION]).map_err(|_| damaged(key))?;
     out.extend_from_slice(&checksum(key, &out));
     if out.len() > MAX_VALUE_BYTES {
-        return Err(StoreError::Unavailable("a record is larger than 64 KiB".into()));
+        return Err(StoreError::Unavailable("a record is larger than 6 KiB".into()));
     }
     Ok(out)
 }
@@ -255,6 +256,7 @@ pub(super) struct SigningKeyV1 {
     algorithm: String,
     public_jwk: String,
     sealed: Vec<u8>,
+    token_life: u64,
     created_at: i64,
     published_at: i64,
     signs_at: i64,
@@ -273,6 +275,7 @@ impl Stored for SigningKey {
             algorithm: self.algorithm.as_str().to_owned(),
             public_jwk: self.public_jwk.to_string(),
             sealed: self.sealed.to_vec(),
+            token_life: self.token_life.as_millis(),
             created_at: self.created_at.as_millis(),
             published_at: self.published_at.as_millis(),
             signs_at: self.signs_at.as_millis(),
@@ -288,6 +291,7 @@ impl Stored for SigningKey {
             algorithm: Algorithm::from_name(&r.algorithm)?,
             public_jwk: r.public_jwk.into(),
             sealed: Arc::from(r.sealed),
+            token_life: Span::from_millis(r.token_life),
             created_at: UnixTime::from_millis(r.created_at),
             published_at: UnixTime::from_millis(r.published_at),
             signs_at: UnixTime::from_millis(r.signs_at),
@@ -392,6 +396,36 @@ impl Stored for Number {
     }
 }
 
+/// An act that had a name: its audit record, and what was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Done {
+    pub seq: u64,
+    pub request: [u8; 32],
+}
+
+impl Done {
+    pub(super) fn check(found: Option<Self>, key: &IdempotencyKey) -> Result<(), StoreError> {
+        match found {
+            Some(done) if done.request == key.request => Err(StoreError::Repeated(done.seq)),
+            Some(done) => Err(StoreError::OtherAct(done.seq)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Stored for Done {
+    type Record = (u64, [u8; 32]);
+    const VERSION: u8 = 1;
+
+    fn to_record(&self) -> Self::Record {
+        (self.seq, self.request)
+    }
+
+    fn from_record((seq, request): Self::Record) -> Option<Self> {
+        Some(Self { seq, request })
+    }
+}
+
 /// The end of the audit chain: the last number and MAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct ChainHead {
@@ -479,6 +513,7 @@ mod tests {
             algorithm: Algorithm::EdDsa,
             public_jwk: "{}".into(),
             sealed: Arc::from([1, 2, 3]),
+            token_life: Span::from_mins(15),
             created_at: at,
             published_at: at,
             signs_at: at,
@@ -488,7 +523,7 @@ mod tests {
         };
         assert_eq!(
             hex(&encode(b"k", &key).unwrap()),
-            "01026b31054564445341027b7d03010203f68985b2c068f68985b2c068f68985b2c06801f68985b2c0680000bae4a1ad"
+            "01026b31054564445341027b7d03010203a0f736f68985b2c068f68985b2c068f68985b2c06801f68985b2c06800009a17d4b9"
         );
         let record = AuditRecord { seq: 7, at, payload: Some("{}".into()), digest: [1; 32], mac: [2; 32] };
         assert_eq!(

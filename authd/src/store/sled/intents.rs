@@ -15,6 +15,7 @@ use crate::{
 
 pub(super) const USERS: &str = "count/users";
 pub(super) const SESSIONS: &str = "count/sessions";
+pub(super) const REPEATED_SIGN_UPS: &str = "count/repeated-sign-ups";
 pub(super) const KEYS_VERSION: &str = "keys-version";
 
 /// More than any user has: the bound of a scan, not a limit for users (that is the policy's).

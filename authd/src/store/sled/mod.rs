@@ -21,11 +21,11 @@ use tokio::sync::watch;
 
 use self::{
     cache::HotCache,
-    codec::{ChainHead, Link, Number, SCHEMA, Stored},
+    codec::{ChainHead, Done, Link, Number, SCHEMA, Stored},
     disk::Disk,
-    intents::{KEYS_VERSION, SESSIONS, USERS},
+    intents::{KEYS_VERSION, REPEATED_SIGN_UPS, SESSIONS, USERS},
     keys::Kind,
-    txn::{CHAIN, unreadable},
+    txn::{CHAIN, Txn, unreadable},
     writer::{Ground, Writer},
 };
 use super::{
@@ -33,7 +33,10 @@ use super::{
     UserQuery,
 };
 use crate::{
-    domain::{Act, AuditRecord, Ban, Credential, Event, Family, KeySet, Session, SigningKey, TokenDigest, User},
+    domain::{
+        Act, AuditRecord, Ban, Credential, Event, Family, IdempotencyKey, KeySet, Session, SigningKey, TokenDigest,
+        User,
+    },
     ports::Mac,
 };
 
@@ -95,6 +98,7 @@ pub struct Opening {
 /// The store at work.
 pub struct SledStore {
     db: sled::Db,
+    disk: Arc<Disk>,
     cache: Arc<HotCache>,
     writer: Writer,
     mac: Arc<dyn Mac>,
@@ -172,9 +176,10 @@ impl Opening {
         let cache = Arc::new(HotCache::new(entries));
         cache.set_keys(load_keys(&db)?);
         let chain: ChainHead = read(&db, &keys::meta(CHAIN))?.unwrap_or_default();
-        let ground = Ground { db: db.clone(), disk, cache: cache.clone(), mac: mac.clone(), chain };
+        let disk = Arc::new(disk);
+        let ground = Ground { db: db.clone(), disk: disk.clone(), cache: cache.clone(), mac: mac.clone(), chain };
         let writer = Writer::start(ground).map_err(|e| OpenError::Io(path, e))?;
-        Ok(SledStore { db, cache, writer, mac })
+        Ok(SledStore { db, disk, cache, writer, mac })
     }
 }
 
@@ -238,6 +243,20 @@ impl SledStore {
     fn live(&self, id: &SessionId) -> Result<Option<Live>, StoreError> {
         let Some(session) = self.session_by_id(id)? else { return Ok(None) };
         Ok(self.user_by_id(&session.user)?.map(|user| Live { session, user }))
+    }
+
+    /// Performs what somebody is accountable for, unless it was done before.
+    async fn act<T: Send + 'static>(
+        &self,
+        act: Act,
+        intent: impl FnOnce(&mut Txn<'_>, &Act) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.writer
+            .write(move |tx| {
+                tx.check_not_done(&act)?;
+                intent(tx, &act)
+            })
+            .await
     }
 
     /// Runs a scan where it can take its time.
@@ -423,7 +442,12 @@ impl Store for SledStore {
     }
 
     fn health(&self) -> Result<(), StoreError> {
-        self.writer.health().check()
+        self.writer.health().check()?;
+        if self.disk.has_space() { Ok(()) } else { Err(StoreError::Full) }
+    }
+
+    async fn check_not_done(&self, key: &IdempotencyKey) -> Result<(), StoreError> {
+        Done::check(read(&self.db, &keys::act(&key.name))?, key)
     }
 
     async fn create_user(
@@ -434,9 +458,14 @@ impl Store for SledStore {
         act: Act,
         event: Event,
     ) -> Result<(), StoreError> {
-        self.writer
-            .write(move |tx| intents::create_user(tx, &user, credential.as_ref(), session.as_ref(), &act, &event))
-            .await
+        self.act(act, move |tx, act| {
+            intents::create_user(tx, &user, credential.as_ref(), session.as_ref(), act, &event)
+        })
+        .await
+    }
+
+    async fn count_repeated_sign_up(&self) -> Result<(), StoreError> {
+        self.writer.write(|tx| tx.count(REPEATED_SIGN_UPS, 1)).await
     }
 
     async fn open_session(
@@ -447,7 +476,7 @@ impl Store for SledStore {
         act: Act,
         event: Event,
     ) -> Result<(), StoreError> {
-        self.writer.write(move |tx| intents::open_session(tx, &new, epoch, rehash, &act, &event)).await
+        self.act(act, move |tx, act| intents::open_session(tx, &new, epoch, rehash, act, &event)).await
     }
 
     async fn prolong_session(&self, id: SessionId, expires_at: UnixTime, now: UnixTime) -> Result<(), StoreError> {
@@ -461,7 +490,7 @@ impl Store for SledStore {
         act: Act,
         event: Event,
     ) -> Result<Ended, StoreError> {
-        self.writer.write(move |tx| intents::end_sessions(tx, which, expect, &act, &event)).await
+        self.act(act, move |tx, act| intents::end_sessions(tx, which, expect, act, &event)).await
     }
 
     async fn set_password(
@@ -472,8 +501,7 @@ impl Store for SledStore {
         act: Act,
         event: Event,
     ) -> Result<Ended, StoreError> {
-        self.writer
-            .write(move |tx| intents::set_password(tx, credential, must_change, keep.as_ref(), &act, event))
+        self.act(act, move |tx, act| intents::set_password(tx, credential, must_change, keep.as_ref(), act, event))
             .await
     }
 
@@ -484,15 +512,15 @@ impl Store for SledStore {
         act: Act,
         event: Event,
     ) -> Result<Option<Ended>, StoreError> {
-        self.writer.write(move |tx| intents::set_ban(tx, &user, ban, &act, event)).await
+        self.act(act, move |tx, act| intents::set_ban(tx, &user, ban, act, event)).await
     }
 
     async fn delete_user(&self, user: UserId, act: Act, event: Event) -> Result<Ended, StoreError> {
-        self.writer.write(move |tx| intents::delete_user(tx, &user, &act, event)).await
+        self.act(act, move |tx, act| intents::delete_user(tx, &user, act, event)).await
     }
 
     async fn put_keys(&self, version: u64, put: Vec<SigningKey>, act: Act, event: Event) -> Result<(), StoreError> {
-        self.writer.write(move |tx| intents::put_keys(tx, version, &put, &act, &event)).await
+        self.act(act, move |tx, act| intents::put_keys(tx, version, &put, act, &event)).await
     }
 
     async fn sweep(&self, now: UnixTime, limit: usize) -> Result<u64, StoreError> {

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use sled::Tree;
 
 use super::{
-    codec::{self, ChainHead, Number, Stored},
+    codec::{self, ChainHead, Done, Number, Stored},
     keys,
 };
 use crate::{
@@ -33,8 +33,6 @@ pub(super) struct Txn<'a> {
     mac: &'a dyn Mac,
     changes: Changes,
     chain: ChainHead,
-    /// The last audit record before this intent.
-    group_seq: u64,
 }
 
 pub(super) fn unreadable(error: &sled::Error) -> StoreError {
@@ -43,7 +41,7 @@ pub(super) fn unreadable(error: &sled::Error) -> StoreError {
 
 impl<'a> Txn<'a> {
     pub(super) fn new(tree: &'a Tree, group: &'a Group, mac: &'a dyn Mac) -> Self {
-        Self { tree, group, mac, changes: Changes::new(), chain: group.chain, group_seq: group.chain.seq }
+        Self { tree, group, mac, changes: Changes::new(), chain: group.chain }
     }
 
     /// The changes and the chain's new end, to be added to the group.
@@ -103,20 +101,24 @@ impl<'a> Txn<'a> {
         self.put(key, &Number(old.saturating_add_signed(delta)))
     }
 
+    /// Refuses an act whose name was used before (CL-04).
+    pub(super) fn check_not_done(&self, act: &Act) -> Result<(), StoreError> {
+        match &act.idempotency {
+            Some(key) => Done::check(self.get(&keys::act(&key.name))?, key),
+            None => Ok(()),
+        }
+    }
+
     /// Appends an event to the audit chain.
     pub(super) fn audit(&mut self, act: &Act, event: &Event) -> Result<(), StoreError> {
         let payload = payload(act, event);
         let seq = self.chain.seq + 1;
-        if let Some(name) = &act.idempotency {
-            match self.get::<Number>(&keys::act(name))? {
-                // The same act may have several events.
-                Some(Number(first)) if first <= self.group_seq => return Err(StoreError::Repeated(first)),
-                Some(_) => {}
-                None => {
-                    self.put(keys::act(name), &Number(seq))?;
-                    self.put(keys::act_expiry(act.at.plus(IDEMPOTENCY), name), &Number(1))?;
-                }
-            }
+        // The same act may have several events; the first one gives it its number.
+        if let Some(key) = &act.idempotency
+            && !self.exists(&keys::act(&key.name))?
+        {
+            self.put(keys::act(&key.name), &Done { seq, request: key.request })?;
+            self.put(keys::act_expiry(act.at.plus(IDEMPOTENCY), &key.name), &Number(1))?;
         }
         let digest = sha256(payload.as_bytes());
         let mac = self.mac.mac(&[&chain_input(&self.chain.mac, seq, act.at, &digest)]);

@@ -105,7 +105,7 @@ impl Health {
 /// What the thread works with.
 pub(super) struct Ground {
     pub db: sled::Db,
-    pub disk: Disk,
+    pub disk: Arc<Disk>,
     pub cache: Arc<HotCache>,
     pub mac: Arc<dyn Mac>,
     pub chain: ChainHead,
