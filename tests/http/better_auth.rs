@@ -39,6 +39,30 @@ async fn se_04_a_sign_in_ends_the_session_that_the_browser_showed() {
 }
 
 #[tokio::test]
+async fn se_04_every_session_that_is_shown_ends_with_a_sign_in_and_a_sign_out() {
+    let server = Server::start().await;
+    server.sign_up("ada@example.com").await;
+    let login = json!({"email": "ada@example.com", "password": PASSWORD});
+    let cookie = async || {
+        let page = server.browser("http://localhost:5173");
+        page.post("/api/auth/sign-in/email", &login).await;
+        page.cookie_header()
+    };
+    let is_dead =
+        async |cookie: &str| server.client().header("cookie", cookie).get("/api/auth/get-session").await.body == "null";
+    for path in ["/api/auth/sign-in/email", "/api/auth/sign-out", "/api/auth/logout", "/api/auth/login"] {
+        let (planted, own) = (cookie().await, cookie().await);
+        let page = server.browser("http://localhost:5173").header("cookie", &format!("{planted}; {own}"));
+        assert_eq!(page.get("/api/auth/get-session").await.body, "null", "two are none (SE-13)");
+        let mut body = login.clone();
+        body["mode"] = if path.ends_with("/login") { "token".into() } else { serde_json::Value::Null };
+        let body = if path.contains("out") { json!({}) } else { body };
+        assert_eq!(page.post(path, &body).await.status, 200, "{path}");
+        assert!(is_dead(&planted).await && is_dead(&own).await, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn get_session_takes_our_jwt_and_shows_one() {
     let server = Server::start().await;
     let made = server.sign_up("ada@example.com").await;

@@ -92,7 +92,7 @@ async fn a_session_that_is_not_to_be_remembered_ends_with_the_browser_or_after_a
     assert_eq!(brief.cookies().len(), 2);
     assert!(brief.cookies().iter().all(|line| !line.contains("Max-Age")), "{:?}", brief.cookies());
     server.clock.advance(common::Span::from_days(1));
-    assert_eq!(page.get("/api/auth/me").await.code(), "SESSION_REVOKED");
+    assert_eq!(page.get("/api/auth/me").await.code(), "SESSION_EXPIRED");
     let kept = page.post("/api/auth/login", &json!({"email": "ada@example.com", "password": PASSWORD})).await;
     let deleted = "better-auth.dont_remember=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax".to_owned();
     assert!(kept.cookies().contains(&deleted), "{:?}", kept.cookies());
@@ -129,8 +129,43 @@ async fn an_expired_token_still_signs_its_session_out_and_a_forged_one_does_not(
     let forged = server.client().bearer(&format!("{}x", &token[..token.len() - 1]));
     assert_eq!(forged.post_empty("/api/auth/logout").await.code(), "INVALID_TOKEN");
     assert_eq!(bearer.post_empty("/api/auth/logout").await.json()["ended"], 1);
+    assert_eq!(bearer.post_empty("/api/auth/logout").await.json()["ended"], 0, "twice is as good as once");
     let made_up = json!({"refresh_token": "authd-rt.AAAAAAAAAAAAAAAAAAAAAAAA.1.x"});
     assert_eq!(server.client().post("/api/auth/logout", &made_up).await.code(), "INVALID_TOKEN");
+}
+
+#[tokio::test]
+async fn a_bad_credential_keeps_no_session_alive_that_is_shown_beside_it() {
+    let server = Server::start().await;
+    server.sign_up("ada@example.com").await;
+    let login = json!({"email": "ada@example.com", "password": PASSWORD});
+    for round in ["plain", "with refresh token"] {
+        let page = server.browser("http://localhost:5173");
+        page.post("/api/auth/login", &login).await;
+        let cookie = page.cookie_header();
+        let body = if round == "plain" { json!({}) } else { json!({"refresh_token": "nonsense"}) };
+        let out = page.clone().bearer("not.a.token").post("/api/auth/logout", &body).await;
+        assert_eq!(out.json(), json!({"success": true, "ended": 1}), "{round}");
+        let with_old = server.client().header("cookie", &cookie);
+        assert_eq!(with_old.get("/api/auth/me").await.code(), "SESSION_REVOKED", "{round}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_a_key_that_has_left_the_set_still_signs_its_session_out() {
+    let server = Server::start().await;
+    let made = server.sign_up("ada@example.com").await;
+    let bearer = server.client().bearer(&made.text("/access_token"));
+    assert_eq!(server.admin().post("/v1/keys/rotate", &json!({"now": true})).await.status, 200);
+    server.clock.advance(common::Span::from_days(2));
+    assert_eq!(bearer.get("/api/auth/me").await.code(), "INVALID_TOKEN", "its key is gone");
+    assert_eq!(bearer.post_empty("/api/auth/logout").await.json()["ended"], 1);
+    let made =
+        server.client().post("/api/auth/login", &json!({"email": "ada@example.com", "password": PASSWORD})).await;
+    let bearer = server.client().bearer(&made.text("/access_token"));
+    let kid = server.admin().get("/v1/status").await.text("/signingKey");
+    server.admin().post_empty(&format!("/v1/keys/{kid}/revoke")).await;
+    assert_eq!(bearer.post_empty("/api/auth/logout").await.code(), "KEY_REVOKED", "anybody may have made it");
 }
 
 #[tokio::test]

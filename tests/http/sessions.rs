@@ -50,6 +50,24 @@ async fn use_prolongs_a_session_once_a_day_and_sets_the_cookie_again() {
 }
 
 #[tokio::test]
+async fn me_prolongs_a_session_by_cookie_and_not_by_token() {
+    let server = Server::start().await;
+    let page = signed_in(&server).await;
+    let start = server.clock.now_time();
+    let token = page.get("/api/auth/get-session").await.header("set-auth-jwt").to_owned();
+    server.clock.set(start.plus(Span::from_days(1)));
+    let due = page.get("/api/auth/me").await;
+    assert_eq!(due.text("/session/expiresAt"), start.plus(Span::from_days(8)).to_string());
+    assert!(due.cookies()[0].contains("Max-Age=604800"));
+    server.clock.set(start.plus(Span::from_days(2)));
+    assert_eq!(server.client().bearer(&token).get("/api/auth/me").await.code(), "TOKEN_EXPIRED");
+    let token = page.get("/api/auth/get-session?disableRefresh=true").await.header("set-auth-jwt").to_owned();
+    let by_token = server.client().bearer(&token).get("/api/auth/me").await;
+    assert_eq!(by_token.text("/session/expiresAt"), start.plus(Span::from_days(8)).to_string());
+    assert!(by_token.cookies().is_empty());
+}
+
+#[tokio::test]
 async fn se_09_no_use_carries_a_session_past_thirty_days_nor_does_a_restart() {
     let server = Server::start().await;
     let page = signed_in(&server).await;

@@ -204,20 +204,23 @@ impl TrustedOrigins {
     }
 }
 
-/// One leading slash, no backslash, no control character, no encoded slash in the path, and the same origin after
-/// resolution by the rules that browsers follow.
+/// One leading slash, no backslash, no control character, none of them encoded in the path, and the same origin after
+/// resolution by the rules that browsers follow, with a path that still begins with one slash (`/.//evil` would not).
 fn is_safe_path(path: &str) -> bool {
     const BASE: &str = "https://base.invalid";
     if path.starts_with("//") || path.contains('\\') || path.chars().any(char::is_control) {
         return false;
     }
     let before_query = path.split(['?', '#']).next().unwrap_or_default().to_ascii_lowercase();
-    if before_query.contains("%2f") || before_query.contains("%5c") {
+    // Encoded: a slash, a backslash, DEL, or a control character (00 to 1F).
+    let escape =
+        |text: &str| text.starts_with(['0', '1']) || ["2f", "5c", "7f"].iter().any(|bad| text.starts_with(bad));
+    if before_query.split('%').skip(1).any(escape) {
         return false;
     }
     Url::parse(BASE)
         .and_then(|base| base.join(path))
-        .is_ok_and(|url| url.origin().ascii_serialization() == BASE && url.username().is_empty())
+        .is_ok_and(|url| url.origin().ascii_serialization() == BASE && !url.path().starts_with("//"))
 }
 
 #[cfg(test)]
@@ -333,6 +336,11 @@ mod tests {
         }
         for bad in [
             "//evil.example",
+            "/.//evil.example",
+            "/a/..//evil.example",
+            "/%09/evil.example",
+            "/a%0d%0aset-cookie:x",
+            "/a%7F",
             "/\\evil.example",
             "/%2fevil.example",
             "/%5cevil.example",

@@ -8,7 +8,7 @@ use http::{HeaderValue, header};
 use super::{ApiError, App, Req, cookie::SessionCookie};
 use crate::{
     service::{
-        sessions::{self, Found},
+        sessions::{self, Found, Wish},
         tokens::{self, Refusal},
     },
     store::Live,
@@ -18,8 +18,8 @@ use crate::{
 pub enum CookieSession {
     /// There is no cookie with a good signature.
     None,
-    /// There is one, and its session has ended: the browser is to forget it.
-    Dead,
+    /// There is one, and its session has ended, for this reason: the browser is to forget it.
+    Dead(Refusal),
     /// A session that may be used, and the token to set the cookie again.
     Alive(Live, SecretString),
 }
@@ -53,23 +53,41 @@ impl Req {
         let SessionCookie::Signed(token) = app.cookies.read(&self.head) else { return Ok(CookieSession::None) };
         Ok(match sessions::by_token(&app.services, token.expose()).await? {
             Found::Alive(live) => CookieSession::Alive(live, token),
-            Found::Expired(_) | Found::Nothing => CookieSession::Dead,
+            Found::Expired(_) => CookieSession::Dead(Refusal::SessionExpired),
+            Found::Nothing => CookieSession::Dead(Refusal::SessionRevoked),
         })
     }
 
-    /// The session of a plain route: an `Authorization` header alone decides where there is one, else the cookie.
+    /// The session of a plain route: an `Authorization` header alone decides where there is one, else the cookie, whose
+    /// token is answered too.
     ///
     /// # Errors
     /// 401 with a challenge and a code that says why.
-    pub async fn session(&self, app: &App) -> Result<Live, ApiError> {
+    pub async fn session(&self, app: &App) -> Result<(Live, Option<SecretString>), ApiError> {
         if let Some(token) = bearer(self)? {
-            return tokens::verify(&app.services, token).await?.map_err(|refusal| challenge(refusal.code()));
+            let verified = tokens::verify(&app.services, token).await?;
+            return verified.map(|live| (live, None)).map_err(|refusal| challenge(refusal.code()));
         }
         match self.cookie_session(app).await? {
-            CookieSession::Alive(live, _) => Ok(live),
-            CookieSession::Dead => Err(challenge(ErrorCode::SessionRevoked)),
+            CookieSession::Alive(live, token) => Ok((live, Some(token))),
+            CookieSession::Dead(refusal) => Err(challenge(refusal.code())),
             CookieSession::None => Err(challenge(ErrorCode::Unauthorized)),
         }
+    }
+
+    /// The living sessions of all cookies that we signed: what a sign-in replaces (SE-04) and a sign-out ends. A second
+    /// cookie, which somebody planted, does not keep the first one alive.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn cookie_sessions(&self, app: &App) -> Result<Vec<SessionId>, ApiError> {
+        let mut found = vec![];
+        for token in app.cookies.read_all(&self.head) {
+            if let Found::Alive(live) = sessions::by_token(&app.services, token.expose()).await? {
+                found.push(live.session.id.clone());
+            }
+        }
+        Ok(found)
     }
 
     /// The session of a JWT of ours in the `Authorization` header, on a route where a bad one is as good as none.
@@ -84,35 +102,52 @@ impl Req {
     }
 
     /// Every session that the request validly shows, by whatever credential: those that a sign-out ends. A JWT counts also
-    /// when it has expired.
+    /// when it has expired. A bad credential beside a good one does not keep the good one's session alive.
     ///
     /// # Errors
-    /// The store cannot be read; credentials that contradict the rules of RFC 6750.
+    /// The store cannot be read; nothing valid was shown, and something that is not.
     pub async fn shown_sessions(&self, app: &App, refresh_token: Option<&str>) -> Result<Vec<SessionId>, ApiError> {
-        let mut shown: Vec<SessionId> = vec![];
-        let mut add = |id: SessionId| {
-            if !shown.contains(&id) {
-                shown.push(id);
-            }
-        };
-        if let Some(token) = bearer(self)? {
-            match tokens::session_to_end(&app.services, token) {
-                Ok(id) => add(id),
-                Err(problem) => return Err(challenge(Refusal::Token(problem).code())),
-            }
-        }
-        if let CookieSession::Alive(live, _) = self.cookie_session(app).await? {
-            add(live.session.id.clone());
+        let mut shown = self.cookie_sessions(app).await?;
+        let mut refused = None;
+        match bearer(self) {
+            Ok(None) => {}
+            Ok(Some(token)) => match tokens::session_to_end(&app.services, token) {
+                Ok(id) => shown.push(id),
+                Err(problem) => refused = Some(challenge(Refusal::Token(problem).code())),
+            },
+            Err(error) => refused = Some(error),
         }
         if let Some(token) = refresh_token {
             match tokens::read_refresh(&app.services, token).await? {
-                Some((family, _)) => add(family.session),
+                Some((family, _)) => shown.push(family.session),
                 // A token of a session that has ended already: signing out twice is as good as once.
                 None if tokens::looks_like_refresh(token) => {}
-                None => return Err(ApiError::new(ErrorCode::InvalidToken)),
+                None => refused = Some(ApiError::new(ErrorCode::InvalidToken)),
             }
         }
-        Ok(shown)
+        shown.sort_unstable();
+        shown.dedup();
+        match refused {
+            Some(error) if shown.is_empty() => Err(error),
+            _ => Ok(shown),
+        }
+    }
+}
+
+/// What a sign-in asks of its session: that it takes the place of those that the browser shows (SE-04).
+pub(super) async fn wish(app: &App, req: &Req, remember: Option<bool>, refreshable: bool) -> Result<Wish, ApiError> {
+    Ok(Wish { remember: remember.unwrap_or(true), refreshable, replaces: req.cookie_sessions(app).await? })
+}
+
+/// This use of a session by its cookie: it may prolong the session, and then the cookie is set again. Answers the session as
+/// it is now.
+pub(super) async fn use_cookie(app: &App, live: Live, token: &SecretString) -> (Live, Vec<String>) {
+    match sessions::used(&app.services, &live).await {
+        Some(live) => {
+            let cookies = app.cookies.session(token, live.session.remember);
+            (live, cookies)
+        }
+        None => (live, vec![]),
     }
 }
 

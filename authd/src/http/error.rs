@@ -20,6 +20,7 @@ pub struct ApiError {
 
 /// How long a client should wait that found us busy, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+const X_RETRY_AFTER: HeaderName = HeaderName::from_static("x-retry-after");
 
 /// The status of a code. Total, so that a new code makes somebody decide.
 pub fn status(code: ErrorCode) -> StatusCode {
@@ -112,7 +113,11 @@ impl ApiError {
         let body = ErrorBody { code: self.code.map(|c| c.as_str().to_owned()), message: self.message.into_owned() };
         let reply = Reply::json(&body).status(self.status);
         let busy = self.status == StatusCode::SERVICE_UNAVAILABLE;
-        let reply = if busy { reply.header(header::RETRY_AFTER, RETRY_AFTER) } else { reply };
+        // Better Auth's client looks for its own header.
+        let reply = match busy {
+            true => reply.header(header::RETRY_AFTER, RETRY_AFTER).header(X_RETRY_AFTER, RETRY_AFTER),
+            false => reply,
+        };
         self.headers.into_iter().fold(reply, |reply, (name, value)| reply.header(name, value))
     }
 }

@@ -11,14 +11,13 @@ use http::{HeaderName, StatusCode, header};
 
 use super::{
     ApiError, App, Req,
-    auth::{CookieSession, set_auth_jwt},
+    auth::{set_auth_jwt, use_cookie, wish},
 };
 use crate::{
-    domain::Actor,
     door::Reply,
     service::{
         accounts::{self, SignIn, SignUp},
-        sessions::{self, Opened, Wish},
+        sessions::{self, Opened},
         tokens,
     },
 };
@@ -33,18 +32,6 @@ enum Mode {
 }
 
 const MODES: [(&str, Mode); 2] = [("cookie", Mode::Cookie), ("token", Mode::Token)];
-
-/// What is asked of the new session. In cookie mode it takes the place of the one that the browser shows.
-async fn wish(app: &App, req: &Req, mode: Mode, remember: Option<bool>) -> Result<Wish, ApiError> {
-    let replaces = match mode {
-        Mode::Cookie => match req.cookie_session(app).await? {
-            CookieSession::Alive(live, _) => Some(live.session.id.clone()),
-            CookieSession::None | CookieSession::Dead => None,
-        },
-        Mode::Token => None,
-    };
-    Ok(Wish { remember: remember.unwrap_or(true), refreshable: mode == Mode::Token, replaces })
-}
 
 fn mode_of(req: &Req, asked: Option<Mode>) -> Mode {
     asked.unwrap_or(if req.is_from_browser() { Mode::Cookie } else { Mode::Token })
@@ -106,9 +93,9 @@ pub async fn sign_up(app: &App, req: Req) -> Result<Reply, ApiError> {
     })?;
     let email = email.ok_or(ApiError::new(ErrorCode::InvalidEmail))?;
     let mode = mode_of(&req, mode);
-    let wish = wish(app, &req, mode, remember).await?;
+    let wish = wish(app, &req, remember, mode == Mode::Token).await?;
     let wanted = SignUp { email, name, image: None, password, wish };
-    let made = accounts::sign_up(&app.services, wanted, &req.origin).await?;
+    let made = accounts::sign_up(&app.services, wanted, &req.requester).await?;
     let reply = match &made.opened {
         Some(opened) => token_reply(app, &req, opened, mode)?,
         None => Reply::json(&UserOnlyBody { user: tokens::user_body(&made.user) }),
@@ -132,8 +119,9 @@ pub async fn sign_in(app: &App, req: Req) -> Result<Reply, ApiError> {
     })?;
     let email = email.ok_or(ApiError::new(ErrorCode::InvalidEmail))?;
     let mode = mode_of(&req, mode);
-    let wish = wish(app, &req, mode, remember).await?;
-    let opened = accounts::sign_in(&app.services, SignIn { email, password, new_password, wish }, &req.origin).await?;
+    let wish = wish(app, &req, remember, mode == Mode::Token).await?;
+    let opened =
+        accounts::sign_in(&app.services, SignIn { email, password, new_password, wish }, &req.requester).await?;
     token_reply(app, &req, &opened, mode)
 }
 
@@ -144,28 +132,23 @@ pub async fn sign_in(app: &App, req: Req) -> Result<Reply, ApiError> {
 pub async fn sign_out(app: &App, req: Req) -> Result<Reply, ApiError> {
     let refresh_token = req.optional_fields(|f| f.optional_string("refresh_token"))?;
     let shown = req.shown_sessions(app, refresh_token).await?;
-    let services = &app.services;
-    let by = match shown.first() {
-        Some(id) => {
-            services.store.session(id).await.ok().flatten().map_or(Actor::Anonymous, |l| Actor::User(l.user.id.clone()))
-        }
-        None => Actor::Anonymous,
-    };
-    let act = req.origin.act(by, services.clock.now());
-    let ended = sessions::sign_out(services, shown, act).await?;
+    let ended = sessions::sign_out(&app.services, shown, &req.requester).await?;
     let mut reply = Reply::json(&LogoutBody { success: true, ended: ended.sessions });
     delete_session_cookies(app, &mut reply);
     Ok(reply)
 }
 
-/// `GET /me`
+/// `GET /me`. By cookie it is a use of the session and may prolong it, as `get-session` does; a JWT prolongs nothing.
 ///
 /// # Errors
 /// 401, with a code that says why.
 pub async fn me(app: &App, req: Req) -> Result<Reply, ApiError> {
-    let live = req.session(app).await?;
+    let (live, cookies) = match req.session(app).await? {
+        (live, Some(token)) => use_cookie(app, live, &token).await,
+        (live, None) => (live, vec![]),
+    };
     let session = &live.session;
-    Ok(Reply::json(&MeBody {
+    let mut reply = Reply::json(&MeBody {
         user: tokens::user_body(&live.user),
         session: MeSession {
             id: session.id.clone(),
@@ -174,5 +157,9 @@ pub async fn me(app: &App, req: Req) -> Result<Reply, ApiError> {
             ip_address: session.ip_address.clone(),
             user_agent: session.user_agent.clone(),
         },
-    }))
+    });
+    for cookie in cookies {
+        reply.add(header::SET_COOKIE, cookie);
+    }
+    Ok(reply)
 }

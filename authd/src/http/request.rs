@@ -8,7 +8,7 @@ use http::header;
 use super::{ApiError, App, client};
 use crate::{
     door::{Body, Fields, Head},
-    service::Origin,
+    service::Requester,
 };
 
 /// A request that passed the checks before its handler.
@@ -18,14 +18,14 @@ pub struct Req {
     /// The parsed body.
     pub body: Body,
     /// Where it came from.
-    pub origin: Origin,
+    pub requester: Requester,
 }
 
 impl Req {
     pub(super) fn new(app: &App, head: Arc<Head>, body: Body, id: RequestId) -> Self {
         let source = client::address(app, &head).map(|address| address.to_string());
-        let origin = Origin { source, user_agent: head.user_agent(), request_id: Some(id) };
-        Self { head, body, origin }
+        let requester = Requester { source, user_agent: head.user_agent(), request_id: Some(id) };
+        Self { head, body, requester }
     }
 
     /// Reads fields of the body and fails with all that is wrong with them.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use common::{Email, SecretString, text::normalised_password};
 
 use super::{
-    Origin, ServiceError, Services,
+    Requester, ServiceError, Services,
     passwords::{self, OwnWords},
     random,
     sessions::{self, Opened, Wish},
@@ -44,7 +44,7 @@ pub struct SignedUp {
 ///
 /// # Errors
 /// `SignUpDisabled`, `InvalidName`, `Password`, `UserExists`, `Busy`.
-pub async fn sign_up(app: &Services, wanted: SignUp, origin: &Origin) -> Result<SignedUp, ServiceError> {
+pub async fn sign_up(app: &Services, wanted: SignUp, requester: &Requester) -> Result<SignedUp, ServiceError> {
     if !app.policy.sign_up_enabled {
         return Err(ServiceError::SignUpDisabled);
     }
@@ -81,14 +81,14 @@ pub async fn sign_up(app: &Services, wanted: SignUp, origin: &Origin) -> Result<
         updated_at: now,
     };
     let (new, opening) = match app.policy.auto_sign_in {
-        true => Some(sessions::prepare(app, &user.id, &wanted.wish, origin, now)).unzip(),
+        true => Some(sessions::prepare(app, &user.id, &wanted.wish, requester, now)).unzip(),
         false => (None, None),
     };
     let mut event = Event::new(EventKind::UserCreated).user(&user.id);
     if let Some(new) = &new {
         event = event.session(&new.session.id);
     }
-    let act = origin.act(Actor::User(user.id.clone()), now);
+    let act = requester.act(Actor::User(user.id.clone()), now);
     match app.store.create_user(user.clone(), Some(credential), new, act, event).await {
         // The user that would have been made, with an id that nobody has; and a commit, as making one would have been.
         Err(StoreError::EmailTaken) if !tells => {
@@ -122,7 +122,7 @@ const ATTEMPTS: usize = 3;
 ///
 /// # Errors
 /// `InvalidCredentials`, `Banned`, `PasswordChangeRequired`, `Password`, `Busy`.
-pub async fn sign_in(app: &Services, wanted: SignIn, origin: &Origin) -> Result<Opened, ServiceError> {
+pub async fn sign_in(app: &Services, wanted: SignIn, requester: &Requester) -> Result<Opened, ServiceError> {
     let too_long = PasswordProblem::TooLong;
     if app.policy.password.check_length(wanted.password.expose()) == Err(too_long) {
         return Err(too_long.into());
@@ -159,13 +159,13 @@ pub async fn sign_in(app: &Services, wanted: SignIn, origin: &Origin) -> Result<
         } else {
             None
         };
-        let (new, opening) = sessions::prepare(app, &user.id, &wanted.wish, origin, now);
+        let (new, opening) = sessions::prepare(app, &user.id, &wanted.wish, requester, now);
         let event = Event::new(EventKind::SignedIn).user(&user.id).session(&new.session.id);
         let event = match &rehash {
             Some(rehash) if rehash.chosen => event.with("password", "changed"),
             _ => event,
         };
-        let act = origin.act(Actor::User(user.id.clone()), now);
+        let act = requester.act(Actor::User(user.id.clone()), now);
         match app.store.open_session(new, user.epoch, rehash, act, event).await {
             Ok(()) => return Ok(opening.opened(user)),
             // Banned, deleted or another password since we looked: look again.

@@ -67,7 +67,7 @@ pub struct Policy {
 
 /// Where a request came from: what sessions and audit events record of it.
 #[derive(Debug, Clone, Default)]
-pub struct Origin {
+pub struct Requester {
     /// The client's address, canonical.
     pub source: Option<String>,
     /// The client's `User-Agent`, cut to a sensible length.
@@ -76,7 +76,7 @@ pub struct Origin {
     pub request_id: Option<RequestId>,
 }
 
-impl Origin {
+impl Requester {
     /// An act of `by` at `now` by this request.
     pub fn act(&self, by: Actor, now: UnixTime) -> Act {
         Act {

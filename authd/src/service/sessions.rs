@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use common::{SecretString, SessionId, UnixTime, UserId};
+use tracing::warn;
 
-use super::{Origin, ServiceError, Services, random, tokens};
+use super::{Requester, ServiceError, Services, random, tokens};
 use crate::{
     digest::sha256,
-    domain::{Act, Event, EventKind, Family, Generation, Session, SessionState, TokenDigest, User},
+    domain::{Act, Actor, Event, EventKind, Family, Generation, Session, SessionState, TokenDigest, User},
     store::{Ended, Ending, Live, NewSession},
 };
 
@@ -28,8 +29,8 @@ pub struct Wish {
     pub remember: bool,
     /// Whether refresh tokens are wanted.
     pub refreshable: bool,
-    /// The session that the client showed; it ends (SE-04).
-    pub replaces: Option<SessionId>,
+    /// The sessions that the client showed; they end (SE-04).
+    pub replaces: Vec<SessionId>,
 }
 
 /// What a credential for a session led to.
@@ -38,7 +39,7 @@ pub enum Found {
     /// A session that may be used.
     Alive(Live),
     /// One that has expired.
-    Expired(SessionState),
+    Expired(Live),
     /// None: never was, signed out, revoked, or the user is gone or banned.
     Nothing,
 }
@@ -55,7 +56,7 @@ fn judge(live: Option<Live>, now: UnixTime) -> Found {
             SessionState::Active if live.user.active_ban(now).is_none() => Found::Alive(live),
             // A ban ends all sessions; should one be there all the same, it is none.
             SessionState::Active => Found::Nothing,
-            ended @ (SessionState::IdleExpired | SessionState::Expired) => Found::Expired(ended),
+            SessionState::IdleExpired | SessionState::Expired => Found::Expired(live),
         },
     }
 }
@@ -79,16 +80,17 @@ pub async fn by_id(app: &Services, id: &SessionId) -> Result<Found, ServiceError
 }
 
 /// Prolongs the session if this use does (Better Auth's rule: once per `update_age`). The new end is on disk when this
-/// returns. `None` if nothing was due.
-///
-/// # Errors
-/// The store cannot write.
-pub async fn used(app: &Services, live: &Live) -> Result<Option<Live>, ServiceError> {
+/// returns. `None` if nothing was due; or if it could not be written: who is signed in can be said all the same, and the
+/// next use tries again.
+pub async fn used(app: &Services, live: &Live) -> Option<Live> {
     let now = app.clock.now();
-    let Some(end) = live.session.prolonged(&app.policy.session, now) else { return Ok(None) };
-    app.store.prolong_session(live.session.id.clone(), end, now).await?;
+    let end = live.session.prolonged(&app.policy.session, now)?;
+    if let Err(error) = app.store.prolong_session(live.session.id.clone(), end, now).await {
+        warn!(%error, session = %live.session.id, "a session was not prolonged");
+        return None;
+    }
     let session = Session { expires_at: end, updated_at: now, ..Session::clone(&live.session) };
-    Ok(Some(Live { session: Arc::new(session), user: live.user.clone() }))
+    Some(Live { session: Arc::new(session), user: live.user.clone() })
 }
 
 /// A new session for `user`, not stored yet, with its credentials.
@@ -96,7 +98,7 @@ pub(super) fn prepare(
     app: &Services,
     user: &UserId,
     wish: &Wish,
-    origin: &Origin,
+    requester: &Requester,
     now: UnixTime,
 ) -> (NewSession, Opening) {
     let token = SecretString::new(random::session_token(&*app.entropy));
@@ -125,8 +127,8 @@ pub(super) fn prepare(
         expires_at,
         absolute_expires_at,
         remember: wish.remember,
-        ip_address: origin.source.clone().unwrap_or_default(),
-        user_agent: origin.user_agent.clone(),
+        ip_address: requester.source.clone().unwrap_or_default(),
+        user_agent: requester.user_agent.clone(),
         methods: vec!["pwd".into()],
         family: family.as_ref().map(|family| family.id.clone()),
     };
@@ -161,10 +163,13 @@ impl Opening {
 ///
 /// # Errors
 /// It could not be made durable: then none may be told that it happened.
-pub async fn sign_out(app: &Services, ids: Vec<SessionId>, act: Act) -> Result<Ended, ServiceError> {
-    if ids.is_empty() {
-        return Ok(Ended::default());
-    }
+pub async fn sign_out(app: &Services, ids: Vec<SessionId>, requester: &Requester) -> Result<Ended, ServiceError> {
+    let Some(first) = ids.first() else { return Ok(Ended::default()) };
+    let by = match app.store.session(first).await? {
+        Some(live) => Actor::User(live.user.id.clone()),
+        None => Actor::Anonymous,
+    };
+    let act = requester.act(by, app.clock.now());
     Ok(app.store.end_sessions(Ending::These(ids), None, act, Event::new(EventKind::SignedOut)).await?)
 }
 

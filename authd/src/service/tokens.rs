@@ -14,7 +14,7 @@ use super::{
 use crate::{
     digest::is_same_secret,
     domain::{
-        Family, Generation, SessionState, SigningKey, User,
+        Family, Generation, SigningKey, User,
         token::{ACCESS_TOKEN_TYPE, Claims, TokenProblem},
     },
     store::Live,
@@ -181,20 +181,26 @@ pub async fn verify(app: &Services, token: &str) -> Result<Result<Live, Refusal>
     Ok(match sessions::by_id(app, &claims.session).await? {
         Found::Alive(live) if live.user.id == claims.subject => Ok(live),
         Found::Alive(_) => Err(Refusal::Token(TokenProblem::BadClaim("sub"))),
-        Found::Expired(SessionState::Active | SessionState::IdleExpired | SessionState::Expired) => {
-            Err(Refusal::SessionExpired)
-        }
+        Found::Expired(_) => Err(Refusal::SessionExpired),
         Found::Nothing => Err(Refusal::SessionRevoked),
     })
 }
 
-/// The session that a JWT names, for signing out: also one that has expired, if it is well signed and was ours.
+/// The session that a JWT names, for signing out: also one that has expired, if it is well signed and was ours. Its key may
+/// have left the set by now, as long as it was in it when the token was made and was never revoked.
 ///
 /// # Errors
 /// Why it is not one of ours.
 pub fn session_to_end(app: &Services, token: &str) -> Result<SessionId, TokenProblem> {
     let now = app.clock.now();
-    let claims = authentic(app, token, now)?;
+    let claims = match authentic(app, token, now) {
+        Err(TokenProblem::KeyNotActive) => {
+            let payload = app.signer.decode(token)?.payload;
+            let issued = payload.get("iat").and_then(serde_json::Value::as_i64).ok_or(TokenProblem::BadClaim("iat"))?;
+            authentic(app, token, UnixTime::from_secs(issued))?
+        }
+        outcome => outcome?,
+    };
     match claims.check(&app.policy.token, now) {
         Ok(()) | Err(TokenProblem::Expired) => Ok(claims.session),
         Err(problem) => Err(problem),
@@ -364,20 +370,23 @@ async fn judge_session(
     id: &SessionId,
     subject: Option<&UserId>,
 ) -> Result<Inspected, ServiceError> {
-    report.live = app.store.session(id).await?;
-    match sessions::by_id(app, id).await? {
+    let found = sessions::by_id(app, id).await?;
+    if let Found::Alive(live) | Found::Expired(live) = &found {
+        report.live = Some(live.clone());
+    }
+    match found {
         Found::Alive(live) if subject.is_none_or(|subject| *subject == live.user.id) => {
             report.held("session", format!("{} of {} is active", live.session.id, live.user.email));
-            report.live = Some(live);
             Ok(report)
         }
         Found::Alive(_) => Ok(report.failed("session", "it is another user's", ErrorCode::InvalidToken)),
-        Found::Expired(state) => {
-            let found = format!("{id} has ended: {}", state.as_str());
+        Found::Expired(live) => {
+            let found = format!("{id} has ended: {}", live.session.state(app.clock.now()).as_str());
             Ok(report.failed("session", found, ErrorCode::SessionEnded))
         }
         Found::Nothing => {
-            let found = format!("{id} was signed out, revoked or swept away (authctl audit list shows which)");
+            let found =
+                format!("{id} was signed out, revoked or swept away (authctl audit list --user USER shows which)");
             Ok(report.failed("session", found, ErrorCode::SessionRevoked))
         }
     }

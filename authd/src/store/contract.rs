@@ -87,7 +87,7 @@ pub fn session(name: &str, n: u8) -> NewSession {
         methods: vec!["pwd".into()],
         family: Some(family.id.clone()),
     };
-    NewSession { session, family: Some(family), replaces: None, max_per_user: 100 }
+    NewSession { session, family: Some(family), replaces: vec![], max_per_user: 100 }
 }
 
 /// A key that signs from [`T0`] on.
@@ -203,11 +203,11 @@ async fn sessions(store: &dyn Store) {
     assert!(store.session(&s3.id).await.unwrap().is_some());
 
     // A new session replaces the one that was shown, whosever it was.
-    let replaces = NewSession { replaces: Some(s3.id.clone()), ..session("bob", 4) };
+    let replaces = NewSession { replaces: vec![s3.id.clone()], ..session("bob", 4) };
     store.open_session(replaces, 0, None, act(), event(EventKind::SignedIn)).await.unwrap();
     assert!(store.session(&s3.id).await.unwrap().is_none());
     new_user(store, "mallory").await;
-    let foreign = NewSession { replaces: Some(session("bob", 4).session.id), ..session("mallory", 1) };
+    let foreign = NewSession { replaces: vec![session("bob", 4).session.id], ..session("mallory", 1) };
     store.open_session(foreign, 0, None, act(), event(EventKind::SignedIn)).await.unwrap();
     assert!(store.session(&session("bob", 4).session.id).await.unwrap().is_none());
     let of_bob = AuditQuery { user: Some(bob.id.clone()), limit: 1, ..AuditQuery::default() };

@@ -56,8 +56,8 @@ impl MemoryStore {
         Ok(state)
     }
 
-    fn record_replaced(&self, state: &mut State, act: &Act, replaced: Option<Session>) {
-        if let Some(old) = replaced {
+    fn record_replaced(&self, state: &mut State, act: &Act, replaced: Vec<Session>) {
+        for old in replaced {
             self.record(state, act, &Event::new(EventKind::SignedOut).user(&old.user).session(&old.id));
         }
     }
@@ -103,10 +103,10 @@ impl State {
         Some(session)
     }
 
-    /// Answers the session of another user that ended by it.
-    fn insert(&mut self, new: NewSession) -> Option<Session> {
+    /// Answers the sessions of other users that ended by it.
+    fn insert(&mut self, new: NewSession) -> Vec<Session> {
         let user = new.session.user.clone();
-        let replaced = new.replaces.and_then(|id| self.remove(&id)).filter(|old| old.user != user);
+        let replaced = new.replaces.iter().filter_map(|id| self.remove(id)).filter(|old| old.user != user).collect();
         while self.of_user(&user).len() >= new.max_per_user.max(1) {
             let oldest = self.of_user(&user)[0].id.clone();
             self.remove(&oldest);
@@ -253,7 +253,7 @@ impl Store for MemoryStore {
         }
         state.credentials.extend(credential.map(|c| (user.id.clone(), c)));
         state.users.insert(user.id.clone(), user);
-        let replaced = session.and_then(|session| state.insert(session));
+        let replaced = session.map(|session| state.insert(session)).unwrap_or_default();
         self.record_replaced(&mut state, &act, replaced);
         self.record(&mut state, &act, &event);
         Ok(())

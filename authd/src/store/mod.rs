@@ -72,8 +72,8 @@ pub struct NewSession {
     pub session: Session,
     /// Its refresh tokens, if it has any.
     pub family: Option<Family>,
-    /// The session that this one replaces: the one that the browser showed (SE-04). It ends, whosever it is.
-    pub replaces: Option<SessionId>,
+    /// The sessions that this one replaces: those that the browser showed (SE-04). They end, whosever they are.
+    pub replaces: Vec<SessionId>,
     /// How many sessions the user may have; the oldest end.
     pub max_per_user: usize,
 }

@@ -8,11 +8,10 @@ use http::{HeaderValue, header};
 
 use super::session_body;
 use crate::{
-    domain::Actor,
     door::Reply,
     http::{
         ApiError, App, Req,
-        auth::{CookieSession, set_auth_jwt},
+        auth::{CookieSession, set_auth_jwt, use_cookie},
         plain::{SET_AUTH_JWT, delete_session_cookies},
     },
     service::{sessions, tokens},
@@ -41,18 +40,17 @@ pub async fn get(app: &App, req: Req) -> Result<Reply, ApiError> {
     }
     match req.cookie_session(app).await? {
         CookieSession::Alive(live, token) => {
-            let prolonged = match req.has_flag("disableRefresh") {
-                true => None,
-                false => sessions::used(&app.services, &live).await?,
+            let (live, cookies) = match req.has_flag("disableRefresh") {
+                true => (live, vec![]),
+                false => use_cookie(app, live, &token).await,
             };
-            let Some(live) = prolonged else { return shown(app, &live) };
             let mut reply = shown(app, &live)?;
-            for cookie in app.cookies.session(&token, live.session.remember) {
+            for cookie in cookies {
                 reply.add(header::SET_COOKIE, cookie);
             }
             Ok(reply)
         }
-        CookieSession::Dead => {
+        CookieSession::Dead(_) => {
             let mut reply = no_store(Reply::json(&()));
             delete_session_cookies(app, &mut reply);
             Ok(reply)
@@ -74,10 +72,8 @@ pub async fn get_by_post(_: &App, _: Req) -> Result<Reply, ApiError> {
 /// # Errors
 /// `StoreUnavailable` if it could not be made durable.
 pub async fn sign_out(app: &App, req: Req) -> Result<Reply, ApiError> {
-    if let CookieSession::Alive(live, _) = req.cookie_session(app).await? {
-        let act = req.origin.act(Actor::User(live.user.id.clone()), app.services.clock.now());
-        sessions::sign_out(&app.services, vec![live.session.id.clone()], act).await?;
-    }
+    let shown = req.cookie_sessions(app).await?;
+    sessions::sign_out(&app.services, shown, &req.requester).await?;
     let mut reply = Reply::json(&SuccessBody { success: true });
     delete_session_cookies(app, &mut reply);
     Ok(reply)

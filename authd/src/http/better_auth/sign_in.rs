@@ -2,11 +2,11 @@
 
 use common::{ErrorCode, api::SignInBody, email::is_wire_syntax};
 use http::header;
+use percent_encoding::{CONTROLS, utf8_percent_encode};
 
-use super::wish;
 use crate::{
     door::Reply,
-    http::{ApiError, App, Req, plain::set_session_cookies},
+    http::{ApiError, App, Req, auth::wish, plain::set_session_cookies},
     service::{
         accounts::{self, SignIn},
         tokens,
@@ -28,8 +28,9 @@ pub async fn email(app: &App, req: Req) -> Result<Reply, ApiError> {
     req.check_form(app)?;
     let invalid = || ApiError::new(ErrorCode::InvalidEmail);
     let email = if is_wire_syntax(email) { email.parse().map_err(|_| invalid())? } else { return Err(invalid()) };
-    let wish = wish(app, &req, remember).await?;
-    let opened = accounts::sign_in(&app.services, SignIn { email, password, new_password, wish }, &req.origin).await?;
+    let wish = wish(app, &req, remember, false).await?;
+    let opened =
+        accounts::sign_in(&app.services, SignIn { email, password, new_password, wish }, &req.requester).await?;
     let live = &opened.live;
     let redirect = callback.as_ref().is_some_and(|url| !url.is_empty());
     let body = SignInBody {
@@ -40,7 +41,8 @@ pub async fn email(app: &App, req: Req) -> Result<Reply, ApiError> {
     };
     let mut reply = Reply::json(&body);
     if let Some(url) = callback.filter(|_| redirect) {
-        reply.add(header::LOCATION, url);
+        // RFC 9110 §10.2.2: a URI reference, and that is ASCII.
+        reply.add(header::LOCATION, utf8_percent_encode(&url, CONTROLS).to_string());
     }
     set_session_cookies(app, &req, &opened, &mut reply);
     Ok(reply)

@@ -2,10 +2,9 @@
 
 use common::{ErrorCode, api::SignUpBody};
 
-use super::wish;
 use crate::{
     door::Reply,
-    http::{ApiError, App, Req, plain::set_session_cookies},
+    http::{ApiError, App, Req, auth::wish, plain::set_session_cookies},
     service::{
         accounts::{self, SignUp},
         tokens,
@@ -27,8 +26,8 @@ pub async fn email(app: &App, req: Req) -> Result<Reply, ApiError> {
     })?;
     req.check_form(app)?;
     let email = email.ok_or(ApiError::new(ErrorCode::InvalidEmail))?;
-    let wish = wish(app, &req, remember).await?;
-    let made = accounts::sign_up(&app.services, SignUp { email, name, image, password, wish }, &req.origin).await?;
+    let wish = wish(app, &req, remember, false).await?;
+    let made = accounts::sign_up(&app.services, SignUp { email, name, image, password, wish }, &req.requester).await?;
     let token = made.opened.as_ref().map(|opened| opened.live.session.id.to_string());
     let mut reply = Reply::json(&SignUpBody { token, user: tokens::user_body(&made.user) });
     if let Some(opened) = &made.opened {

@@ -54,9 +54,8 @@ fn remove_sessions(tx: &mut Txn<'_>, ids: &[SessionId]) -> Result<u64, StoreErro
 
 fn insert_session(tx: &mut Txn<'_>, new: &NewSession, act: &Act) -> Result<(), StoreError> {
     let session = &new.session;
-    if let Some(id) = &new.replaces
-        && let Some(old) = tx.get::<Session>(&keys::session(id))?
-    {
+    for id in &new.replaces {
+        let Some(old) = tx.get::<Session>(&keys::session(id))? else { continue };
         remove_session(tx, &old)?;
         if old.user != session.user {
             tx.audit(act, &Event::new(EventKind::SignedOut).user(&old.user).session(&old.id))?;
