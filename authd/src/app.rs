@@ -1,10 +1,13 @@
 //! Everything put together. The only file that names every concrete type.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{io::ErrorKind, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use common::{Span, UnixTime};
 use hyper_util::service::TowerToHyperService;
-use nix::unistd::geteuid;
+use nix::{
+    sys::resource::{Resource, getrlimit, setrlimit},
+    unistd::geteuid,
+};
 use tokio::{
     net::TcpListener,
     sync::watch,
@@ -36,9 +39,9 @@ use crate::{
     listen::{self, Inherited, SocketFile},
     net::{self, Gauge, Limits, Listener},
     ports::{Clock, Entropy, Secrets, TokenSigner},
-    service::{Policy, Services, maintenance, tokens::RecentJwts},
+    service::{Policy, Services, keys, maintenance, tokens::RecentJwts},
     store::{
-        Meta, SealedSecret, StoreError,
+        Meta, SealedSecret, Store, StoreError,
         sled::{OpenError, Opening, SledOptions, SledStore},
     },
 };
@@ -51,11 +54,14 @@ pub struct Parts {
     pub cost: Option<Cost>,
     /// Sockets from outside.
     pub inherited: Inherited,
+    /// Whether the clock is right although the store has records of a later time.
+    pub trust_clock: bool,
 }
 
 impl Default for Parts {
     fn default() -> Self {
-        Self { clock: Arc::new(SystemClock::default()), cost: None, inherited: Inherited::default() }
+        let clock = Arc::new(SystemClock::default());
+        Self { clock, cost: None, inherited: Inherited::default(), trust_clock: false }
     }
 }
 
@@ -82,9 +88,17 @@ pub struct Running {
 }
 
 impl Running {
-    /// Waits until the store fails, if it ever does.
-    pub async fn store_failed(&mut self) {
-        net::told(&mut self.store_stopped).await;
+    /// Waits until something fails that the daemon cannot work without, if it ever does.
+    pub async fn failed(&mut self) -> Failure {
+        tokio::select! {
+            () = net::told(&mut self.store_stopped) => {
+                Failure::new(Exit::Io, "the store has stopped taking changes; the log says why")
+            }
+            Some(ended) = self.tasks.join_next() => {
+                let how = ended.map_or_else(|e| e.to_string(), |()| "it returned".into());
+                Failure::new(Exit::Software, format!("a part of the daemon has ended: {how}"))
+            }
+        }
     }
 
     /// Whether the store still takes changes.
@@ -121,6 +135,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let signer: Arc<dyn TokenSigner> = Arc::new(Jwt::new(sealer.clone(), entropy.clone()));
     let (store, secrets, cookie_mac) = bring_up(config, opening, &sealer, &signer, &entropy, clock.now()).await?;
     let store = Arc::new(store);
+    settle_time(&store, &*clock, parts.trust_clock).await?;
     let store_stopped = store.stopped();
 
     let hasher = Arc::new(start_hasher(config, parts.cost, &entropy)?);
@@ -159,14 +174,16 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
 
     let (stop, stopping) = watch::channel(false);
     let mut tasks = JoinSet::new();
-    let connections = Arc::new(Gauge::default());
+    let connections = Arc::new(Gauge::new(connection_limit(settings.http.max_connections)));
     let limits = Limits {
-        connections: settings.http.max_connections as usize,
         first_head: settings.http.header_timeout.to_std(),
         idle: settings.http.idle_timeout.to_std(),
         write: Duration::from_secs(10),
         drain: settings.http.drain_timeout.to_std(),
     };
+    keys::allow_longer_tokens(&services)
+        .await
+        .map_err(|e| Failure::new(Exit::Io, format!("the keys cannot be kept: {e}")))?;
     serve_public(&mut tasks, listeners, &app, limits, &connections, &stopping);
 
     let info = Info {
@@ -182,9 +199,11 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     };
     let admin = Arc::new(AdminApp::new(services.clone(), info, connections));
     let service = TowerToHyperService::new(warp::service(admin.filter()));
-    let admin_limits = Limits { connections: 128, ..limits };
+    // A command line asks at once or not at all; whoever holds connections open for longer keeps others out.
+    let admin_limits = Limits { first_head: ADMIN_IDLE, idle: ADMIN_IDLE, ..limits };
     let listener = Listener::Unix(admin_socket.listener);
-    tasks.spawn(net::serve(listener, service, admin_limits, Arc::default(), stopping.clone()));
+    let gauge = Arc::new(Gauge::new(ADMIN_CONNECTIONS));
+    tasks.spawn(net::serve(listener, service, admin_limits, gauge, stopping.clone()));
     tasks.spawn(tend(services.clone(), stopping));
 
     Ok(Running {
@@ -200,6 +219,47 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         _socket: admin_socket.file,
         _data: data,
     })
+}
+
+/// How many connections the admin door serves at once.
+const ADMIN_CONNECTIONS: usize = 128;
+/// How long a connection to the admin door may be silent.
+const ADMIN_IDLE: Duration = Duration::from_secs(5);
+/// File descriptors that are not for connections: the store, sockets, the log, the runtime.
+const OTHER_FILES: u64 = 256;
+
+/// The configured limit, as far as the process may have so many files: beyond that, accepting would fail instead of waiting.
+fn connection_limit(wanted: u32) -> usize {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
+    let needed = u64::from(wanted) + OTHER_FILES;
+    let limit = match soft < needed && setrlimit(Resource::RLIMIT_NOFILE, needed.min(hard), hard).is_ok() {
+        true => needed.min(hard),
+        false => soft,
+    };
+    let possible = usize::try_from(limit.saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX).max(16);
+    let wanted = wanted as usize;
+    if possible < wanted {
+        warn!(possible, "http.max_connections is {wanted}, and this process may not open so many files (LimitNOFILE=)");
+    }
+    wanted.min(possible)
+}
+
+/// Lets time begin where the store's records end: a clock that was set back while the daemon was down brings nothing back
+/// either (F-07).
+async fn settle_time(store: &SledStore, clock: &dyn Clock, trust_clock: bool) -> Result<(), Failure> {
+    let latest = store.latest_time().await.map_err(|e| unusable(&e))?;
+    let now = clock.now();
+    if trust_clock && now < latest {
+        let event = Event::new(EventKind::ClockTrusted).with("latest", &latest);
+        store.note_clock(now, Act::by_daemon(now), event).await.map_err(|e| unusable(&e))?;
+        return Ok(());
+    }
+    clock.not_before(latest);
+    let behind = clock.wall_is_behind();
+    if behind >= maintenance::UNSAFE_CLOCK {
+        warn!(%behind, "the host's clock is behind the latest time on record; time goes on from there");
+    }
+    Ok(())
 }
 
 fn serve_public(
@@ -299,13 +359,32 @@ async fn open_store(path: PathBuf, options: SledOptions) -> Result<Opening, Fail
         Ok(Err(e @ OpenError::Newer { .. })) => {
             Err(Failure::new(Exit::Configuration, e.to_string()).fix("install the authd that wrote it, or a newer one"))
         }
-        Ok(Err(e)) => Err(Failure::new(Exit::Io, e.to_string()).fix("restore a backup; nothing was changed")),
+        Ok(Err(OpenError::Io(path, e))) if e.kind() == ErrorKind::PermissionDenied => {
+            let message = format!("{} cannot be used: {e}", path.display());
+            Err(Failure::new(Exit::Permission, message)
+                .fix(format!("give it to the user of authd (uid {})", geteuid())))
+        }
+        Ok(Err(OpenError::Io(path, e))) => {
+            let message = format!("{} cannot be read or written: {e}", path.display());
+            Err(Failure::new(Exit::Io, message).fix("look after the file system; nothing was changed"))
+        }
+        Ok(Err(OpenError::Store(e))) => Err(unusable(&e)),
+        Ok(Err(e @ OpenError::Sled { .. })) => Err(Failure::new(Exit::Io, e.to_string()).fix(RESTORE)),
         Err(e) => Err(Failure::new(Exit::Io, format!("opening the store failed: {e}"))),
     }
 }
 
-fn damaged(e: &StoreError) -> Failure {
-    Failure::new(Exit::Io, format!("the store cannot be used: {e}")).fix("restore a backup; nothing was changed")
+const RESTORE: &str = "restore a backup; nothing was changed";
+
+fn unusable(e: &StoreError) -> Failure {
+    let failure = Failure::new(Exit::Io, format!("the store cannot be used: {e}"));
+    match e {
+        StoreError::Full => {
+            failure.fix("make room on its file system (store.reserve says how much), and start authd again")
+        }
+        StoreError::Damaged(_) => failure.fix(RESTORE),
+        _ => failure.fix("look after the file system and the log; nothing was changed"),
+    }
 }
 
 /// The master key. It is made only while the store is empty, and only in development; a key that does not fit the store
@@ -313,7 +392,7 @@ fn damaged(e: &StoreError) -> Failure {
 fn master_key(config: &Config, opening: &Opening, entropy: &dyn Entropy) -> Result<(MasterKey, bool), Failure> {
     let places = &config.places;
     let path = &places.master_key;
-    let meta = opening.meta().map_err(|e| damaged(&e))?;
+    let meta = opening.meta().map_err(|e| unusable(&e))?;
     let key = match master::load(path, places.is_credential) {
         Ok(key) => key,
         Err(MasterKeyError::Missing(_)) if meta.is_none() && config.mode == Mode::Development => {
@@ -365,8 +444,8 @@ async fn bring_up(
     entropy: &Arc<dyn Entropy>,
     now: UnixTime,
 ) -> Result<(SledStore, Secrets, Arc<HmacKey>), Failure> {
-    let is_new = opening.meta().map_err(|e| damaged(&e))?.is_none();
-    let mut sealed: Vec<SealedSecret> = opening.secrets().map_err(|e| damaged(&e))?;
+    let is_new = opening.meta().map_err(|e| unusable(&e))?.is_none();
+    let mut sealed: Vec<SealedSecret> = opening.secrets().map_err(|e| unusable(&e))?;
     if is_new {
         sealed = [COOKIE, REFRESH, AUDIT]
             .into_iter()
@@ -401,7 +480,7 @@ async fn bring_up(
         let meta = Meta { fingerprint: sealer.fingerprint().into(), created_at: now };
         let act = Act::by_daemon(now);
         let event = Event::new(EventKind::StoreCreated).with("kid", &key.kid).with("master_key", &sealer.fingerprint());
-        store.initialise(meta, sealed, key, act, event).await.map_err(|e| damaged(&e))?;
+        store.initialise(meta, sealed, key, act, event).await.map_err(|e| unusable(&e))?;
     }
     Ok((store, secrets, cookie))
 }

@@ -15,13 +15,16 @@ pub struct Cli {
     /// What to do instead of serving.
     #[command(subcommand)]
     pub command: Option<Command>,
+    /// Take the host's clock as it is, although there are records of a later time: it was wrong before, and is right now
+    #[arg(long)]
+    pub trust_clock: bool,
     /// Settings that are given by flags.
     #[command(flatten)]
     pub flags: GlobalFlags,
 }
 
 const AFTER: &str = "Settings are read from the defaults, the configuration file, AUTHD_SECTION__KEY variables and flags, in \
-rising order. Exit codes: 0 stopped as asked, 71 refused by the system, 73 something cannot be made, 74 the store failed, \
+rising order. Exit codes: 0 stopped as asked, 70 a part of the program failed, 71 refused by the system, 73 something cannot be made, 74 the store failed, \
 75 another authd is running, 77 not permitted, 78 the configuration is wrong.";
 
 /// Flags that every command takes.

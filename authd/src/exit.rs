@@ -6,6 +6,8 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
+    /// A part of the program has failed.
+    Software = 70,
     /// The operating system refused something: a port in use, no threads.
     System = 71,
     /// Something could not be made: a directory, a key file.

@@ -7,10 +7,7 @@ use std::{
     future::Future,
     io,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -34,8 +31,6 @@ use crate::{
 /// What a door allows a connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// How many at once; further ones wait in the listener's queue.
-    pub connections: usize,
     /// How long the first request head may take.
     pub first_head: Duration,
     /// How long a later request head may take, silence before it included.
@@ -77,29 +72,28 @@ impl<S> Answer for S where
 {
 }
 
-/// How many connections a door serves now.
-#[derive(Debug, Default)]
-pub struct Gauge(AtomicU64);
+/// The connections of a door, whichever of its listeners they came by.
+#[derive(Debug)]
+pub struct Gauge {
+    limit: usize,
+    permits: Arc<Semaphore>,
+}
 
 impl Gauge {
-    /// Now.
+    /// For so many at once; further ones wait in the listener's queue.
+    pub fn new(limit: usize) -> Self {
+        let limit = limit.min(Semaphore::MAX_PERMITS);
+        Self { limit, permits: Arc::new(Semaphore::new(limit)) }
+    }
+
+    /// How many are served now.
     pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn enter(self: &Arc<Self>) -> Inside {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Inside(self.clone())
+        (self.limit - self.permits.available_permits()) as u64
     }
 }
 
-struct Inside(Arc<Gauge>);
-
-impl Drop for Inside {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
+/// How often it is said that no connection can be accepted.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// Waits until the flag turns true, or nobody is left who could turn it.
 pub async fn told(flag: &mut watch::Receiver<bool>) {
@@ -114,7 +108,8 @@ pub async fn serve<S: Answer>(
     gauge: Arc<Gauge>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let permits = Arc::new(Semaphore::new(limits.connections));
+    let permits = &gauge.permits;
+    let mut complained: Option<Instant> = None;
     loop {
         let next = async {
             // The permit first: beyond the limit nothing is accepted, and nobody is dropped.
@@ -126,52 +121,66 @@ pub async fn serve<S: Answer>(
             () = told(&mut stop) => break,
         };
         let Ok(permit) = permit else { break };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
+        let stream = match accepted {
+            Ok(stream) => stream,
             Err(error) => {
                 // Out of file descriptors, most likely: existing connections end, and then there is room.
-                warn!(%error, "a connection could not be accepted");
+                if complained.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
+                    warn!(%error, served = gauge.get(), "connections cannot be accepted");
+                    complained = Some(Instant::now());
+                }
                 sleep(Duration::from_millis(50)).await;
                 continue;
             }
         };
-        let inside = gauge.enter();
         let (service, stop) = (service.clone(), stop.clone());
         tokio::spawn(async move {
             match stream {
-                Stream::Tcp(stream) => connection(stream, peer, service, limits, stop).await,
-                Stream::Unix(stream) => connection(stream, peer, service, limits, stop).await,
+                Stream::Tcp(stream, peer) => connection(stream, peer, service, limits, stop).await,
+                Stream::Unix(stream, peer) => {
+                    // The account database may be slow (it may be on the network): not on this thread, nor in the way of
+                    // the next connection.
+                    let UCred { uid, gid, pid } = peer;
+                    let (name, groups) =
+                        tokio::task::spawn_blocking(move || account(uid, gid)).await.unwrap_or_default();
+                    let peer = Peer::Unix(PeerCredentials { uid, gid, pid, name, groups });
+                    connection(stream, peer, service, limits, stop).await;
+                }
             }
-            drop((permit, inside));
+            drop(permit);
         });
     }
     drop(listener);
     // When all permits are back, all connections have ended.
-    let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
+    let all = u32::try_from(gauge.limit).unwrap_or(u32::MAX);
     if timeout(limits.drain, permits.acquire_many(all)).await.is_err() {
         warn!("connections were still busy when the drain ended");
     }
 }
 
-enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
+struct UCred {
+    uid: u32,
+    gid: u32,
+    pid: Option<i32>,
 }
 
-async fn accept(listener: &Listener) -> io::Result<(Stream, Peer)> {
+enum Stream {
+    Tcp(TcpStream, Peer),
+    Unix(UnixStream, UCred),
+}
+
+async fn accept(listener: &Listener) -> io::Result<Stream> {
     match listener {
         Listener::Tcp(listener) => {
             let (stream, address) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            Ok((Stream::Tcp(stream), Peer::Tcp(address)))
+            Ok(Stream::Tcp(stream, Peer::Tcp(address)))
         }
         Listener::Unix(listener) => {
             let (stream, _) = listener.accept().await?;
             let credentials = stream.peer_cred()?;
-            let (uid, gid, pid) = (credentials.uid(), credentials.gid(), credentials.pid());
-            // The account database may be slow (it may be on the network): not on this thread.
-            let (name, groups) = tokio::task::spawn_blocking(move || account(uid, gid)).await.unwrap_or_default();
-            Ok((Stream::Unix(stream), Peer::Unix(PeerCredentials { uid, gid, pid, name, groups })))
+            let peer = UCred { uid: credentials.uid(), gid: credentials.gid(), pid: credentials.pid() };
+            Ok(Stream::Unix(stream, peer))
         }
     }
 }

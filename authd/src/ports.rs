@@ -12,6 +12,12 @@ use crate::domain::{Algorithm, KeySet, PasswordHash, SigningKey, token::Claims, 
 pub trait Clock: Send + Sync {
     /// Now. Never earlier than what it said before.
     fn now(&self) -> UnixTime;
+    /// Says that it has been at least so late already.
+    fn not_before(&self, _: UnixTime) {}
+    /// How far the host's clock is behind [`Clock::now`]: it was set back.
+    fn wall_is_behind(&self) -> Span {
+        Span::ZERO
+    }
 }
 
 /// Randomness from the operating system.

@@ -3,6 +3,7 @@
 use std::{
     io::{self, Write},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::Parser;
@@ -45,7 +46,7 @@ pub fn main() -> ExitCode {
         Some(Command::Config(ConfigCommand::Init)) => out(&Config::template()),
         Some(Command::Config(ConfigCommand::Check)) => read(&flags, &env).and_then(|config| check(&config)),
         Some(Command::Config(ConfigCommand::Show)) => read(&flags, &env).and_then(|config| out(&config.show())),
-        None => read(&flags, &env).and_then(|config| serve(&config, &env)),
+        None => read(&flags, &env).and_then(|config| serve(&config, &env, cli.trust_clock)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -112,9 +113,9 @@ fn confine() {
     }
 }
 
-fn serve(config: &Config, env: &[(String, String)]) -> Result<(), Failure> {
-    confine();
+fn serve(config: &Config, env: &[(String, String)], trust_clock: bool) -> Result<(), Failure> {
     telemetry::start(config.settings.log.format, config.settings.log.level);
+    confine();
     let names = env.iter().find(|(name, _)| name == "LISTEN_FDNAMES").map(|(_, value)| value.as_str());
     let inherited = Inherited::take(names)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -123,10 +124,12 @@ fn serve(config: &Config, env: &[(String, String)]) -> Result<(), Failure> {
         .map_err(|e| Failure::new(Exit::System, format!("no threads: {e}")))?;
     runtime.block_on(async {
         let mut signals = Signals::new()?;
-        let parts = Parts { inherited, cost: cost_for_tests(env), ..Parts::default() };
+        let parts = Parts { inherited, cost: cost_for_tests(env), trust_clock, ..Parts::default() };
         let running = app::start(config, parts).await?;
         announce(config, &running, env)?;
-        run(running, &mut signals).await
+        // A little more than requests under way get: closing the store takes a moment too.
+        let stop_within = config.settings.http.drain_timeout.to_std() + CLOSE_WITHIN;
+        run(running, &mut signals, stop_within).await
     })
 }
 
@@ -173,7 +176,10 @@ impl Signals {
     }
 }
 
-async fn run(mut running: Running, signals: &mut Signals) -> Result<(), Failure> {
+/// How long closing the store may take once the last request is answered.
+const CLOSE_WITHIN: Duration = Duration::from_secs(10);
+
+async fn run(mut running: Running, signals: &mut Signals, stop_within: Duration) -> Result<(), Failure> {
     // Twice in the time that the watchdog allows, and only while the store takes changes.
     let mut watchdog = sd_notify::watchdog_enabled().map(|limit| interval(limit / 2));
     let failed = loop {
@@ -184,10 +190,10 @@ async fn run(mut running: Running, signals: &mut Signals) -> Result<(), Failure>
             }
         };
         tokio::select! {
-            _ = signals.terminate.recv() => break false,
-            _ = signals.interrupt.recv() => break false,
+            _ = signals.terminate.recv() => break None,
+            _ = signals.interrupt.recv() => break None,
             _ = signals.hang_up.recv() => info!("SIGHUP: nothing is reloaded; restart authd for a changed configuration"),
-            () = running.store_failed() => break true,
+            failure = running.failed() => break Some(failure),
             _ = tick => {
                 if running.is_healthy() {
                     notify(&[NotifyState::Watchdog]);
@@ -197,15 +203,12 @@ async fn run(mut running: Running, signals: &mut Signals) -> Result<(), Failure>
     };
     notify(&[NotifyState::Stopping]);
     info!("authd stops");
-    let deadline = Instant::now() + std::time::Duration::from_secs(110);
+    let deadline = Instant::now() + stop_within;
     tokio::select! {
         () = running.stop() => {}
         // Twice asked is asked in earnest. What was acknowledged is on disk already.
         _ = signals.interrupt.recv() => warn!("stopped without waiting for requests under way"),
         () = sleep_until(deadline) => error!("stopping took too long"),
     }
-    match failed {
-        true => Err(Failure::new(Exit::Io, "the store has stopped taking changes; the log says why")),
-        false => Ok(()),
-    }
+    failed.map_or(Ok(()), Err)
 }

@@ -1,10 +1,26 @@
 //! The log: text for people on a terminal, JSON lines elsewhere, on standard error.
 
-use std::io::IsTerminal;
+use std::{io::IsTerminal, panic::PanicHookInfo};
 
+use common::text::printable;
+use tracing::error;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config::{LogFormat, LogLevel};
+
+/// A panic as one event, whatever it was about: its text on several lines would break a log of JSON lines, and could forge one
+/// (LG-03).
+fn log_panic(info: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let location = info.location().map(ToString::to_string).unwrap_or_default();
+    error!(thread = thread.name().unwrap_or_default(), location, "panicked: {}", printable(&said(info)));
+}
+
+fn said(info: &PanicHookInfo<'_>) -> String {
+    let payload = info.payload();
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default()
+}
 
 /// Starts logging for this process. A second call changes nothing.
 pub fn start(format: LogFormat, level: LogLevel) {
@@ -23,5 +39,7 @@ pub fn start(format: LogFormat, level: LogLevel) {
         registry.with(fmt::layer().with_ansi(ansi).with_target(false).with_writer(std::io::stderr)).try_init()
     };
     // Somebody else logs already: in tests.
-    drop(started);
+    if started.is_ok() {
+        std::panic::set_hook(Box::new(log_panic));
+    }
 }

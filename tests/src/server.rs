@@ -23,33 +23,51 @@ use tempfile::TempDir;
 
 use crate::{Client, Response, client::Target};
 
-/// A clock that goes when it is told to.
+/// A clock that goes when it is told to. What it shows is what a wall clock shows; authd sees the later of it and the time
+/// that it said it had been already.
 #[derive(Debug)]
-pub struct TestClock(AtomicI64);
+pub struct TestClock {
+    shows: AtomicI64,
+    floor: AtomicI64,
+}
 
 /// Where every test begins.
 pub const START: UnixTime = UnixTime::from_secs(1_800_000_000);
 
 impl Clock for TestClock {
     fn now(&self) -> UnixTime {
-        UnixTime::from_millis(self.0.load(Ordering::SeqCst))
+        self.now_time().max(UnixTime::from_millis(self.floor.load(Ordering::SeqCst)))
+    }
+
+    fn not_before(&self, time: UnixTime) {
+        self.floor.fetch_max(time.as_millis(), Ordering::SeqCst);
+    }
+
+    fn wall_is_behind(&self) -> Span {
+        self.now().since(self.now_time())
+    }
+}
+
+impl Default for TestClock {
+    fn default() -> Self {
+        Self { shows: AtomicI64::new(START.as_millis()), floor: AtomicI64::new(0) }
     }
 }
 
 impl TestClock {
     /// Later.
     pub fn advance(&self, span: Span) {
-        self.set(self.now().plus(span));
+        self.set(self.now_time().plus(span));
     }
 
     /// What it shows.
     pub fn now_time(&self) -> UnixTime {
-        self.now()
+        UnixTime::from_millis(self.shows.load(Ordering::SeqCst))
     }
 
     /// At this time.
     pub fn set(&self, at: UnixTime) {
-        self.0.store(at.as_millis(), Ordering::SeqCst);
+        self.shows.store(at.as_millis(), Ordering::SeqCst);
     }
 }
 
@@ -128,8 +146,8 @@ impl Builder {
             admin_socket: Some(dir.path().join("admin.sock")),
         };
         let config = config::load(&flags, &env).unwrap_or_else(|p| panic!("{p:#?}"));
-        let clock = Arc::new(TestClock(AtomicI64::new(START.as_millis())));
-        Server::run(config, clock, self.cost, dir).await
+        let clock = Arc::new(TestClock::default());
+        Server::run(config, clock, self.cost, dir, false).await
     }
 }
 
@@ -160,8 +178,15 @@ impl Server {
         Builder::default()
     }
 
-    async fn run(config: Config, clock: Arc<TestClock>, cost: Cost, dir: Arc<TempDir>) -> Result<Self, Failure> {
-        let parts = Parts { clock: clock.clone(), cost: Some(cost), inherited: Inherited::default() };
+    async fn run(
+        config: Config,
+        clock: Arc<TestClock>,
+        cost: Cost,
+        dir: Arc<TempDir>,
+        trust_clock: bool,
+    ) -> Result<Self, Failure> {
+        let (inherited, cost_of) = (Inherited::default(), Some(cost));
+        let parts = Parts { clock: clock.clone(), cost: cost_of, inherited, trust_clock };
         let running = app::start(&config, parts).await?;
         Ok(Self {
             clock,
@@ -205,9 +230,24 @@ impl Server {
     ///
     /// # Panics
     /// If it does not start.
-    pub async fn restart(mut self) -> Self {
+    pub async fn restart(self) -> Self {
+        let clock = self.clock.clone();
+        self.restart_with(clock, false).await
+    }
+
+    /// As after a reboot, with a clock that shows this and knows nothing of the time before.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn restart_at(self, shows: UnixTime, trust_clock: bool) -> Self {
+        let clock = Arc::new(TestClock::default());
+        clock.set(shows);
+        self.restart_with(clock, trust_clock).await
+    }
+
+    async fn restart_with(mut self, clock: Arc<TestClock>, trust_clock: bool) -> Self {
         self.stop().await;
-        Self::run(self.config.clone(), self.clock.clone(), self.cost, self.dir.clone())
+        Self::run(self.config.clone(), clock, self.cost, self.dir.clone(), trust_clock)
             .await
             .unwrap_or_else(|e| panic!("{e}"))
     }

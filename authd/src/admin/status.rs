@@ -3,7 +3,7 @@
 use common::admin::{Hashing, Status};
 
 use super::{AdminApp, AdminError, AdminReq};
-use crate::door::Reply;
+use crate::{door::Reply, service::maintenance};
 
 /// `GET /v1/status`
 ///
@@ -15,20 +15,15 @@ pub async fn show(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
     let info = &app.info;
     let keys = services.store.keys();
     let signing_key = keys.signing(now);
-    let mut problems = vec![];
-    if let Err(problem) = services.store.health() {
-        problems.push(problem.to_string());
-    }
-    match signing_key {
-        None => problems.push("no key signs: authctl keys rotate --now".into()),
-        Some(key) if key.algorithm != services.policy.algorithm => problems.push(format!(
+    let mut problems = maintenance::problems(services);
+    let ready = problems.is_empty();
+    if let Some(key) = signing_key.filter(|key| key.algorithm != services.policy.algorithm) {
+        problems.push(format!(
             "the signing key is {}, and keys.algorithm is {}: it changes with the next rotation (authctl keys rotate)",
             key.algorithm.as_str(),
             services.policy.algorithm.as_str()
-        )),
-        Some(_) => {}
+        ));
     }
-    let ready = services.store.health().is_ok() && signing_key.is_some();
     let load = services.hasher.load();
     Ok(Reply::json(&Status {
         version: env!("CARGO_PKG_VERSION").into(),

@@ -3,7 +3,7 @@
 use http::StatusCode;
 
 use super::{ApiError, App, Req};
-use crate::door::Reply;
+use crate::{door::Reply, service::maintenance};
 
 /// `GET /healthz`: the process answers.
 ///
@@ -13,14 +13,12 @@ pub async fn alive(_: &App, _: Req) -> Result<Reply, ApiError> {
     Ok(Reply::json(&serde_json::json!({"status": "ok"})))
 }
 
-/// `GET /readyz`: the store takes changes and a key signs.
+/// `GET /readyz`: the store takes changes, a key signs, the clock is right.
 ///
 /// # Errors
 /// None: not being ready is an answer, 503.
 pub async fn ready(app: &App, _: Req) -> Result<Reply, ApiError> {
-    let services = &app.services;
-    let signs = services.store.keys().signing(services.clock.now()).is_some();
-    Ok(match services.store.health().is_ok() && signs {
+    Ok(match maintenance::problems(&app.services).is_empty() {
         true => Reply::json(&serde_json::json!({"status": "ready"})),
         false => Reply::json(&serde_json::json!({"status": "not ready"})).status(StatusCode::SERVICE_UNAVAILABLE),
     })

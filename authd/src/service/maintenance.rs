@@ -1,11 +1,39 @@
 //! What happens by itself: expired sessions are swept away in small steps, keys are rotated when they are old.
 
+use common::Span;
+
 use super::{ServiceError, Services, keys};
 
 /// How many sessions one step removes: a larger one would hold up the writer.
 const CHUNK: usize = 64;
 /// How many steps one round makes.
 const STEPS: usize = 200;
+
+/// How old the latest time on record may become: so much may come back if the host's clock is set back while authd is down.
+const NOTE_EVERY: Span = Span::from_mins(1);
+
+/// How far the host's clock may be behind before the daemon calls itself unfit: what it signs would be from the future for
+/// everybody else.
+pub const UNSAFE_CLOCK: Span = Span::from_secs(30);
+
+/// Why the daemon cannot do its work, or not safely; empty if it can.
+pub fn problems(app: &Services) -> Vec<String> {
+    let mut problems = vec![];
+    if let Err(problem) = app.store.health() {
+        problems.push(problem.to_string());
+    }
+    if app.store.keys().signing(app.clock.now()).is_none() {
+        problems.push("no key signs: authctl keys rotate --now".into());
+    }
+    let behind = app.clock.wall_is_behind();
+    if behind >= UNSAFE_CLOCK {
+        problems.push(format!(
+            "the host's clock is {behind} behind the latest time on record: set it (timedatectl); or, if it is right now and \
+             was wrong before, start authd once with --trust-clock"
+        ));
+    }
+    problems
+}
 
 /// One round. Answers how many sessions were swept away.
 ///
@@ -21,5 +49,8 @@ pub async fn round(app: &Services) -> Result<u64, ServiceError> {
         }
     }
     keys::tend(app).await?;
+    if now >= app.store.latest_time().await?.plus(NOTE_EVERY) {
+        app.store.note_time(now).await?;
+    }
     Ok(swept)
 }

@@ -31,6 +31,7 @@ struct State {
     keys: KeySet,
     audit: Vec<AuditRecord>,
     acts: BTreeMap<String, (u64, UnixTime, [u8; 32])>,
+    noted: UnixTime,
 }
 
 /// Everything in maps behind one lock.
@@ -409,6 +410,24 @@ impl Store for MemoryStore {
                 None => state.keys.keys.push(key),
             }
         }
+        self.record(&mut state, &act, &event);
+        Ok(())
+    }
+
+    async fn latest_time(&self) -> Result<UnixTime, StoreError> {
+        let state = self.state();
+        let audited = state.audit.last().map_or(UnixTime::EPOCH, |record| record.at);
+        Ok(audited.max(state.noted))
+    }
+
+    async fn note_time(&self, now: UnixTime) -> Result<(), StoreError> {
+        self.state().noted = now;
+        Ok(())
+    }
+
+    async fn note_clock(&self, now: UnixTime, act: Act, event: Event) -> Result<(), StoreError> {
+        let mut state = self.state_for(&act)?;
+        state.noted = now;
         self.record(&mut state, &act, &event);
         Ok(())
     }

@@ -313,6 +313,15 @@ pub trait Store: Send + Sync {
     /// `Stale`.
     async fn put_keys(&self, version: u64, keys: Vec<SigningKey>, act: Act, event: Event) -> Result<(), StoreError>;
 
+    /// The latest time that is on record: of the newest audit record, or noted.
+    async fn latest_time(&self) -> Result<UnixTime, StoreError>;
+
+    /// Notes that it has been so late.
+    async fn note_time(&self, now: UnixTime) -> Result<(), StoreError>;
+
+    /// Notes that it is so late, whatever was noted before.
+    async fn note_clock(&self, now: UnixTime, act: Act, event: Event) -> Result<(), StoreError>;
+
     /// Removes sessions that ended before `now`, at most `limit`. Answers how many.
     async fn sweep(&self, now: UnixTime, limit: usize) -> Result<u64, StoreError>;
 }

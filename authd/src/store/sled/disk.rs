@@ -43,8 +43,18 @@ impl Disk {
         Ok(Self { data, directory: directory.into(), reserve })
     }
 
-    /// Waits until what sled wrote is on the device.
+    /// Waits until what sled wrote is on the device. What is too large for its file it puts in one of its own, and never
+    /// syncs it; our records are too small for that, and this holds should they ever not be.
     pub(super) fn sync(&self) -> io::Result<()> {
+        let blobs = self.directory.join("blobs");
+        let mut any = false;
+        for blob in std::fs::read_dir(&blobs)? {
+            File::open(blob?.path())?.sync_data()?;
+            any = true;
+        }
+        if any {
+            File::open(&blobs)?.sync_all()?;
+        }
         self.data.sync_data()
     }
 

@@ -15,6 +15,8 @@ use crate::{
 
 pub(super) const USERS: &str = "count/users";
 pub(super) const SESSIONS: &str = "count/sessions";
+/// The latest time that was noted, in milliseconds.
+pub(super) const NOTED_TIME: &str = "time";
 pub(super) const REPEATED_SIGN_UPS: &str = "count/repeated-sign-ups";
 pub(super) const KEYS_VERSION: &str = "keys-version";
 

@@ -23,7 +23,7 @@ use self::{
     cache::HotCache,
     codec::{ChainHead, Done, Link, Number, SCHEMA, Stored},
     disk::Disk,
-    intents::{KEYS_VERSION, REPEATED_SIGN_UPS, SESSIONS, USERS},
+    intents::{KEYS_VERSION, NOTED_TIME, REPEATED_SIGN_UPS, SESSIONS, USERS},
     keys::Kind,
     txn::{CHAIN, Txn, unreadable},
     writer::{Ground, Writer},
@@ -521,6 +521,28 @@ impl Store for SledStore {
 
     async fn put_keys(&self, version: u64, put: Vec<SigningKey>, act: Act, event: Event) -> Result<(), StoreError> {
         self.act(act, move |tx, act| intents::put_keys(tx, version, &put, act, &event)).await
+    }
+
+    async fn latest_time(&self) -> Result<UnixTime, StoreError> {
+        let Number(noted) = read(&self.db, &keys::meta(NOTED_TIME))?.unwrap_or_default();
+        let noted = UnixTime::from_millis(i64::try_from(noted).unwrap_or_default());
+        let chain: ChainHead = read(&self.db, &keys::meta(CHAIN))?.unwrap_or_default();
+        let newest: Option<AuditRecord> = read(&self.db, &keys::audit(chain.seq))?;
+        Ok(newest.map_or(noted, |record| noted.max(record.at)))
+    }
+
+    async fn note_time(&self, now: UnixTime) -> Result<(), StoreError> {
+        let millis = u64::try_from(now.as_millis()).unwrap_or_default();
+        self.writer.write(move |tx| tx.put(keys::meta(NOTED_TIME), &Number(millis))).await
+    }
+
+    async fn note_clock(&self, now: UnixTime, act: Act, event: Event) -> Result<(), StoreError> {
+        let millis = u64::try_from(now.as_millis()).unwrap_or_default();
+        self.act(act, move |tx, act| {
+            tx.put(keys::meta(NOTED_TIME), &Number(millis))?;
+            tx.audit(act, &event)
+        })
+        .await
     }
 
     async fn sweep(&self, now: UnixTime, limit: usize) -> Result<u64, StoreError> {
