@@ -54,6 +54,8 @@ pub struct Parts {
     pub cost: Option<Cost>,
     /// Sockets from outside.
     pub inherited: Inherited,
+    /// How the store behaves, besides what is configured.
+    pub store: SledOptions,
     /// Whether the clock is right although the store has records of a later time.
     pub trust_clock: bool,
 }
@@ -61,7 +63,7 @@ pub struct Parts {
 impl Default for Parts {
     fn default() -> Self {
         let clock = Arc::new(SystemClock::default());
-        Self { clock, cost: None, inherited: Inherited::default(), trust_clock: false }
+        Self { clock, cost: None, inherited: Inherited::default(), store: SledOptions::default(), trust_clock: false }
     }
 }
 
@@ -127,7 +129,8 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let clock = parts.clock;
 
     let data = DataDir::claim(&places.data_dir)?;
-    let options = SledOptions { cache_bytes: settings.store.cache.0, reserve_bytes: settings.store.reserve.0 };
+    let options =
+        SledOptions { cache_bytes: settings.store.cache.0, reserve_bytes: settings.store.reserve.0, ..parts.store };
     let store_path = data.store();
     let opening = open_store(store_path, options).await?;
     let (master, made_master_key) = master_key(config, &opening, &*entropy)?;

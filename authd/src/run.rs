@@ -27,6 +27,7 @@ use crate::{
     exit::{Exit, Failure},
     init,
     listen::Inherited,
+    store::sled::SledOptions,
     telemetry,
 };
 
@@ -102,6 +103,21 @@ const fn cost_for_tests(_: &[(String, String)]) -> Option<Cost> {
     None
 }
 
+/// The store, with the fault that the environment asks for. The variable means nothing to a release build.
+#[cfg(debug_assertions)]
+fn store_for_tests(env: &[(String, String)]) -> SledOptions {
+    let asked = env.iter().any(|(name, value)| name == "AUTHD_TEST_FAULT" && value == "answer-before-commit");
+    if asked {
+        warn!("AUTHD_TEST_FAULT: what is acknowledged may be lost");
+    }
+    SledOptions { answers_too_early: asked, ..SledOptions::default() }
+}
+
+#[cfg(not(debug_assertions))]
+fn store_for_tests(_: &[(String, String)]) -> SledOptions {
+    SledOptions::default()
+}
+
 /// What this process may do and leave behind: files for its owner only, no core dumps with keys in them (CR-04, CR-05).
 fn confine() {
     umask(FileMode::from_bits_truncate(0o077));
@@ -124,7 +140,8 @@ fn serve(config: &Config, env: &[(String, String)], trust_clock: bool) -> Result
         .map_err(|e| Failure::new(Exit::System, format!("no threads: {e}")))?;
     runtime.block_on(async {
         let mut signals = Signals::new()?;
-        let parts = Parts { inherited, cost: cost_for_tests(env), trust_clock, ..Parts::default() };
+        let (cost, store) = (cost_for_tests(env), store_for_tests(env));
+        let parts = Parts { cost, inherited, store, trust_clock, ..Parts::default() };
         let running = app::start(config, parts).await?;
         announce(config, &running, env)?;
         // A little more than requests under way get: closing the store takes a moment too.

@@ -132,3 +132,35 @@ async fn sessions_are_listed_shown_and_revoked() {
     assert_eq!(all["ended"], 1);
     assert_eq!(revoke(json!({"target": {"sessions": []}})).await.code(), "VALIDATION_ERROR");
 }
+
+#[tokio::test]
+async fn a_name_is_looked_for_on_every_page() {
+    use authd::domain::{Act, Event, EventKind, User};
+    let server = Server::start().await;
+    let services = server.services();
+    let at = services.clock.now();
+    let make = async |id: &str, name: &str| {
+        let user = User {
+            id: id.parse().unwrap(),
+            email: format!("{id}@example.com").parse().unwrap(),
+            email_verified: false,
+            name: name.into(),
+            image: None,
+            role: "user".into(),
+            ban: None,
+            password_change_required: false,
+            epoch: 0,
+            created_at: at,
+            updated_at: at,
+        };
+        services.store.create_user(user, None, None, Act::by_daemon(at), Event::new(EventKind::UserCreated)).await
+    };
+    let crowd: Vec<String> = (0..1001).map(|n| format!("m{n:04}")).collect();
+    let made = futures_util::future::join_all(crowd.iter().map(|id| make(id, "Maxine"))).await;
+    assert!(made.into_iter().all(|done| done.is_ok()));
+    make("z1", "Max").await.unwrap();
+    assert_eq!(server.admin().get("/v1/users/max").await.text("/id"), "z1", "after a thousand who only contain it");
+    make("a1", "Max").await.unwrap();
+    assert_eq!(server.admin().get("/v1/users/max").await.code(), "AMBIGUOUS_USER");
+    assert_eq!(server.admin().get("/v1/users/z1").await.text("/id"), "z1", "the part before the @ counts too");
+}

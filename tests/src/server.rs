@@ -186,7 +186,7 @@ impl Server {
         trust_clock: bool,
     ) -> Result<Self, Failure> {
         let (inherited, cost_of) = (Inherited::default(), Some(cost));
-        let parts = Parts { clock: clock.clone(), cost: cost_of, inherited, trust_clock };
+        let parts = Parts { clock: clock.clone(), cost: cost_of, inherited, trust_clock, ..Parts::default() };
         let running = app::start(&config, parts).await?;
         Ok(Self {
             clock,

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use common::{Email, SecretString, text::normalised_password};
+use common::{Email, RequestId, SecretString, text::normalised_password};
+use tracing::info;
 
 use super::{
     Requester, ServiceError, Services,
@@ -135,7 +136,11 @@ pub async fn sign_in(app: &Services, wanted: SignIn, requester: &Requester) -> R
         };
         let stored = credential.map(|c| c.hash);
         let verdict = app.hasher.verify(wanted.password.clone(), stored.clone()).await?;
-        let (Some(user), Some(old), true) = (user, stored, verdict.matches) else {
+        let (Some(user), Some(old), true) = (user.clone(), stored, verdict.matches) else {
+            // Without the address: people type passwords where addresses go (LG-02).
+            let id = requester.request_id.as_ref().map(RequestId::as_str);
+            let (user, source) = (user.as_ref().map(|u| u.id.as_str()), requester.source.as_deref());
+            info!(request.id = id, source, user, "a sign-in failed");
             return Err(ServiceError::InvalidCredentials);
         };
         let now = app.clock.now();

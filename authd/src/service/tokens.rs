@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use common::{ErrorCode, FamilyId, SecretString, SessionId, UnixTime, UserId, api::UserBody};
-use quick_cache::sync::Cache;
+use quick_cache::{Weighter, sync::Cache};
 use serde_json::json;
 
 use super::{
@@ -37,11 +37,24 @@ struct Recent {
 }
 
 /// The recent JWTs, by session.
-pub struct RecentJwts(Cache<SessionId, Arc<Recent>>);
+pub struct RecentJwts(Cache<SessionId, Arc<Recent>, JwtBytes>);
+
+/// How much memory the recent JWTs may take: ten thousand of usual length.
+const RECENT_BYTES: u64 = 12 << 20;
+
+/// Weighs a JWT by its length: it has the user's fields in it, and those may be long.
+#[derive(Clone)]
+struct JwtBytes;
+
+impl Weighter<SessionId, Arc<Recent>> for JwtBytes {
+    fn weight(&self, _: &SessionId, recent: &Arc<Recent>) -> u64 {
+        256 + recent.jwt.len() as u64
+    }
+}
 
 impl Default for RecentJwts {
     fn default() -> Self {
-        Self(Cache::new(10_000))
+        Self(Cache::with_weighter(10_000, RECENT_BYTES, JwtBytes))
     }
 }
 

@@ -77,7 +77,7 @@ pub async fn create(app: &Services, wanted: NewAccount, mut act: Act) -> Result<
 /// How many candidates an ambiguous name lists.
 const CANDIDATES: usize = 10;
 
-/// The user by id, e-mail address or, if only one has it, display name.
+/// The user by id, e-mail address or, if only one has it, display name or the part of the address before the `@`.
 ///
 /// # Errors
 /// `UserNotFound`, `AmbiguousUser`.
@@ -94,9 +94,18 @@ pub async fn find(app: &Services, reference: &str) -> Result<Arc<User>, ServiceE
     if name.is_empty() {
         return Err(ServiceError::UserNotFound);
     }
-    let query = UserQuery { contains: Some(name.clone()), limit: 1000, ..UserQuery::default() };
-    let mut found = app.store.users(query).await?.items;
-    found.retain(|user| user.name.to_lowercase() == name || user.email.local_part() == name);
+    let mut found: Vec<Arc<User>> = vec![];
+    let mut query = UserQuery { contains: Some(name.clone()), limit: 1000, ..UserQuery::default() };
+    // To the end: the one that is meant may stand on any page, and a second one on the last.
+    loop {
+        let page = app.store.users(query.clone()).await?;
+        let is_meant = |user: &Arc<User>| user.name.to_lowercase() == name || user.email.local_part() == name;
+        found.extend(page.items.into_iter().filter(is_meant));
+        match page.next {
+            Some(next) if found.len() <= CANDIDATES => query.after = Some(next),
+            _ => break,
+        }
+    }
     match found.len() {
         0 => Err(ServiceError::UserNotFound),
         1 => Ok(found.remove(0)),

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use common::{SessionId, UserId};
-use quick_cache::sync::Cache;
+use quick_cache::{Weighter, sync::Cache};
 
 use super::{
     keys::{self, Kind},
@@ -17,10 +17,30 @@ use crate::domain::{KeySet, Session, TokenDigest, User};
 
 pub(super) struct HotCache {
     tokens: Cache<TokenDigest, SessionId>,
-    sessions: Cache<SessionId, Arc<Session>>,
-    users: Cache<UserId, Arc<User>>,
+    sessions: Cache<SessionId, Arc<Session>, Bytes>,
+    users: Cache<UserId, Arc<User>, Bytes>,
     keys: RwLock<Arc<KeySet>>,
     generation: Mutex<u64>,
+}
+
+/// What an entry takes besides its texts: keys, times, pointers, the cache's own part. Roughly.
+const ENTRY_BYTES: u64 = 512;
+
+/// Weighs what is cached by what it takes in memory.
+#[derive(Clone)]
+struct Bytes;
+
+impl Weighter<SessionId, Arc<Session>> for Bytes {
+    fn weight(&self, _: &SessionId, session: &Arc<Session>) -> u64 {
+        ENTRY_BYTES + (session.ip_address.len() + session.user_agent.len()) as u64
+    }
+}
+
+impl Weighter<UserId, Arc<User>> for Bytes {
+    fn weight(&self, _: &UserId, user: &Arc<User>) -> u64 {
+        let image = user.image.as_ref().map_or(0, String::len);
+        ENTRY_BYTES + (user.name.len() + image + 2 * user.email.as_str().len() + user.role.len()) as u64
+    }
 }
 
 /// The generation under which a read began.
@@ -28,12 +48,15 @@ pub(super) struct HotCache {
 pub(super) struct Began(u64);
 
 impl HotCache {
-    /// For about so many sessions, and as many users.
-    pub(super) fn new(entries: usize) -> Self {
+    /// Of about so many bytes: half of them for sessions and their tokens, half for users, however long people make what is
+    /// theirs to choose.
+    pub(super) fn new(bytes: u64) -> Self {
+        let half = (bytes / 2).max(64 * 1024);
+        let entries = usize::try_from(half / ENTRY_BYTES).unwrap_or(usize::MAX);
         Self {
             tokens: Cache::new(entries),
-            sessions: Cache::new(entries),
-            users: Cache::new(entries),
+            sessions: Cache::with_weighter(entries, half, Bytes),
+            users: Cache::with_weighter(entries, half, Bytes),
             keys: RwLock::default(),
             generation: Mutex::new(0),
         }
@@ -123,7 +146,7 @@ mod tests {
 
     #[test]
     fn se_07_a_fill_that_a_commit_came_between_does_not_bring_the_session_back() {
-        let cache = HotCache::new(100);
+        let cache = HotCache::new(1 << 20);
         let s = Arc::new(session(UnixTime::EPOCH, true));
         let began = cache.begin();
         // The reader has read the session from sled; now it is revoked.
@@ -135,5 +158,17 @@ mod tests {
         assert!(cache.session(&s.id).is_some());
         cache.committed(&Changes::from([(keys::session(&s.id), None)]));
         assert!(cache.session(&s.id).is_none());
+    }
+
+    #[test]
+    fn long_texts_take_the_room_that_they_take() {
+        let cache = HotCache::new(1 << 20);
+        for n in 0..2000 {
+            let mut s = session(UnixTime::EPOCH, true);
+            (s.id, s.user_agent) = (format!("session-{n}").parse().unwrap(), "x".repeat(4096));
+            cache.fill_session(cache.begin(), &Arc::new(s));
+        }
+        assert!(cache.sessions.weight() <= 512 * 1024, "{}", cache.sessions.weight());
+        assert!((50..=128).contains(&cache.sessions.len()), "{}", cache.sessions.len());
     }
 }

@@ -47,16 +47,22 @@ pub struct SledOptions {
     pub cache_bytes: u64,
     /// Free space below which nothing is written, in bytes.
     pub reserve_bytes: u64,
+    /// A fault on purpose, by which the tests show that they would find it: answers go out before the commit point, and the
+    /// commit waits for whoever comes next. Release builds have no way to ask for it.
+    #[cfg(debug_assertions)]
+    pub answers_too_early: bool,
 }
 
 impl Default for SledOptions {
     fn default() -> Self {
-        Self { cache_bytes: 128 << 20, reserve_bytes: disk::RESERVE_BYTES }
+        Self {
+            cache_bytes: 128 << 20,
+            reserve_bytes: disk::RESERVE_BYTES,
+            #[cfg(debug_assertions)]
+            answers_too_early: false,
+        }
     }
 }
-
-/// Roughly what a cached session with its share of a user takes, in bytes.
-const ENTRY_BYTES: u64 = 1024;
 
 /// Why a store cannot be opened. Nothing is repaired, nothing is deleted.
 #[derive(Debug, thiserror::Error)]
@@ -172,12 +178,12 @@ impl Opening {
     /// A record is damaged, or the system refuses a thread.
     pub fn start(self, mac: Arc<dyn Mac>) -> Result<SledStore, OpenError> {
         let Self { db, disk, path, options } = self;
-        let entries = usize::try_from(options.cache_bytes / 2 / ENTRY_BYTES).unwrap_or(usize::MAX).max(64);
-        let cache = Arc::new(HotCache::new(entries));
+        let cache = Arc::new(HotCache::new(options.cache_bytes / 2));
         cache.set_keys(load_keys(&db)?);
         let chain: ChainHead = read(&db, &keys::meta(CHAIN))?.unwrap_or_default();
         let disk = Arc::new(disk);
-        let ground = Ground { db: db.clone(), disk: disk.clone(), cache: cache.clone(), mac: mac.clone(), chain };
+        let ground =
+            Ground { db: db.clone(), disk: disk.clone(), cache: cache.clone(), mac: mac.clone(), chain, options };
         let writer = Writer::start(ground).map_err(|e| OpenError::Io(path, e))?;
         Ok(SledStore { db, disk, cache, writer, mac })
     }

@@ -14,6 +14,7 @@ use tokio::sync::{oneshot, watch};
 use tracing::error;
 
 use super::{
+    SledOptions,
     cache::HotCache,
     codec::ChainHead,
     disk::Disk,
@@ -109,6 +110,7 @@ pub(super) struct Ground {
     pub cache: Arc<HotCache>,
     pub mac: Arc<dyn Mac>,
     pub chain: ChainHead,
+    pub options: SledOptions,
 }
 
 impl Writer {
@@ -157,25 +159,12 @@ impl Drop for Writer {
     }
 }
 
-/// A fault on purpose, by which the tests show that they would find it: answers go out before the commit point, and the
-/// commit waits for whoever comes next. The variable means nothing to a release build.
-#[cfg(debug_assertions)]
-fn answers_too_early() -> bool {
-    let asked = std::env::var_os("AUTHD_TEST_FAULT").is_some_and(|fault| fault == "answer-before-commit");
-    if asked {
-        tracing::warn!("AUTHD_TEST_FAULT: what is acknowledged may be lost");
-    }
-    asked
-}
-
-#[cfg(not(debug_assertions))]
-const fn answers_too_early() -> bool {
-    false
-}
-
 fn write_groups(ground: Ground, jobs: &Receiver<Box<dyn Job>>, health: &Health) {
-    let Ground { db, disk, cache, mac, mut chain } = ground;
-    let too_early = answers_too_early();
+    let Ground { db, disk, cache, mac, mut chain, options } = ground;
+    #[cfg(debug_assertions)]
+    let too_early = options.answers_too_early;
+    #[cfg(not(debug_assertions))]
+    let (too_early, _) = (false, options);
     let mut held = None;
     while let Some(first) = held.take().or_else(|| jobs.recv().ok()) {
         let mut waiting = vec![first];
