@@ -207,6 +207,18 @@ fn the_rule_of_imports_finds_a_fault() {
     }
 }
 
+/// A handler calls one function of the services; it asks nothing of the store itself.
+#[test]
+fn the_doors_leave_the_store_to_the_services() {
+    let asks = |text: &str| product(text).contains(".store.");
+    for folder in ["authd/src/http", "authd/src/admin", "authd/src/door"] {
+        for (file, text) in sources(folder) {
+            assert!(!asks(&text), "{file} asks the store");
+        }
+    }
+    assert!(asks("fn f() { app.services.store.user(id) }"));
+}
+
 #[test]
 fn authctl_and_common_know_nothing_of_authd() {
     for folder in ["authctl", "common"] {

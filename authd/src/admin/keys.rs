@@ -82,7 +82,7 @@ async fn perform(app: &AdminApp, req: &AdminReq, step: Step, dry_run: bool) -> R
 /// None.
 pub async fn list(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
     let now = app.services.clock.now();
-    let items: Vec<KeyView> = app.services.store.keys().keys.iter().map(|key| view(key, now)).collect();
+    let items: Vec<KeyView> = keys::current(&app.services).keys.iter().map(|key| view(key, now)).collect();
     Ok(Reply::json(&Page { items, next: None }))
 }
 

@@ -36,7 +36,7 @@ use crate::{
     config::Mode,
     door::{Body, BodyError, Found, Head, Peer, PeerCredentials, Reply, Router, body},
     net::Gauge,
-    service::Services,
+    service::{Services, audit as acts},
 };
 
 /// The largest body of a request.
@@ -169,7 +169,7 @@ impl AdminApp {
             && let Some(key) = &req.idempotency
         {
             // Before the handler looks: what a repetition asks for may be gone or there already, because of the first.
-            self.services.store.check_not_done(key).await?;
+            acts::check_not_done(&self.services, key).await?;
         }
         let reply = (route.handler)(self, req).await?;
         Ok(reply)

@@ -40,11 +40,11 @@ pub async fn list(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let now = services.clock.now();
     if let Some(reference) = req.head.query("user") {
         let user = users::find(services, &reference).await?;
-        let found = services.store.sessions_of(&user.id).await?;
+        let found = sessions::of_user(services, &user.id).await?;
         let items = found.into_iter().map(|session| view(&Live { session, user: user.clone() }, now)).collect();
         return Ok(Reply::json(&Page { items, next: None }));
     }
-    let page = services.store.sessions(req.head.query("cursor"), req.limit()?).await?;
+    let page = sessions::list(services, req.head.query("cursor"), req.limit()?).await?;
     Ok(Reply::json(&Page { items: page.items.iter().map(|live| view(live, now)).collect(), next: page.next }))
 }
 
@@ -55,7 +55,7 @@ pub async fn list(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
 pub async fn show(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let services = &app.services;
     let id = req.param("session").parse().map_err(|_| AdminError::new(ErrorCode::SessionNotFound))?;
-    let live = services.store.session(&id).await?.ok_or(AdminError::new(ErrorCode::SessionNotFound))?;
+    let live = sessions::show(services, &id).await?;
     Ok(Reply::json(&view(&live, services.clock.now())))
 }
 

@@ -3,7 +3,10 @@
 use common::admin::{Hashing, Status};
 
 use super::{AdminApp, AdminError, AdminReq};
-use crate::{door::Reply, service::maintenance};
+use crate::{
+    door::Reply,
+    service::{keys, maintenance},
+};
 
 /// `GET /v1/status`
 ///
@@ -13,7 +16,7 @@ pub async fn show(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
     let services = &app.services;
     let now = services.clock.now();
     let info = &app.info;
-    let keys = services.store.keys();
+    let keys = keys::current(services);
     let signing_key = keys.signing(now);
     let mut problems = maintenance::problems(services);
     let ready = problems.is_empty();
@@ -38,7 +41,7 @@ pub async fn show(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
         public_url: info.public_url.clone(),
         config: info.config.as_ref().map(|path| path.display().to_string()),
         data_dir: info.data_dir.display().to_string(),
-        counts: services.store.counts().await?,
+        counts: maintenance::counts(services).await?,
         signing_key: signing_key.map(|key| key.kid.clone()),
         hashing: Hashing { threads: load.threads as u64, queued: load.waiting as u64, capacity: load.capacity as u64 },
         connections: app.connections.get(),

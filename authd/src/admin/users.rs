@@ -8,10 +8,10 @@ use http::StatusCode;
 
 use super::{AdminApp, AdminError, AdminReq};
 use crate::{
-    domain::{EventKind, User},
+    domain::{EventKind, HashScheme, User},
     door::Reply,
-    service::users::{self, NewAccount},
-    store::{Ended, UserQuery},
+    service::users::{self, Changed, NewAccount},
+    store::UserQuery,
 };
 
 fn view(user: &User, now: UnixTime) -> UserView {
@@ -34,15 +34,14 @@ fn view(user: &User, now: UnixTime) -> UserView {
     }
 }
 
-async fn changed(app: &AdminApp, user: &User, ended: Option<Ended>) -> Result<Reply, AdminError> {
-    let now = app.services.clock.now();
-    let after = app.services.store.user(&user.id).await?.ok_or(AdminError::new(ErrorCode::UserNotFound))?;
-    let ended_sessions = ended.unwrap_or_default().sessions;
-    Ok(Reply::json(&UserChanged { user: view(&after, now), changed: ended.is_some(), ended_sessions, dry_run: false }))
+fn changed(app: &AdminApp, changed: &Changed) -> Reply {
+    let user = view(&changed.user, app.services.clock.now());
+    let ended_sessions = changed.ended.unwrap_or_default().sessions;
+    Reply::json(&UserChanged { user, changed: changed.ended.is_some(), ended_sessions, dry_run: false })
 }
 
 async fn preview(app: &AdminApp, user: &User, changes: bool) -> Result<Reply, AdminError> {
-    let ended_sessions = app.services.store.sessions_of(&user.id).await?.len() as u64;
+    let ended_sessions = users::sessions_of(&app.services, &user.id).await?;
     let user = view(user, app.services.clock.now());
     Ok(Reply::json(&UserChanged { user, changed: changes, ended_sessions, dry_run: true }))
 }
@@ -62,7 +61,7 @@ pub async fn list(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
         after: req.head.query("cursor"),
         limit: req.limit()?,
     };
-    let page = app.services.store.users(query).await?;
+    let page = users::list(&app.services, query).await?;
     let now = app.services.clock.now();
     Ok(Reply::json(&Page { items: page.items.iter().map(|user| view(user, now)).collect(), next: page.next }))
 }
@@ -95,9 +94,8 @@ pub async fn create(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> 
 pub async fn show(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let services = &app.services;
     let user = users::find(services, req.param("user")).await?;
-    let credential = services.store.credential(&user.id).await?;
-    let sessions = services.store.sessions_of(&user.id).await?.len() as u64;
-    let password = credential.map_or("none", |credential| credential.hash.scheme().as_str());
+    let (scheme, sessions) = users::about(services, &user.id).await?;
+    let password = scheme.map_or("none", HashScheme::as_str);
     let view = view(&user, services.clock.now());
     Ok(Reply::json(&UserView { password: Some(password.into()), sessions: Some(sessions), ..view }))
 }
@@ -110,9 +108,9 @@ pub async fn set_password(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminE
     let wanted: SetPassword = req.json()?;
     let user = users::find(&app.services, req.param("user")).await?;
     let act = req.act(app.services.clock.now());
-    let ended = users::set_password(&app.services, &user, &wanted.password, wanted.temporary, act).await?;
+    let done = users::set_password(&app.services, &user, &wanted.password, wanted.temporary, act).await?;
     req.log_done(EventKind::PasswordSet, user.id.as_str());
-    changed(app, &user, Some(ended)).await
+    Ok(changed(app, &done))
 }
 
 /// `POST /v1/users/{user}/disable?dry_run=`
@@ -122,13 +120,13 @@ pub async fn set_password(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminE
 pub async fn disable(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let user = users::find(&app.services, req.param("user")).await?;
     if is_dry_run(&req)? {
-        return preview(app, &user, user.ban.as_ref().is_none_or(|ban| ban.expires_at.is_some())).await;
+        return preview(app, &user, !users::is_disabled(&user)).await;
     }
-    let ended = users::disable(&app.services, &user.id, req.act(app.services.clock.now())).await?;
-    if ended.is_some() {
+    let done = users::disable(&app.services, &user.id, req.act(app.services.clock.now())).await?;
+    if done.ended.is_some() {
         req.log_done(EventKind::UserDisabled, user.id.as_str());
     }
-    changed(app, &user, ended).await
+    Ok(changed(app, &done))
 }
 
 /// `POST /v1/users/{user}/enable`
@@ -137,11 +135,11 @@ pub async fn disable(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError>
 /// `UserNotFound`.
 pub async fn enable(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let user = users::find(&app.services, req.param("user")).await?;
-    let ended = users::enable(&app.services, &user.id, req.act(app.services.clock.now())).await?;
-    if ended.is_some() {
+    let done = users::enable(&app.services, &user.id, req.act(app.services.clock.now())).await?;
+    if done.ended.is_some() {
         req.log_done(EventKind::UserEnabled, user.id.as_str());
     }
-    changed(app, &user, ended).await
+    Ok(changed(app, &done))
 }
 
 /// `DELETE /v1/users/{user}?dry_run=`

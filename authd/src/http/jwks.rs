@@ -15,6 +15,7 @@ use crate::{
         key::{JWKS_MAX_AGE, JWKS_STALE},
     },
     door::{Reply, reply::JSON},
+    service::keys,
 };
 
 /// The answer, made once for every state of the keys.
@@ -63,7 +64,7 @@ impl Prepared {
 /// None.
 pub async fn get(app: &App, req: Req) -> Result<Reply, ApiError> {
     let services = &app.services;
-    let answer = app.jwks.get(&services.store.keys(), services.clock.now());
+    let answer = app.jwks.get(&keys::current(services), services.clock.now());
     let known = req.head.text(header::IF_NONE_MATCH).is_some_and(|tags| {
         let ours = answer.etag.to_str().unwrap_or_default();
         tags.split(',').map(|tag| tag.trim().trim_start_matches("W/")).any(|tag| tag == ours || tag == "*")

@@ -2,7 +2,7 @@
 
 use super::{ServiceError, Services};
 use crate::{
-    domain::AuditRecord,
+    domain::{AuditRecord, IdempotencyKey},
     store::{AuditQuery, ChainReport, Page},
 };
 
@@ -12,6 +12,14 @@ use crate::{
 /// The store cannot be read.
 pub async fn list(app: &Services, query: AuditQuery) -> Result<Page<AuditRecord>, ServiceError> {
     Ok(app.store.audit(query).await?)
+}
+
+/// Refuses an act whose name was used before (CL-04).
+///
+/// # Errors
+/// `Repeated` if it is the same act, `OtherAct` if not.
+pub async fn check_not_done(app: &Services, key: &IdempotencyKey) -> Result<(), ServiceError> {
+    Ok(app.store.check_not_done(key).await?)
 }
 
 /// Walks the whole chain.

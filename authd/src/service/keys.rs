@@ -1,6 +1,8 @@
 //! Signing keys: rotated, rolled back, revoked. The rules are the domain's; here a decision is made on one version of the
 //! key set and written only if that is the version still.
 
+use std::sync::Arc;
+
 use common::{Kid, UnixTime};
 
 use super::{ServiceError, Services};
@@ -8,6 +10,11 @@ use crate::{
     domain::{Act, Event, EventKind, KeySet, KeyState, SigningKey, key::KeyChange, key::KeyProblem},
     store::StoreError,
 };
+
+/// The keys as they are now.
+pub fn current(app: &Services) -> Arc<KeySet> {
+    app.store.keys()
+}
 
 /// How often a decision is made anew because somebody changed the keys meanwhile.
 const ATTEMPTS: usize = 3;

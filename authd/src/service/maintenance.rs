@@ -1,6 +1,6 @@
 //! What happens by itself: expired sessions are swept away in small steps, keys are rotated when they are old.
 
-use common::Span;
+use common::{Span, admin::Counts};
 
 use super::{ServiceError, Services, keys};
 
@@ -33,6 +33,14 @@ pub fn problems(app: &Services) -> Vec<String> {
         ));
     }
     problems
+}
+
+/// How much there is in the store.
+///
+/// # Errors
+/// It cannot be read.
+pub async fn counts(app: &Services) -> Result<Counts, ServiceError> {
+    Ok(app.store.counts().await?)
 }
 
 /// One round. Answers how many sessions were swept away.

@@ -9,7 +9,7 @@ use super::{Requester, ServiceError, Services, random, tokens};
 use crate::{
     digest::sha256,
     domain::{Act, Actor, Event, EventKind, Family, Generation, Session, SessionState, TokenDigest, User},
-    store::{Ended, Ending, Live, NewSession},
+    store::{Ended, Ending, Live, NewSession, Page},
 };
 
 /// A session that was just opened, with the credentials that stand for it and are shown this once.
@@ -77,6 +77,30 @@ pub async fn by_token(app: &Services, token: &str) -> Result<Found, ServiceError
 pub async fn by_id(app: &Services, id: &SessionId) -> Result<Found, ServiceError> {
     let now = app.clock.now();
     Ok(judge(app.store.session(id).await?, now))
+}
+
+/// All sessions of a user, oldest first.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn of_user(app: &Services, user: &UserId) -> Result<Vec<Arc<Session>>, ServiceError> {
+    Ok(app.store.sessions_of(user).await?)
+}
+
+/// A page of all sessions.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn list(app: &Services, after: Option<String>, limit: usize) -> Result<Page<Live>, ServiceError> {
+    Ok(app.store.sessions(after, limit).await?)
+}
+
+/// A session, whatever its state.
+///
+/// # Errors
+/// `SessionNotFound`.
+pub async fn show(app: &Services, id: &SessionId) -> Result<Live, ServiceError> {
+    app.store.session(id).await?.ok_or(ServiceError::SessionNotFound)
 }
 
 /// Prolongs the session if this use does (Better Auth's rule: once per `update_age`). The new end is on disk when this

@@ -10,8 +10,8 @@ use super::{
     random,
 };
 use crate::{
-    domain::{Act, Ban, Credential, Event, EventKind, User, user::DEFAULT_ROLE},
-    store::{Ended, UserQuery},
+    domain::{Act, Ban, Credential, Event, EventKind, HashScheme, User, user::DEFAULT_ROLE},
+    store::{Ended, Page, UserQuery},
 };
 
 /// An account that an operator makes.
@@ -113,6 +113,45 @@ pub async fn find(app: &Services, reference: &str) -> Result<Arc<User>, ServiceE
     }
 }
 
+/// A page of users.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn list(app: &Services, query: UserQuery) -> Result<Page<Arc<User>>, ServiceError> {
+    Ok(app.store.users(query).await?)
+}
+
+/// How a user can sign in, and how many sessions there are.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn about(app: &Services, user: &UserId) -> Result<(Option<HashScheme>, u64), ServiceError> {
+    let credential = app.store.credential(user).await?;
+    Ok((credential.map(|credential| credential.hash.scheme()), sessions_of(app, user).await?))
+}
+
+/// How many sessions would end with the account.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn sessions_of(app: &Services, user: &UserId) -> Result<u64, ServiceError> {
+    Ok(app.store.sessions_of(user).await?.len() as u64)
+}
+
+/// What was done to an account.
+#[derive(Debug)]
+pub struct Changed {
+    /// As it is now.
+    pub user: Arc<User>,
+    /// What ended with it; `None` if there was nothing to do.
+    pub ended: Option<Ended>,
+}
+
+async fn changed(app: &Services, user: &UserId, ended: Option<Ended>) -> Result<Changed, ServiceError> {
+    let user = app.store.user(user).await?.ok_or(ServiceError::UserNotFound)?;
+    Ok(Changed { user, ended })
+}
+
 /// Sets a password and ends all sessions of the user.
 ///
 /// # Errors
@@ -123,7 +162,7 @@ pub async fn set_password(
     password: &SecretString,
     temporary: bool,
     mut act: Act,
-) -> Result<Ended, ServiceError> {
+) -> Result<Changed, ServiceError> {
     let own = OwnWords { email: &user.email, name: &user.name };
     let hash = passwords::accept(app, password, own).await?;
     let now = app.clock.now();
@@ -136,29 +175,37 @@ pub async fn set_password(
         updated_at: now,
     };
     let event = Event::new(EventKind::PasswordSet).with("temporary", &temporary);
-    Ok(app.store.set_password(credential, temporary, None, act, event).await?)
+    let ended = app.store.set_password(credential, temporary, None, act, event).await?;
+    changed(app, &user.id, Some(ended)).await
 }
 
-/// Shuts an account for good: no sign-in, no session. `None` if it is shut already.
+/// Shuts an account for good: no sign-in, no session.
 ///
 /// # Errors
 /// `UserNotFound`.
-pub async fn disable(app: &Services, user: &UserId, act: Act) -> Result<Option<Ended>, ServiceError> {
+pub async fn disable(app: &Services, user: &UserId, act: Act) -> Result<Changed, ServiceError> {
     let current = app.store.user(user).await?.ok_or(ServiceError::UserNotFound)?;
     // Another reason for the same ban is no other state.
-    if current.ban.as_ref().is_some_and(|ban| ban.expires_at.is_none()) {
-        return Ok(None);
+    if is_disabled(&current) {
+        return Ok(Changed { user: current, ended: None });
     }
     let ban = Some(Ban { reason: act.reason.clone(), expires_at: None });
-    Ok(app.store.set_ban(user.clone(), ban, act, Event::new(EventKind::UserDisabled)).await?)
+    let ended = app.store.set_ban(user.clone(), ban, act, Event::new(EventKind::UserDisabled)).await?;
+    changed(app, user, ended).await
 }
 
-/// Opens an account again. Sessions that ended stay ended. `None` if it is open already.
+/// Whether an account is shut for good.
+pub fn is_disabled(user: &User) -> bool {
+    user.ban.as_ref().is_some_and(|ban| ban.expires_at.is_none())
+}
+
+/// Opens an account again. Sessions that ended stay ended.
 ///
 /// # Errors
 /// `UserNotFound`.
-pub async fn enable(app: &Services, user: &UserId, act: Act) -> Result<Option<Ended>, ServiceError> {
-    Ok(app.store.set_ban(user.clone(), None, act, Event::new(EventKind::UserEnabled)).await?)
+pub async fn enable(app: &Services, user: &UserId, act: Act) -> Result<Changed, ServiceError> {
+    let ended = app.store.set_ban(user.clone(), None, act, Event::new(EventKind::UserEnabled)).await?;
+    changed(app, user, ended).await
 }
 
 /// Deletes an account with everything that belongs to it.
