@@ -1,6 +1,8 @@
 //! Answers as tables, JSON, JSON lines, CSV or ids. What programs read is the daemon's own JSON; what people read is made
 //! of columns.
 
+use std::borrow::Cow;
+
 use common::{UnixTime, text::printable};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -30,10 +32,10 @@ pub enum Kind {
 }
 
 /// A column: its name in the JSON, its heading, its kind.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Column {
     /// Name in the JSON.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Heading.
     pub title: &'static str,
     /// How it is written.
@@ -42,25 +44,26 @@ pub struct Column {
 
 /// A column of text.
 pub const fn text(name: &'static str, title: &'static str) -> Column {
-    Column { name, title, kind: Kind::Text }
+    Column { name: Cow::Borrowed(name), title, kind: Kind::Text }
 }
 
 /// A column of times.
 pub const fn time(name: &'static str, title: &'static str) -> Column {
-    Column { name, title, kind: Kind::Time }
+    Column { name: Cow::Borrowed(name), title, kind: Kind::Time }
 }
 
 /// A column of flags.
 pub const fn flag(name: &'static str, title: &'static str) -> Column {
-    Column { name, title, kind: Kind::Flag }
+    Column { name: Cow::Borrowed(name), title, kind: Kind::Flag }
 }
 
 /// A column of states.
 pub const fn state(name: &'static str, title: &'static str) -> Column {
-    Column { name, title, kind: Kind::State }
+    Column { name: Cow::Borrowed(name), title, kind: Kind::State }
 }
 
-/// What is known of a kind of thing: the columns of its list, those of its record, and which of them is its id.
+/// What is known of a kind of thing: the columns of its list, those of its record, and which of them is its id. Without
+/// columns it is written with the fields it has.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
     /// In the plural, for empty lists.
@@ -89,7 +92,7 @@ pub fn list(io: &mut Io, global: &Global, shape: &Shape, items: Vec<Value>, more
         Format::Csv => csv(io, global, shape.columns, &items)?,
         Format::Id => ids(io, shape, &items)?,
         Format::Table if items.is_empty() => io.say(&format!("no {}", shape.plural))?,
-        Format::Table => table(io, &columns(global, shape.columns), &items)?,
+        Format::Table => table(io, &columns(global, shape.columns, items.first()), &items)?,
     }
     if more && matches!(global.output, Format::Table) {
         io.say(&io.paint_err(Paint::Faint, "there are more: --limit N or --all"))?;
@@ -109,7 +112,7 @@ pub fn record(io: &mut Io, global: &Global, shape: &Shape, item: &impl Serialize
         Format::Jsonl => Ok(writeln!(io.out, "{}", chosen(global, item))?),
         Format::Csv => csv(io, global, shape.record, &[item]),
         Format::Id => ids(io, shape, &[item]),
-        Format::Table => vertical(io, &columns(global, shape.record), &item),
+        Format::Table => vertical(io, &columns(global, shape.record, Some(&item)), &item),
     }
 }
 
@@ -140,7 +143,7 @@ fn chosen(global: &Global, item: Value) -> Value {
 }
 
 fn check_fields(global: &Global, shape: &Shape, sample: Option<&Value>) -> Result<(), Error> {
-    let mut known: Vec<&str> = shape.columns.iter().chain(shape.record).map(|column| column.name).collect();
+    let mut known: Vec<&str> = shape.columns.iter().chain(shape.record).map(|column| &*column.name).collect();
     known.extend(sample.and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.as_str()));
     known.sort_unstable();
     known.dedup();
@@ -152,37 +155,44 @@ fn check_fields(global: &Global, shape: &Shape, sample: Option<&Value>) -> Resul
     }
 }
 
-fn columns(global: &Global, usual: &[Column]) -> Vec<Column> {
-    if global.fields.is_empty() {
-        return usual.to_vec();
-    }
-    let find = |name: &String| usual.iter().find(|column| column.name == *name).copied();
+/// The fields that were asked for; else the usual columns; else the fields of the thing itself.
+fn columns(global: &Global, usual: &[Column], sample: Option<&Value>) -> Vec<Column> {
     // A field that has no column of its own is written as it is.
-    let leak = |name: &String| Column { name: Box::leak(name.clone().into_boxed_str()), title: "", kind: Kind::Text };
-    global.fields.iter().map(|name| find(name).unwrap_or_else(|| leak(name))).collect()
+    let column = |name: &String| {
+        let found = usual.iter().find(|column| column.name == *name).cloned();
+        found.unwrap_or_else(|| Column { name: Cow::Owned(name.clone()), title: "", kind: Kind::Text })
+    };
+    if !global.fields.is_empty() {
+        return global.fields.iter().map(column).collect();
+    }
+    match sample.and_then(Value::as_object) {
+        Some(fields) if usual.is_empty() => fields.keys().map(column).collect(),
+        _ => usual.to_vec(),
+    }
 }
 
-/// A value as plain text.
+/// A value as plain text. What is neither a word nor a list of words is JSON.
 fn plain(value: &Value) -> String {
+    let word = |item: &Value| item.as_str().is_some_and(|text| !text.contains(' '));
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(" "),
+        Value::Array(items) if items.iter().all(word) => items.iter().map(plain).collect::<Vec<_>>().join(" "),
         other => other.to_string(),
     }
 }
 
 fn csv(io: &mut Io, global: &Global, usual: &[Column], items: &[Value]) -> Result<(), Error> {
-    let columns = columns(global, usual);
+    let columns = columns(global, usual, items.first());
     let field = |text: String| {
         let text = printable(&text);
         if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
     };
-    let head: Vec<String> = columns.iter().map(|column| field(column.name.to_owned())).collect();
+    let head: Vec<String> = columns.iter().map(|column| field(column.name.to_string())).collect();
     writeln!(io.out, "{}", head.join(","))?;
     for item in items {
         let row: Vec<String> =
-            columns.iter().map(|column| field(item.get(column.name).map(plain).unwrap_or_default())).collect();
+            columns.iter().map(|column| field(item.get(&*column.name).map(plain).unwrap_or_default())).collect();
         writeln!(io.out, "{}", row.join(","))?;
     }
     Ok(())
@@ -219,7 +229,7 @@ fn shown(io: &Io, column: &Column, value: Option<&Value>, in_record: bool, now: 
 }
 
 fn heading(column: &Column) -> String {
-    if column.title.is_empty() { column.name.to_owned() } else { column.title.to_owned() }
+    if column.title.is_empty() { column.name.to_string() } else { column.title.to_owned() }
 }
 
 fn table(io: &mut Io, columns: &[Column], items: &[Value]) -> Result<(), Error> {
@@ -227,7 +237,7 @@ fn table(io: &mut Io, columns: &[Column], items: &[Value]) -> Result<(), Error> 
     let mut builder = Builder::default();
     builder.push_record(columns.iter().map(|column| io.paint(Paint::Strong, &heading(column))));
     for item in items {
-        builder.push_record(columns.iter().map(|column| shown(io, column, item.get(column.name), false, now)));
+        builder.push_record(columns.iter().map(|column| shown(io, column, item.get(&*column.name), false, now)));
     }
     let mut table = builder.build();
     table.with(Style::empty()).with(Padding::new(0, 2, 0, 0));
@@ -244,7 +254,7 @@ fn vertical(io: &mut Io, columns: &[Column], item: &Value) -> Result<(), Error> 
     let now = times::now();
     let mut builder = Builder::default();
     for column in columns {
-        let value = item.get(column.name).filter(|value| !value.is_null());
+        let value = item.get(&*column.name).filter(|value| !value.is_null());
         let text = shown(io, column, value, true, now);
         if !text.is_empty() {
             builder.push_record([io.paint(Paint::Strong, &heading(column)), text]);

@@ -1,7 +1,14 @@
 //! What commands print, and how they end.
 
+use std::collections::BTreeSet;
+
+use authctl::cli::Format;
+use clap::{CommandFactory, ValueEnum};
 use serde_json::Value;
-use tests::{PASSWORD, Server, ctl::ctl};
+use tests::{
+    PASSWORD, Server,
+    ctl::{Outcome, ctl},
+};
 
 #[tokio::test]
 async fn every_format_is_what_it_says() {
@@ -39,6 +46,109 @@ async fn every_format_is_what_it_says() {
     let limited = ctl(&server.socket).run("user list --limit 1").await.ok();
     assert_eq!(limited.out.lines().count(), 2);
     assert!(limited.err.contains("--all"), "{limited:?}");
+}
+
+/// The commands that can be typed, without options: `user create`, `status` …
+fn all_commands() -> BTreeSet<String> {
+    fn walk(command: &clap::Command, path: &str, out: &mut BTreeSet<String>) {
+        if !command.has_subcommands() {
+            out.insert(path.trim().to_owned());
+        }
+        command.get_subcommands().for_each(|sub| walk(sub, &format!("{path} {}", sub.get_name()), out));
+    }
+    let mut out = BTreeSet::new();
+    walk(&authctl::Cli::command(), "", &mut out);
+    out
+}
+
+/// That the answer of a command is one in its format, and says something.
+fn says_something(line: &str, format: Format, outcome: &Outcome) {
+    let out = &outcome.out;
+    let is_full = |value: &Value| value.as_object().is_some_and(|fields| !fields.is_empty());
+    let good = match format {
+        // What was done is said in words.
+        Format::Table => !out.trim().is_empty() || !outcome.err.trim().is_empty(),
+        Format::Json => match outcome.json() {
+            Value::Array(items) => !items.is_empty() && items.iter().all(is_full),
+            item => is_full(&item),
+        },
+        Format::Jsonl => !out.is_empty() && out.lines().all(|line| is_full(&serde_json::from_str(line).unwrap())),
+        Format::Csv => {
+            let rows = outcome.csv();
+            rows.len() > 1
+                && rows[0].iter().all(|name| !name.is_empty())
+                && rows[1..].iter().all(|row| row.iter().any(|field| !field.is_empty()))
+        }
+        Format::Id => !out.is_empty() && out.lines().all(|id| !id.is_empty() && !id.contains(' ')),
+    };
+    assert!(good, "{line} -o {format:?}: {outcome:?}");
+}
+
+#[tokio::test]
+async fn every_command_answers_in_every_format() {
+    for format in Format::value_variants() {
+        let server = Server::start().await;
+        let made = server.sign_up("ada@example.com").await;
+        let first = async |line: &str| {
+            let outcome = ctl(&server.socket).run(line).await.ok();
+            outcome.out.lines().next().unwrap_or_default().to_owned()
+        };
+        let session = first("session list -o id").await;
+        let kid = first("keys list -o id").await;
+        let mut left = all_commands();
+        for line in [
+            "status",
+            "user create --email bob@example.com --generate",
+            "user list",
+            "user show ada@example.com",
+            "session list",
+            &format!("session show {session}"),
+            "token inspect",
+            "token verify",
+            &format!("session revoke {session} --yes"),
+            "user set-password ada@example.com --generate",
+            "user disable ada@example.com --yes",
+            "user enable ada@example.com",
+            "user delete bob@example.com --yes",
+            "keys list",
+            "keys rotate --yes",
+            "keys rollback --yes",
+            &format!("keys revoke {kid} --yes"),
+            "audit list",
+            "audit verify",
+        ] {
+            let name = format.to_possible_value().unwrap().get_name().to_owned();
+            let outcome =
+                ctl(&server.socket).input(&made.text("/access_token")).run(&format!("{line} -o {name}")).await;
+            says_something(line, *format, &outcome.ok());
+            left.retain(|command| !line.starts_with(command.as_str()));
+        }
+        assert_eq!(left, BTreeSet::new(), "commands that this test does not know");
+    }
+}
+
+#[tokio::test]
+async fn csv_says_who_did_what() {
+    let server = Server::start().await;
+    server.sign_up("ada@example.com").await;
+    let rows = ctl(&server.socket).run("audit list -o csv").await.ok().csv();
+    assert_eq!(rows[0], ["seq", "at", "event", "by", "user", "what", "reason"]);
+    let of = |event: &str| rows.iter().find(|row| row[2] == event).unwrap();
+    assert_eq!(of("user.created")[3], "self");
+    assert_eq!(of("store.created")[3], "daemon");
+    assert!(of("store.created")[5].starts_with("kid="), "{rows:?}");
+    let asked = ctl(&server.socket).run("audit list -o jsonl --fields by --limit 1").await.ok();
+    assert_eq!(asked.json()["by"], "self");
+}
+
+#[tokio::test]
+async fn fields_are_named_alike_in_every_format() {
+    let server = Server::start().await;
+    let table = ctl(&server.socket).run("status --fields mode,ready,listen").await.ok();
+    assert!(table.out.starts_with("mode    development\nready   true\nlisten  127.0.0.1:"), "{table:?}");
+    let csv = ctl(&server.socket).run("status --fields mode,counts -o csv").await.ok().csv();
+    assert_eq!(csv[0], ["mode", "counts"]);
+    assert_eq!(serde_json::from_str::<Value>(&csv[1][1]).unwrap()["users"], 0, "{csv:?}");
 }
 
 #[tokio::test]
