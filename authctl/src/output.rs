@@ -3,7 +3,10 @@
 
 use std::borrow::Cow;
 
-use common::{UnixTime, text::printable};
+use common::{
+    UnixTime,
+    text::{is_forbidden_in_names, printable},
+};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tabled::{
@@ -86,7 +89,7 @@ pub fn list(io: &mut Io, global: &Global, shape: &Shape, items: Vec<Value>, more
         Format::Json => json(io, &Value::Array(items.into_iter().map(|item| chosen(global, item)).collect()))?,
         Format::Jsonl => {
             for item in items {
-                writeln!(io.out, "{}", chosen(global, item))?;
+                writeln!(io.out, "{}", inert(&chosen(global, item).to_string()))?;
             }
         }
         Format::Csv => csv(io, global, shape.columns, &items)?,
@@ -109,7 +112,7 @@ pub fn record(io: &mut Io, global: &Global, shape: &Shape, item: &impl Serialize
     check_fields(global, shape, Some(&item))?;
     match global.output {
         Format::Json => json(io, &chosen(global, item)),
-        Format::Jsonl => Ok(writeln!(io.out, "{}", chosen(global, item))?),
+        Format::Jsonl => Ok(writeln!(io.out, "{}", inert(&chosen(global, item).to_string()))?),
         Format::Csv => csv(io, global, shape.record, &[item]),
         Format::Id => ids(io, shape, &[item]),
         Format::Table => vertical(io, &columns(global, shape.record, Some(&item)), &item),
@@ -118,7 +121,23 @@ pub fn record(io: &mut Io, global: &Global, shape: &Shape, item: &impl Serialize
 
 fn json(io: &mut Io, value: &Value) -> Result<(), Error> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::failed(e.to_string()))?;
-    Ok(writeln!(io.out, "{text}")?)
+    Ok(writeln!(io.out, "{}", inert(&text))?)
+}
+
+/// JSON in which nothing is left that a terminal would act upon: the same value, with such characters as `\u009b`.
+///
+/// serde escapes U+0000 to U+001F. What remains of those are the line feeds between members; of all others, which stand
+/// in the Basic Multilingual Plane, JSON has none outside of strings.
+pub fn inert(json: &str) -> String {
+    let acts = |c: char| c != '\n' && is_forbidden_in_names(c);
+    if !json.contains(acts) {
+        return json.to_owned();
+    }
+    let mut out = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if acts(c) { out += &format!("\\u{:04x}", u32::from(c)) } else { out.push(c) }
+    }
+    out
 }
 
 fn ids(io: &mut Io, shape: &Shape, items: &[Value]) -> Result<(), Error> {
@@ -364,6 +383,26 @@ pub(crate) mod tests {
         for line in written(&[], Some(20)).lines() {
             assert!(line.chars().count() <= 20, "{line:?}");
         }
+    }
+
+    #[test]
+    fn lg_03_json_has_no_character_that_a_terminal_would_act_on_and_is_the_same_value() {
+        let hostile = json!([{"id": "a", "name": "a\u{202e}gnp.exe\u{9b}31m\u{7f}\u{1b}]0;x\u{7}\u{2066}\u{61c}\u{200f}\n"},
+            {"id": "b", "\u{9b}name": "Zoë 👩‍💻 \\u202e \"\u{202e}\""}]);
+        for format in ["json", "jsonl"] {
+            let (mut io, out) = io(None);
+            list(&mut io, &global(&["-o", format]), &SHAPE, hostile.as_array().unwrap().clone(), false).unwrap();
+            let text = out.text();
+            assert!(!text.contains(|c| c != '\n' && is_forbidden_in_names(c)), "{text:?}");
+            assert!(text.contains("a\\u202egnp.exe\\u009b31m") && text.contains("Zoë 👩‍💻"), "{text}");
+            let stream = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
+            let back: Vec<Value> = stream.map(Result::unwrap).collect();
+            assert_eq!(if format == "json" { back[0].clone() } else { Value::Array(back) }, hostile);
+        }
+        let (mut io, out) = io(None);
+        record(&mut io, &global(&["-o", "jsonl"]), &SHAPE, &hostile[0]).unwrap();
+        assert!(!out.text().contains('\u{9b}'));
+        assert_eq!(serde_json::from_str::<Value>(&out.text()).unwrap(), hostile[0]);
     }
 
     #[test]

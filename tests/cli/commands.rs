@@ -43,9 +43,34 @@ async fn every_format_is_what_it_says() {
     let wrong = ctl(&server.socket).run("user list --fields nmae").await;
     assert_eq!(wrong.exit, 2);
     assert_eq!(ctl(&server.socket).run("user list -o yaml").await.exit, 2);
-    let limited = ctl(&server.socket).run("user list --limit 1").await.ok();
-    assert_eq!(limited.out.lines().count(), 2);
-    assert!(limited.err.contains("--all"), "{limited:?}");
+}
+
+#[tokio::test]
+async fn a_list_says_that_there_are_more_when_there_are_and_only_then() {
+    let server = Server::start().await;
+    for email in ["ada@example.com", "bob@example.com", "cyd@example.com"] {
+        server.sign_up(email).await;
+    }
+    for (line, shown, more) in [
+        ("user list --limit 2", 2, true),
+        ("user list --limit 3", 3, false),
+        ("user list --limit 4", 3, false),
+        ("user list --all", 3, false),
+        // Others follow, but none that was asked for.
+        ("user list --search bob --limit 1", 1, false),
+        ("user list --search example --limit 1", 1, true),
+        ("session list --limit 2", 2, true),
+        ("session list --limit 3", 3, false),
+        ("session list --user ada@example.com --limit 1", 1, false),
+        ("audit list --event user.created --limit 3", 3, false),
+        ("audit list --event user.created --limit 2", 2, true),
+    ] {
+        let table = ctl(&server.socket).run(line).await.ok();
+        assert_eq!((table.out.lines().count() - 1, table.err.contains("there are more")), (shown, more), "{table:?}");
+        let json = ctl(&server.socket).run(&format!("{line} -o json")).await.ok();
+        assert_eq!((json.json().as_array().map(Vec::len), json.err.as_str()), (Some(shown), ""), "{line}");
+    }
+    assert_eq!(ctl(&server.socket).run("user list --limit 0").await.exit, 2);
 }
 
 /// The commands that can be typed, without options: `user create`, `status` …
@@ -236,18 +261,48 @@ async fn dry_runs_say_what_would_happen_and_do_nothing() {
     let server = Server::start().await;
     let made = server.sign_up("ada@example.com").await;
     let before = server.admin().get("/v1/audit").await.body;
+    let kid = server.admin().get("/v1/keys").await.text("/items/0/kid");
     for line in [
         "session revoke --user ada@example.com --dry-run",
         "user disable ada@example.com --dry-run",
         "user delete ada@example.com --dry-run",
         "keys rotate --dry-run",
+        "keys rotate --now --dry-run",
+        &format!("keys revoke {kid} --dry-run"),
     ] {
         let would = ctl(&server.socket).run(line).await.ok();
-        assert!(!(would.err + &would.out).is_empty(), "{line}");
+        assert!(would.err.contains("would ") && !would.err.contains('✓'), "{line}: {would:?}");
     }
     assert_eq!(server.admin().get("/v1/audit").await.body, before);
     assert_eq!(server.client().bearer(&made.text("/access_token")).get("/api/auth/me").await.status, 200);
     assert_eq!(ctl(&server.socket).run("user delete ada@example.com --dry-run --yes").await.exit, 2);
+}
+
+#[tokio::test]
+async fn what_would_happen_to_keys_is_not_said_as_if_it_had() {
+    let server = Server::start().await;
+    let first = server.admin().get("/v1/keys").await.text("/items/0/kid");
+    let would = async |line: &str| ctl(&server.socket).run(&format!("{line} --dry-run")).await.ok().err;
+    let staged = would("keys rotate").await;
+    let [new, old] = staged.lines().collect::<Vec<_>>()[..] else { panic!("{staged}") };
+    assert!(new.starts_with("  a new key would be published at once and sign from 2027-"), "{staged}");
+    assert!(old.starts_with(&format!("  tokens signed by {first} would stay good; it would leave the key set at ")));
+    let at_once = would("keys rotate --now").await;
+    assert!(at_once.starts_with("  a new key would sign at once\n  backends that cached the key set would refuse"));
+    let revoked = would(&format!("keys revoke {first}")).await;
+    assert!(revoked.contains(&format!("  tokens signed by {first} would be refused at once\n")), "{revoked}");
+    assert_eq!(
+        ctl(&server.socket).run("keys rotate --dry-run -o id").await.ok().out,
+        format!("{first}\n"),
+        "the name of a key that is thrown away is of no use"
+    );
+
+    let done = ctl(&server.socket).run("keys rotate --yes").await.ok().err;
+    assert!(done.starts_with("✓ ") && done.contains(" is published now and signs from ") && !done.contains("would"));
+    let back = would("keys rollback").await;
+    assert!(back.contains(&format!("  {first} would sign at once\n")), "{back}");
+    assert!(back.ends_with(" would leave the key set; it has signed nothing\n"), "{back}");
+    assert_eq!(server.admin().get("/v1/keys").await.json()["items"].as_array().unwrap().len(), 2);
 }
 
 #[tokio::test]
