@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::Flags;
+use crate::config::{Flags, places::SYSTEM_CONFIG};
 
 /// Better Auth's backend as one daemon.
 ///
-/// Without a configuration file authd runs in development mode: on this machine only, with everything made as needed.
+/// The configuration is the file of --config or AUTHD_CONFIG, else /etc/authd/authd.toml if it is there. Without a file authd runs in development mode: on this machine only, with everything made as needed.
 #[derive(Debug, Parser)]
 #[command(name = "authd", version, after_help = AFTER)]
 pub struct Cli {
@@ -39,7 +39,7 @@ pub struct GlobalFlags {
     /// Where the admin socket is (`admin.socket`)
     #[arg(long, value_name = "PATH", global = true)]
     pub admin_socket: Option<PathBuf>,
-    /// Development mode, whatever is configured on this host
+    /// Development mode, whatever is configured on this host: no file is read
     #[arg(long, global = true, conflicts_with = "config")]
     pub development: bool,
 }
@@ -47,7 +47,7 @@ pub struct GlobalFlags {
 impl From<GlobalFlags> for Flags {
     fn from(f: GlobalFlags) -> Self {
         let GlobalFlags { config, data_dir, listen, admin_socket, development } = f;
-        Self { config, data_dir, listen, admin_socket, development }
+        Self { config, data_dir, listen, admin_socket, development, installed: Some(SYSTEM_CONFIG.into()) }
     }
 }
 

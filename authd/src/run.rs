@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Write},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -35,7 +36,8 @@ pub fn main() -> ExitCode {
     let env: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    let flags: Flags = cli.flags.into();
+    let mut flags: Flags = cli.flags.into();
+    flags.installed = installed_for_tests(&env).or(flags.installed);
     let outcome = match &cli.command {
         Some(Command::Init(wanted)) => init::init(wanted, flags.data_dir.as_deref()).and_then(|done| {
             let config = wanted.dir.join("authd.toml");
@@ -98,6 +100,18 @@ fn cost_for_tests(env: &[(String, String)]) -> Option<Cost> {
 
 #[cfg(not(debug_assertions))]
 const fn cost_for_tests(_: &[(String, String)]) -> Option<Cost> {
+    None
+}
+
+/// What stands for /etc/authd/authd.toml where the environment says so: the machine that tests run on may have one. The
+/// variable means nothing to a release build.
+#[cfg(debug_assertions)]
+fn installed_for_tests(env: &[(String, String)]) -> Option<PathBuf> {
+    env.iter().find(|(name, _)| name == "AUTHD_TEST_INSTALLED_CONFIG").map(|(_, path)| path.into())
+}
+
+#[cfg(not(debug_assertions))]
+const fn installed_for_tests(_: &[(String, String)]) -> Option<PathBuf> {
     None
 }
 

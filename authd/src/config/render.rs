@@ -86,7 +86,7 @@ mod tests {
         // With every line in force it must mean the same: the defaults that it shows are the defaults.
         let in_force: String = template
             .lines()
-            .map(|l| l.strip_prefix('#').filter(|l| !l.starts_with(' ') && !l.ends_with("= \"\"")).unwrap_or(l))
+            .map(|l| l.strip_prefix('#').filter(|l| !l.starts_with(' ')).unwrap_or(l))
             .fold(String::new(), |out, line| out + line + "\n");
         std::fs::write(&path, in_force).unwrap();
         let spelt_out = load(&flags, &[]).unwrap_or_else(|p| panic!("{p:?}"));
