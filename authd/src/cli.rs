@@ -39,7 +39,7 @@ pub struct GlobalFlags {
     /// Where the admin socket is (`admin.socket`)
     #[arg(long, value_name = "PATH", global = true)]
     pub admin_socket: Option<PathBuf>,
-    /// Development mode, whatever is configured on this host: no file is read
+    /// Development mode, whatever file is there
     #[arg(long, global = true, conflicts_with = "config")]
     pub development: bool,
 }
@@ -54,7 +54,10 @@ impl From<GlobalFlags> for Flags {
 /// What authd can do besides serving.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a commented configuration and the master key for production
+    /// Make what production needs: a commented configuration, authd.toml, and the master key, master.key
+    ///
+    /// Both are made in --dir where they are missing; what is there is kept. What --public-url, --data-dir, --listen and
+    /// --admin-socket say is written into the configuration.
     Init(Init),
     /// Look at the configuration
     #[command(subcommand)]
@@ -70,6 +73,12 @@ pub struct Init {
     /// What clients will call the service
     #[arg(long, value_name = "URL", default_value = "https://auth.example.com")]
     pub public_url: String,
+    /// Refused, and therefore not in the help: it reads no configuration.
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Refused, and therefore not in the help: development mode needs nothing of this.
+    #[arg(long, hide = true)]
+    pub development: bool,
 }
 
 /// `authd config …`

@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser;
+use clap::{CommandFactory, Parser, error::ErrorKind};
 use nix::sys::{
     resource::{Resource, setrlimit},
     stat::{Mode as FileMode, umask},
@@ -37,14 +37,18 @@ pub fn main() -> ExitCode {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     let mut flags: Flags = cli.flags.into();
+    if matches!(cli.command, Some(Command::Init(_))) && (flags.config.is_some() || flags.development) {
+        let message = "init takes neither --config nor --development: --dir says where to put what it makes";
+        Cli::command().error(ErrorKind::ArgumentConflict, message).exit();
+    }
     flags.installed = installed_for_tests(&env).or(flags.installed);
     let outcome = match &cli.command {
-        Some(Command::Init(wanted)) => init::init(wanted, flags.data_dir.as_deref()).and_then(|done| {
+        Some(Command::Init(wanted)) => init::init(wanted, &flags).and_then(|done| {
             let config = wanted.dir.join("authd.toml");
             let next = format!("\nnext: look through it, then  authd config check --config {}\n", config.display());
             out(&(done.join("\n") + &next))
         }),
-        Some(Command::Config(ConfigCommand::Init)) => out(&Config::template()),
+        Some(Command::Config(ConfigCommand::Init)) => given(&flags).and_then(|given| out(&Config::template(&given))),
         Some(Command::Config(ConfigCommand::Check)) => read(&flags, &env).and_then(|config| check(&config)),
         Some(Command::Config(ConfigCommand::Show)) => read(&flags, &env).and_then(|config| out(&config.show())),
         None => read(&flags, &env).and_then(|config| serve(&config, &env)),
@@ -64,6 +68,10 @@ fn out(text: &str) -> Result<(), Failure> {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(Exit::Io, e.to_string())),
         _ => Ok(()),
     }
+}
+
+fn given(flags: &Flags) -> Result<Vec<(String, String)>, Failure> {
+    flags.given().map_err(|e| Failure::new(Exit::Configuration, e))
 }
 
 fn check(config: &Config) -> Result<(), Failure> {

@@ -186,7 +186,15 @@ async fn a_reader_that_has_seen_enough_of_the_configuration_is_no_error() {
 #[tokio::test]
 async fn wrong_flags_exit_2_and_development_excludes_a_file() {
     let host = host!();
-    for args in [&["--nonsense"][..], &["--development", "--config", "x.toml"], &["config"], &["config", "reload"]] {
+    for args in [
+        &["--nonsense"][..],
+        &["--development", "--config", "x.toml"],
+        &["config"],
+        &["config", "reload"],
+        &["init", "--config", "x.toml"],
+        &["--config", "x.toml", "init"],
+        &["init", "--development"],
+    ] {
         let refused = host.authd().args(args).end().await;
         assert_eq!((refused.exit, refused.out.as_str()), (2, ""), "{args:?}: {refused:?}");
     }

@@ -1,6 +1,6 @@
 //! What systemd and authd say to each other: readiness, watchdog, sockets that are handed over.
 
-use std::{os::fd::OwnedFd, path::Path};
+use std::os::fd::OwnedFd;
 
 use tests::process::{Host, LIMIT, Run};
 use tokio::{net::UnixDatagram, time::timeout};

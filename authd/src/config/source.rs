@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     io::ErrorKind,
+    net::SocketAddr,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -75,6 +76,24 @@ pub struct Flags {
 }
 
 impl Flags {
+    /// What they set, as [`Config::template`] takes it. Paths are absolute, for a file that is read from anywhere.
+    ///
+    /// # Errors
+    /// A value that is none.
+    pub fn given(&self) -> Result<Vec<(String, String)>, String> {
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone()).to_toml();
+        let listen = match &self.listen {
+            Some(text) => SocketAddr::from_text(text).map_err(|e| format!("--listen: {e}"))?.to_toml(),
+            None => None,
+        };
+        let given = [
+            ("store.path", self.data_dir.as_ref().and_then(absolute)),
+            ("http.listen", listen),
+            ("admin.socket", self.admin_socket.as_ref().and_then(absolute)),
+        ];
+        Ok(given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
+    }
+
     fn values(&self) -> Vec<(&'static str, &'static str, &'static str, String)> {
         let path = |p: &PathBuf| p.display().to_string();
         [
