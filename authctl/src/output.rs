@@ -11,7 +11,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tabled::{
     builder::Builder,
-    settings::{Padding, Style, Width, peaker::PriorityMax},
+    grid::util::string::get_line_width,
+    settings::{Padding, Style, Width, object::Columns, peaker::PriorityMax},
 };
 
 use crate::{
@@ -95,7 +96,10 @@ pub fn list(io: &mut Io, global: &Global, shape: &Shape, items: Vec<Value>, more
         Format::Csv => csv(io, global, shape.columns, &items)?,
         Format::Id => ids(io, shape, &items)?,
         Format::Table if items.is_empty() => io.say(&format!("no {}", shape.plural))?,
-        Format::Table => table(io, &columns(global, shape.columns, items.first()), &items)?,
+        Format::Table => {
+            let columns = columns(global, shape.columns, items.first());
+            table(io, &columns, &items, global.fields.is_empty())?;
+        }
     }
     if more && matches!(global.output, Format::Table) {
         io.say(&io.paint_err(Paint::Faint, "there are more: --limit N or --all"))?;
@@ -251,20 +255,58 @@ fn heading(column: &Column) -> String {
     if column.title.is_empty() { column.name.to_string() } else { column.title.to_owned() }
 }
 
-fn table(io: &mut Io, columns: &[Column], items: &[Value]) -> Result<(), Error> {
-    let now = times::now();
-    let mut builder = Builder::default();
-    builder.push_record(columns.iter().map(|column| io.paint(Paint::Strong, &heading(column))));
-    for item in items {
-        builder.push_record(columns.iter().map(|column| shown(io, column, item.get(&*column.name), false, now)));
+/// The space between columns.
+const GAP: usize = 2;
+/// What is left of a column that is cut so that others have room.
+const READABLE: usize = 12;
+
+/// How wide each column is on a terminal of this width. The first says which thing it is, and is typed or pasted again: it
+/// is whole as long as it fits. The last ones matter least: where cutting does not help they are left out, if they may be.
+fn fitted(widths: &[usize], width: usize, may_leave_out: bool) -> Vec<usize> {
+    let mut widths: Vec<usize> = widths.iter().map(|w| *w.min(&width)).collect();
+    let is_over = |widths: &[usize]| widths.iter().map(|w| w + GAP).sum::<usize>() > width + GAP;
+    loop {
+        let mut fitted = widths.clone();
+        while is_over(&fitted) {
+            let widest = (1..fitted.len()).filter(|i| fitted[*i] > READABLE).max_by_key(|i| fitted[*i]);
+            let Some(widest) = widest else { break };
+            fitted[widest] -= 1;
+        }
+        if !may_leave_out || widths.len() == 1 || !is_over(&fitted) {
+            return fitted;
+        }
+        widths.pop();
     }
-    let mut table = builder.build();
-    table.with(Style::empty()).with(Padding::new(0, 2, 0, 0));
+}
+
+fn table(io: &mut Io, columns: &[Column], items: &[Value], may_leave_out: bool) -> Result<(), Error> {
+    let now = times::now();
+    let mut rows: Vec<Vec<String>> = vec![columns.iter().map(|c| io.paint(Paint::Strong, &heading(c))).collect()];
+    let row = |item: &Value| columns.iter().map(|c| shown(io, c, item.get(&*c.name), false, now)).collect();
+    rows.extend(items.iter().map(row));
+    let widths: Vec<usize> =
+        (0..columns.len()).map(|i| rows.iter().map(|row| get_line_width(&row[i])).max().unwrap_or(0)).collect();
+    let kept = io.width.map_or_else(|| widths.clone(), |width| fitted(&widths, width, may_leave_out));
+    rows.iter_mut().for_each(|row| row.truncate(kept.len()));
+
+    let mut table = Builder::from(rows).build();
+    table.with(Style::empty()).with(Padding::new(0, GAP, 0, 0));
+    for (i, (width, wanted)) in kept.iter().zip(&widths).enumerate() {
+        if width < wanted {
+            table.modify(Columns::one(i), Width::truncate(*width).suffix("…"));
+        }
+    }
+    // Columns that were all asked for are cut further, the widest first.
     if let Some(width) = io.width {
-        table.with(Width::truncate(width).suffix("…").priority(PriorityMax::right()));
+        table.with(Width::truncate(width + GAP).suffix("…").priority(PriorityMax::right()));
     }
     for line in table.to_string().lines() {
         writeln!(io.out, "{}", line.trim_end())?;
+    }
+    if let left_out @ [_, ..] = &columns[kept.len()..] {
+        let names: Vec<String> = left_out.iter().map(heading).collect();
+        let text = format!("no room for {}: --fields, or -o csv", names.join(", "));
+        io.say(&io.paint_err(Paint::Faint, &text))?;
     }
     Ok(())
 }
@@ -380,9 +422,22 @@ pub(crate) mod tests {
         let table = written(&[], None);
         assert_eq!(table, "ID  NAME                BANNED\na   Ada \\u{1b}[31m\nb   Bob, the \"builder\"  yes\n");
         assert!(!table.contains('\u{1b}'));
-        for line in written(&[], Some(20)).lines() {
-            assert!(line.chars().count() <= 20, "{line:?}");
+        for args in [&[][..], &["--fields", "id,name,banned,more"]] {
+            for line in written(args, Some(20)).lines() {
+                assert!(line.chars().count() <= 20, "{line:?}");
+            }
         }
+    }
+
+    #[test]
+    fn what_a_thing_is_called_is_cut_last_and_the_last_columns_are_left_out_first() {
+        assert_eq!(fitted(&[32, 20, 8, 40], 200, true), [32, 20, 8, 40]);
+        assert_eq!(fitted(&[32, 20, 8, 40], 80, true), [32, 17, 8, 17]);
+        assert_eq!(fitted(&[32, 20, 8, 40], 64, true), [32, 20, 8]);
+        assert_eq!(fitted(&[32, 20, 8, 40], 40, true), [32]);
+        assert_eq!(fitted(&[32, 20], 10, true), [10]);
+        assert_eq!(fitted(&[32, 20], 40, false), [32, 12], "what was asked for is not left out");
+        assert_eq!(written(&[], Some(22)), "ID  NAME\na   Ada \\u{1b}[31m\nb   Bob, the \"builder\"\n");
     }
 
     #[test]

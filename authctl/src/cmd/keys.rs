@@ -19,7 +19,7 @@ const SHAPE: Shape = Shape {
     id: "kid",
     columns: &[
         text("kid", "KEY"),
-        text("algorithm", "ALGORITHM"),
+        text("algorithm", "ALG"),
         state("state", "STATE"),
         time("signsAt", "SIGNS"),
         time("retiresAt", "RETIRES"),
