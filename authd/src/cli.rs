@@ -8,7 +8,8 @@ use crate::config::{Flags, places::SYSTEM_CONFIG};
 
 /// Better Auth's backend as one daemon.
 ///
-/// The configuration is the file of --config or AUTHD_CONFIG, else /etc/authd/authd.toml if it is there. Without a file authd runs in development mode: on this machine only, with everything made as needed.
+/// The configuration is the file of --config, else of the variable `AUTHD_CONFIG`, else /etc/authd/authd.toml if it is there.
+/// Without a file authd runs in development mode: on this machine only, with everything made as needed.
 #[derive(Debug, Parser)]
 #[command(name = "authd", version, after_help = AFTER)]
 pub struct Cli {

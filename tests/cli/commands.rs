@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use authctl::cli::Format;
 use clap::{CommandFactory, ValueEnum};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::{
     PASSWORD, Server,
     ctl::{Outcome, ctl},
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test]
 async fn every_format_is_what_it_says() {
@@ -326,9 +327,46 @@ async fn cl_03_a_daemon_that_does_not_answer_is_not_waited_for_for_ever() {
     assert!(write.err.contains("it may have been done") && write.err.contains("--idempotency-key"), "{write:?}");
 }
 
+/// Gives one connection this answer.
+async fn answer_once(listener: tokio::net::UnixListener, answer: String) {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut buffer = [0; 4096];
+    let _ = stream.read(&mut buffer).await;
+    let _ = stream.write_all(answer.as_bytes()).await;
+}
+
+#[tokio::test]
+async fn lg_03_json_cannot_rewrite_a_terminal_and_says_the_same() {
+    // No door takes such a name; what is in a store may have come by another.
+    let name = "a\u{202e}gnp.exe\u{9b}31m";
+    let acts = |text: &str| text.contains(['\u{202e}', '\u{9b}']);
+    let dir = tempfile::tempdir().unwrap();
+    let user = json!({"id": "a", "email": "ada@example.com", "name": name});
+    let refusal = json!({"code": "CONFLICT", "message": format!("{name} is there"), "cause": name});
+    let page = json!({"items": [user]});
+    for (n, (status, body)) in [("200 OK", &page), ("200 OK", &page), ("409 Conflict", &refusal)].iter().enumerate() {
+        let socket = dir.path().join(format!("{n}.sock"));
+        let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        let body = body.to_string();
+        let answer =
+            format!("HTTP/1.1 {status}\r\nauthd-api-version: 1\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let server = tokio::spawn(answer_once(listener, answer));
+        let outcome = ctl(&socket).run(if n == 0 { "user list -o json" } else { "user list -o jsonl" }).await;
+        server.await.unwrap();
+        assert!(!acts(&outcome.out) && !acts(&outcome.err), "{outcome:?}");
+        match n {
+            0 => assert_eq!(outcome.json(), json!([user])),
+            1 => assert_eq!(outcome.json(), user),
+            _ => {
+                let error: Value = serde_json::from_str(&outcome.err).unwrap();
+                assert_eq!((outcome.exit, &error["error"]["cause"]), (4, &json!(name)), "{outcome:?}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_stranger_on_the_socket_is_noticed() {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let dir = tempfile::tempdir().unwrap();
     let answers = [
         ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", 11),
@@ -341,12 +379,7 @@ async fn a_stranger_on_the_socket_is_noticed() {
     for (n, (answer, expected)) in answers.into_iter().enumerate() {
         let socket = dir.path().join(format!("{n}.sock"));
         let listener = tokio::net::UnixListener::bind(&socket).unwrap();
-        let server = tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut buffer = [0; 4096];
-            let _ = stream.read(&mut buffer).await;
-            let _ = stream.write_all(answer.as_bytes()).await;
-        });
+        let server = tokio::spawn(answer_once(listener, answer.to_owned()));
         let outcome = ctl(&socket).run("status").await;
         assert_eq!(outcome.exit, expected, "{answer:?}: {outcome:?}");
         server.await.unwrap();

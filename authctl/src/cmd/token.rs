@@ -36,7 +36,7 @@ pub(super) async fn run(cx: &mut Context<'_>, command: Token) -> Result<Exit, Er
             }
         }
         Format::Table | Format::Json | Format::Jsonl | Format::Csv => {
-            output::record(cx.io, &cx.global, &SHAPE, &report)?
+            output::record(cx.io, &cx.global, &SHAPE, &report)?;
         }
     }
     Ok(if verifying && !report.valid { Exit::CheckFailed } else { Exit::Done })
