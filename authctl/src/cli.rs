@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 
 /// Administer authd over its admin socket.
 #[derive(Debug, Parser)]
@@ -18,7 +18,7 @@ pub struct Cli {
 
 const AFTER: &str = "Users are named by id, e-mail address or name. Secrets come by prompt, standard input or file, never as \
 an argument. Exit codes: 0 done, 1 failed, 2 usage, 3 not found or nothing to do, 4 conflict, 5 not permitted, 6 no daemon, \
-7 timed out, 8 a check failed, 9 refused or declined, 10 partly done, 11 version mismatch.";
+7 timed out, 8 a check failed, 9 refused or declined, 11 version mismatch.";
 
 /// How the answer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -193,11 +193,15 @@ pub enum User {
     },
 }
 
+fn at_least_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
+}
+
 /// How much of a list.
 #[derive(Debug, Clone, Args)]
 pub struct Page {
     /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 100, conflicts_with = "all")]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one(), conflicts_with = "all")]
     pub limit: usize,
     /// All there are
     #[arg(long)]

@@ -114,7 +114,8 @@ impl Admin {
         let mut items: Vec<Value> = vec![];
         let mut cursor: Option<String> = None;
         loop {
-            let want = (limit - items.len()).min(1000);
+            // One more than is wanted tells whether there are more: a cursor may lead to nothing that the query wants.
+            let want = (limit.saturating_add(1) - items.len()).min(1000);
             let mut pairs: Vec<String> =
                 query.iter().map(|(name, value)| format!("{name}={}", segment(value))).collect();
             pairs.push(format!("limit={want}"));
@@ -122,8 +123,8 @@ impl Admin {
             let page: Page<Value> = self.get(&format!("{path}?{}", pairs.join("&"))).await?;
             items.extend(page.items);
             cursor = page.next;
-            if cursor.is_none() || items.len() >= limit {
-                let more = cursor.is_some() || items.len() > limit;
+            if cursor.is_none() || items.len() > limit {
+                let more = items.len() > limit;
                 items.truncate(limit);
                 return Ok((items, more));
             }

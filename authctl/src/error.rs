@@ -3,9 +3,12 @@
 use common::{ErrorCode, error::AdminErrorBody, text::printable};
 use serde_json::json;
 
-use crate::io::{Io, Paint};
+use crate::{
+    io::{Io, Paint},
+    output::inert,
+};
 
-/// The exit codes (design, section 9).
+/// The exit codes (design, section 9). 10, "partly done", is kept for acts on several things; no command has one yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -29,8 +32,6 @@ pub enum Exit {
     CheckFailed = 8,
     /// It was refused, or the caller declined.
     Refused = 9,
-    /// Some of it was done.
-    Partly = 10,
     /// authctl and authd do not go together.
     VersionMismatch = 11,
 }
@@ -152,7 +153,7 @@ impl Error {
         let error = json!({
             "code": code, "message": message, "cause": cause, "fix": fix, "requestId": request_id, "exitCode": self.exit() as u8,
         });
-        format!("{}\n", json!({ "error": error }))
+        format!("{}\n", inert(&json!({ "error": error }).to_string()))
     }
 }
 

@@ -55,7 +55,10 @@ pub async fn run(cli: Cli, io: &mut Io) -> Exit {
 fn done_before(body: &AdminErrorBody, as_json: bool, io: &mut Io) -> Exit {
     let what = body.cause.as_deref().unwrap_or_default();
     let written = match as_json {
-        true => writeln!(io.out, "{}", json!({ "alreadyDone": true, "cause": what })).and_then(|()| io.out.flush()),
+        true => {
+            let said = json!({ "alreadyDone": true, "cause": what }).to_string();
+            writeln!(io.out, "{}", output::inert(&said)).and_then(|()| io.out.flush())
+        }
         false => {
             let mark = io.paint_err(Paint::Good, "✓");
             writeln!(io.err, "{mark} done before: {}", printable(what))

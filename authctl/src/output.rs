@@ -1,12 +1,18 @@
 //! Answers as tables, JSON, JSON lines, CSV or ids. What programs read is the daemon's own JSON; what people read is made
 //! of columns.
 
-use common::{UnixTime, text::printable};
+use std::borrow::Cow;
+
+use common::{
+    UnixTime,
+    text::{is_forbidden_in_names, printable},
+};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tabled::{
     builder::Builder,
-    settings::{Padding, Style, Width, peaker::PriorityMax},
+    grid::util::string::get_line_width,
+    settings::{Padding, Style, Width, object::Columns, peaker::PriorityMax},
 };
 
 use crate::{
@@ -30,10 +36,10 @@ pub enum Kind {
 }
 
 /// A column: its name in the JSON, its heading, its kind.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Column {
     /// Name in the JSON.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Heading.
     pub title: &'static str,
     /// How it is written.
@@ -42,25 +48,26 @@ pub struct Column {
 
 /// A column of text.
 pub const fn text(name: &'static str, title: &'static str) -> Column {
-    Column { name, title, kind: Kind::Text }
+    Column { name: Cow::Borrowed(name), title, kind: Kind::Text }
 }
 
 /// A column of times.
 pub const fn time(name: &'static str, title: &'static str) -> Column {
-    Column { name, title, kind: Kind::Time }
+    Column { name: Cow::Borrowed(name), title, kind: Kind::Time }
 }
 
 /// A column of flags.
 pub const fn flag(name: &'static str, title: &'static str) -> Column {
-    Column { name, title, kind: Kind::Flag }
+    Column { name: Cow::Borrowed(name), title, kind: Kind::Flag }
 }
 
 /// A column of states.
 pub const fn state(name: &'static str, title: &'static str) -> Column {
-    Column { name, title, kind: Kind::State }
+    Column { name: Cow::Borrowed(name), title, kind: Kind::State }
 }
 
-/// What is known of a kind of thing: the columns of its list, those of its record, and which of them is its id.
+/// What is known of a kind of thing: the columns of its list, those of its record, and which of them is its id. Without
+/// columns it is written with the fields it has.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
     /// In the plural, for empty lists.
@@ -83,13 +90,16 @@ pub fn list(io: &mut Io, global: &Global, shape: &Shape, items: Vec<Value>, more
         Format::Json => json(io, &Value::Array(items.into_iter().map(|item| chosen(global, item)).collect()))?,
         Format::Jsonl => {
             for item in items {
-                writeln!(io.out, "{}", chosen(global, item))?;
+                writeln!(io.out, "{}", inert(&chosen(global, item).to_string()))?;
             }
         }
         Format::Csv => csv(io, global, shape.columns, &items)?,
         Format::Id => ids(io, shape, &items)?,
         Format::Table if items.is_empty() => io.say(&format!("no {}", shape.plural))?,
-        Format::Table => table(io, &columns(global, shape.columns), &items)?,
+        Format::Table => {
+            let columns = columns(global, shape.columns, items.first());
+            table(io, &columns, &items, global.fields.is_empty())?;
+        }
     }
     if more && matches!(global.output, Format::Table) {
         io.say(&io.paint_err(Paint::Faint, "there are more: --limit N or --all"))?;
@@ -106,16 +116,32 @@ pub fn record(io: &mut Io, global: &Global, shape: &Shape, item: &impl Serialize
     check_fields(global, shape, Some(&item))?;
     match global.output {
         Format::Json => json(io, &chosen(global, item)),
-        Format::Jsonl => Ok(writeln!(io.out, "{}", chosen(global, item))?),
+        Format::Jsonl => Ok(writeln!(io.out, "{}", inert(&chosen(global, item).to_string()))?),
         Format::Csv => csv(io, global, shape.record, &[item]),
         Format::Id => ids(io, shape, &[item]),
-        Format::Table => vertical(io, &columns(global, shape.record), &item),
+        Format::Table => vertical(io, &columns(global, shape.record, Some(&item)), &item),
     }
 }
 
 fn json(io: &mut Io, value: &Value) -> Result<(), Error> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::failed(e.to_string()))?;
-    Ok(writeln!(io.out, "{text}")?)
+    Ok(writeln!(io.out, "{}", inert(&text))?)
+}
+
+/// JSON in which nothing is left that a terminal would act upon: the same value, with such characters as `\u009b`.
+///
+/// serde escapes U+0000 to U+001F. What remains of those are the line feeds between members; of all others, which stand
+/// in the Basic Multilingual Plane, JSON has none outside of strings.
+pub fn inert(json: &str) -> String {
+    let acts = |c: char| c != '\n' && is_forbidden_in_names(c);
+    if !json.contains(acts) {
+        return json.to_owned();
+    }
+    let mut out = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if acts(c) { out += &format!("\\u{:04x}", u32::from(c)) } else { out.push(c) }
+    }
+    out
 }
 
 fn ids(io: &mut Io, shape: &Shape, items: &[Value]) -> Result<(), Error> {
@@ -140,7 +166,7 @@ fn chosen(global: &Global, item: Value) -> Value {
 }
 
 fn check_fields(global: &Global, shape: &Shape, sample: Option<&Value>) -> Result<(), Error> {
-    let mut known: Vec<&str> = shape.columns.iter().chain(shape.record).map(|column| column.name).collect();
+    let mut known: Vec<&str> = shape.columns.iter().chain(shape.record).map(|column| &*column.name).collect();
     known.extend(sample.and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.as_str()));
     known.sort_unstable();
     known.dedup();
@@ -152,37 +178,44 @@ fn check_fields(global: &Global, shape: &Shape, sample: Option<&Value>) -> Resul
     }
 }
 
-fn columns(global: &Global, usual: &[Column]) -> Vec<Column> {
-    if global.fields.is_empty() {
-        return usual.to_vec();
-    }
-    let find = |name: &String| usual.iter().find(|column| column.name == *name).copied();
+/// The fields that were asked for; else the usual columns; else the fields of the thing itself.
+fn columns(global: &Global, usual: &[Column], sample: Option<&Value>) -> Vec<Column> {
     // A field that has no column of its own is written as it is.
-    let leak = |name: &String| Column { name: Box::leak(name.clone().into_boxed_str()), title: "", kind: Kind::Text };
-    global.fields.iter().map(|name| find(name).unwrap_or_else(|| leak(name))).collect()
+    let column = |name: &String| {
+        let found = usual.iter().find(|column| column.name == *name).cloned();
+        found.unwrap_or_else(|| Column { name: Cow::Owned(name.clone()), title: "", kind: Kind::Text })
+    };
+    if !global.fields.is_empty() {
+        return global.fields.iter().map(column).collect();
+    }
+    match sample.and_then(Value::as_object) {
+        Some(fields) if usual.is_empty() => fields.keys().map(column).collect(),
+        _ => usual.to_vec(),
+    }
 }
 
-/// A value as plain text.
+/// A value as plain text. What is neither a word nor a list of words is JSON.
 fn plain(value: &Value) -> String {
+    let word = |item: &Value| item.as_str().is_some_and(|text| !text.contains(' '));
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(" "),
+        Value::Array(items) if items.iter().all(word) => items.iter().map(plain).collect::<Vec<_>>().join(" "),
         other => other.to_string(),
     }
 }
 
 fn csv(io: &mut Io, global: &Global, usual: &[Column], items: &[Value]) -> Result<(), Error> {
-    let columns = columns(global, usual);
+    let columns = columns(global, usual, items.first());
     let field = |text: String| {
         let text = printable(&text);
         if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
     };
-    let head: Vec<String> = columns.iter().map(|column| field(column.name.to_owned())).collect();
+    let head: Vec<String> = columns.iter().map(|column| field(column.name.to_string())).collect();
     writeln!(io.out, "{}", head.join(","))?;
     for item in items {
         let row: Vec<String> =
-            columns.iter().map(|column| field(item.get(column.name).map(plain).unwrap_or_default())).collect();
+            columns.iter().map(|column| field(item.get(&*column.name).map(plain).unwrap_or_default())).collect();
         writeln!(io.out, "{}", row.join(","))?;
     }
     Ok(())
@@ -219,23 +252,61 @@ fn shown(io: &Io, column: &Column, value: Option<&Value>, in_record: bool, now: 
 }
 
 fn heading(column: &Column) -> String {
-    if column.title.is_empty() { column.name.to_owned() } else { column.title.to_owned() }
+    if column.title.is_empty() { column.name.to_string() } else { column.title.to_owned() }
 }
 
-fn table(io: &mut Io, columns: &[Column], items: &[Value]) -> Result<(), Error> {
-    let now = times::now();
-    let mut builder = Builder::default();
-    builder.push_record(columns.iter().map(|column| io.paint(Paint::Strong, &heading(column))));
-    for item in items {
-        builder.push_record(columns.iter().map(|column| shown(io, column, item.get(column.name), false, now)));
+/// The space between columns.
+const GAP: usize = 2;
+/// What is left of a column that is cut so that others have room.
+const READABLE: usize = 12;
+
+/// How wide each column is on a terminal of this width. The first says which thing it is, and is typed or pasted again: it
+/// is whole as long as it fits. The last ones matter least: where cutting does not help they are left out, if they may be.
+fn fitted(widths: &[usize], width: usize, may_leave_out: bool) -> Vec<usize> {
+    let mut widths: Vec<usize> = widths.iter().map(|w| *w.min(&width)).collect();
+    let is_over = |widths: &[usize]| widths.iter().map(|w| w + GAP).sum::<usize>() > width + GAP;
+    loop {
+        let mut fitted = widths.clone();
+        while is_over(&fitted) {
+            let widest = (1..fitted.len()).filter(|i| fitted[*i] > READABLE).max_by_key(|i| fitted[*i]);
+            let Some(widest) = widest else { break };
+            fitted[widest] -= 1;
+        }
+        if !may_leave_out || widths.len() == 1 || !is_over(&fitted) {
+            return fitted;
+        }
+        widths.pop();
     }
-    let mut table = builder.build();
-    table.with(Style::empty()).with(Padding::new(0, 2, 0, 0));
+}
+
+fn table(io: &mut Io, columns: &[Column], items: &[Value], may_leave_out: bool) -> Result<(), Error> {
+    let now = times::now();
+    let mut rows: Vec<Vec<String>> = vec![columns.iter().map(|c| io.paint(Paint::Strong, &heading(c))).collect()];
+    let row = |item: &Value| columns.iter().map(|c| shown(io, c, item.get(&*c.name), false, now)).collect();
+    rows.extend(items.iter().map(row));
+    let widths: Vec<usize> =
+        (0..columns.len()).map(|i| rows.iter().map(|row| get_line_width(&row[i])).max().unwrap_or(0)).collect();
+    let kept = io.width.map_or_else(|| widths.clone(), |width| fitted(&widths, width, may_leave_out));
+    rows.iter_mut().for_each(|row| row.truncate(kept.len()));
+
+    let mut table = Builder::from(rows).build();
+    table.with(Style::empty()).with(Padding::new(0, GAP, 0, 0));
+    for (i, (width, wanted)) in kept.iter().zip(&widths).enumerate() {
+        if width < wanted {
+            table.modify(Columns::one(i), Width::truncate(*width).suffix("…"));
+        }
+    }
+    // Columns that were all asked for are cut further, the widest first.
     if let Some(width) = io.width {
-        table.with(Width::truncate(width).suffix("…").priority(PriorityMax::right()));
+        table.with(Width::truncate(width + GAP).suffix("…").priority(PriorityMax::right()));
     }
     for line in table.to_string().lines() {
         writeln!(io.out, "{}", line.trim_end())?;
+    }
+    if let left_out @ [_, ..] = &columns[kept.len()..] {
+        let names: Vec<String> = left_out.iter().map(heading).collect();
+        let text = format!("no room for {}: --fields, or -o csv", names.join(", "));
+        io.say(&io.paint_err(Paint::Faint, &text))?;
     }
     Ok(())
 }
@@ -244,7 +315,7 @@ fn vertical(io: &mut Io, columns: &[Column], item: &Value) -> Result<(), Error> 
     let now = times::now();
     let mut builder = Builder::default();
     for column in columns {
-        let value = item.get(column.name).filter(|value| !value.is_null());
+        let value = item.get(&*column.name).filter(|value| !value.is_null());
         let text = shown(io, column, value, true, now);
         if !text.is_empty() {
             builder.push_record([io.paint(Paint::Strong, &heading(column)), text]);
@@ -351,9 +422,42 @@ pub(crate) mod tests {
         let table = written(&[], None);
         assert_eq!(table, "ID  NAME                BANNED\na   Ada \\u{1b}[31m\nb   Bob, the \"builder\"  yes\n");
         assert!(!table.contains('\u{1b}'));
-        for line in written(&[], Some(20)).lines() {
-            assert!(line.chars().count() <= 20, "{line:?}");
+        for args in [&[][..], &["--fields", "id,name,banned,more"]] {
+            for line in written(args, Some(20)).lines() {
+                assert!(line.chars().count() <= 20, "{line:?}");
+            }
         }
+    }
+
+    #[test]
+    fn what_a_thing_is_called_is_cut_last_and_the_last_columns_are_left_out_first() {
+        assert_eq!(fitted(&[32, 20, 8, 40], 200, true), [32, 20, 8, 40]);
+        assert_eq!(fitted(&[32, 20, 8, 40], 80, true), [32, 17, 8, 17]);
+        assert_eq!(fitted(&[32, 20, 8, 40], 64, true), [32, 20, 8]);
+        assert_eq!(fitted(&[32, 20, 8, 40], 40, true), [32]);
+        assert_eq!(fitted(&[32, 20], 10, true), [10]);
+        assert_eq!(fitted(&[32, 20], 40, false), [32, 12], "what was asked for is not left out");
+        assert_eq!(written(&[], Some(22)), "ID  NAME\na   Ada \\u{1b}[31m\nb   Bob, the \"builder\"\n");
+    }
+
+    #[test]
+    fn lg_03_json_has_no_character_that_a_terminal_would_act_on_and_is_the_same_value() {
+        let hostile = json!([{"id": "a", "name": "a\u{202e}gnp.exe\u{9b}31m\u{7f}\u{1b}]0;x\u{7}\u{2066}\u{61c}\u{200f}\n"},
+            {"id": "b", "\u{9b}name": "Zoë 👩‍💻 \\u202e \"\u{202e}\""}]);
+        for format in ["json", "jsonl"] {
+            let (mut io, out) = io(None);
+            list(&mut io, &global(&["-o", format]), &SHAPE, hostile.as_array().unwrap().clone(), false).unwrap();
+            let text = out.text();
+            assert!(!text.contains(|c| c != '\n' && is_forbidden_in_names(c)), "{text:?}");
+            assert!(text.contains("a\\u202egnp.exe\\u009b31m") && text.contains("Zoë 👩‍💻"), "{text}");
+            let stream = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
+            let back: Vec<Value> = stream.map(Result::unwrap).collect();
+            assert_eq!(if format == "json" { back[0].clone() } else { Value::Array(back) }, hostile);
+        }
+        let (mut io, out) = io(None);
+        record(&mut io, &global(&["-o", "jsonl"]), &SHAPE, &hostile[0]).unwrap();
+        assert!(!out.text().contains('\u{9b}'));
+        assert_eq!(serde_json::from_str::<Value>(&out.text()).unwrap(), hostile[0]);
     }
 
     #[test]

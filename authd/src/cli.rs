@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::Flags;
+use crate::config::{Flags, places::SYSTEM_CONFIG};
 
 /// Better Auth's backend as one daemon.
 ///
-/// Without a configuration file authd runs in development mode: on this machine only, with everything made as needed.
+/// The configuration is the file of --config, else of the variable `AUTHD_CONFIG`, else /etc/authd/authd.toml if it is there.
+/// Without a file authd runs in development mode: on this machine only, with everything made as needed.
 #[derive(Debug, Parser)]
 #[command(name = "authd", version, after_help = AFTER)]
 pub struct Cli {
@@ -42,7 +43,7 @@ pub struct GlobalFlags {
     /// Where the admin socket is (`admin.socket`)
     #[arg(long, value_name = "PATH", global = true)]
     pub admin_socket: Option<PathBuf>,
-    /// Development mode, whatever is configured on this host
+    /// Development mode, whatever file is there
     #[arg(long, global = true, conflicts_with = "config")]
     pub development: bool,
 }
@@ -50,14 +51,17 @@ pub struct GlobalFlags {
 impl From<GlobalFlags> for Flags {
     fn from(f: GlobalFlags) -> Self {
         let GlobalFlags { config, data_dir, listen, admin_socket, development } = f;
-        Self { config, data_dir, listen, admin_socket, development }
+        Self { config, data_dir, listen, admin_socket, development, installed: Some(SYSTEM_CONFIG.into()) }
     }
 }
 
 /// What authd can do besides serving.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a commented configuration and the master key for production
+    /// Make what production needs: a commented configuration, authd.toml, and the master key, master.key
+    ///
+    /// Both are made in --dir where they are missing; what is there is kept. What --public-url, --data-dir, --listen and
+    /// --admin-socket say is written into the configuration.
     Init(Init),
     /// Look at the configuration
     #[command(subcommand)]
@@ -73,6 +77,12 @@ pub struct Init {
     /// What clients will call the service
     #[arg(long, value_name = "URL", default_value = "https://auth.example.com")]
     pub public_url: String,
+    /// Refused, and therefore not in the help: it reads no configuration.
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Refused, and therefore not in the help: development mode needs nothing of this.
+    #[arg(long, hide = true)]
+    pub development: bool,
 }
 
 /// `authd config …`

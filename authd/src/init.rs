@@ -6,7 +6,7 @@ use nix::unistd::{Group, geteuid};
 
 use crate::{
     cli,
-    config::{Config, PublicUrl, places},
+    config::{Config, Flags, PublicUrl, Setting, places},
     crypto::{
         entropy::SystemEntropy,
         master::{self, MasterKeyError},
@@ -15,13 +15,14 @@ use crate::{
     files::create_whole,
 };
 
-/// Makes configuration and master key; answers what was done, a line each.
+/// Makes configuration and master key, with what the flags say in the configuration; answers what was done, a line each.
 ///
 /// # Errors
 /// Something cannot be made, or what is there is not what it should be.
-pub fn init(wanted: &cli::Init, data_dir: Option<&Path>) -> Result<Vec<String>, Failure> {
+pub fn init(wanted: &cli::Init, flags: &Flags) -> Result<Vec<String>, Failure> {
     let url: PublicUrl =
         wanted.public_url.parse().map_err(|e| Failure::new(Exit::Configuration, format!("--public-url: {e}")))?;
+    let mut given = flags.given().map_err(|e| Failure::new(Exit::Configuration, e))?;
     let cannot = |path: &Path, e: std::io::Error| {
         let failure = Failure::new(Exit::CannotCreate, format!("{} cannot be made: {e}", path.display()));
         if e.kind() == ErrorKind::PermissionDenied {
@@ -36,7 +37,12 @@ pub fn init(wanted: &cli::Init, data_dir: Option<&Path>) -> Result<Vec<String>, 
     let key = dir.join("master.key");
     let mut done = vec![];
 
-    let text = configuration(&url, &dir, &key, data_dir);
+    given.extend(url.to_toml().map(|url| ("http.public_url".into(), url)));
+    // Elsewhere than in /etc the file must say where its neighbour is.
+    if key != Path::new(places::SYSTEM_MASTER_KEY) {
+        given.extend(key.to_toml().map(|key| ("keys.master_key_file".into(), key)));
+    }
+    let text = Config::template(&given);
     match create_whole(&config, 0o640, text.as_bytes(), &SystemEntropy::default()) {
         Ok(()) => {
             // The service may read it where it has a group of its own.
@@ -62,33 +68,31 @@ pub fn init(wanted: &cli::Init, data_dir: Option<&Path>) -> Result<Vec<String>, 
     Ok(done)
 }
 
-fn configuration(url: &PublicUrl, dir: &Path, key: &Path, data_dir: Option<&Path>) -> String {
-    let quoted = |path: &Path| toml::Value::String(path.display().to_string()).to_string();
-    let mut text = Config::template().replace("https://auth.example.com\"\n", &format!("{}\"\n", url.origin()));
-    // Elsewhere than in /etc the file must say where its neighbours are.
-    if dir != Path::new(places::SYSTEM_CONFIG).parent().unwrap_or(dir) {
-        text = text.replace("#master_key_file = \"\"", &format!("master_key_file = {}", quoted(key)));
-    }
-    if let Some(data_dir) = data_dir {
-        let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.into());
-        text = text.replace("#path = \"\"", &format!("path = {}", quoted(&data_dir)));
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::config::{Flags, Mode, load};
+    use crate::config::{Mode, load};
 
     #[test]
     fn what_init_makes_is_enough_to_start_and_is_never_overwritten() {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
-        let wanted = cli::Init { dir: dir.path().join("etc"), public_url: "https://login.example.org".into() };
-        let done = init(&wanted, Some(&data)).unwrap();
+        let wanted = cli::Init {
+            dir: dir.path().join("etc"),
+            public_url: "https://login.example.org".into(),
+            config: None,
+            development: false,
+        };
+        let socket = dir.path().join("a.sock");
+        let given = Flags {
+            data_dir: Some(data.clone()),
+            listen: Some("127.0.0.1:9000".into()),
+            admin_socket: Some(socket.clone()),
+            ..Flags::default()
+        };
+        let done = init(&wanted, &given).unwrap();
         assert!(done.iter().all(|line| line.starts_with("made")), "{done:?}");
         let key = wanted.dir.join("master.key");
         assert_eq!(key.metadata().unwrap().permissions().mode() & 0o777, 0o600);
@@ -96,10 +100,11 @@ mod tests {
         let config = load(&flags, &[]).unwrap_or_else(|p| panic!("{p:?}"));
         assert_eq!(config.mode, Mode::Production);
         assert_eq!((config.places.master_key, config.places.data_dir), (key.clone(), data.clone()));
+        assert_eq!((config.places.admin_socket, config.settings.http.listen.port()), (socket, 9000));
         assert_eq!(config.settings.http.public_url.unwrap().origin(), "https://login.example.org");
 
         let before = std::fs::read(&key).unwrap();
-        let done = init(&wanted, Some(&data)).unwrap();
+        let done = init(&wanted, &given).unwrap();
         assert!(done.iter().all(|line| line.starts_with("kept")), "{done:?}");
         assert_eq!(std::fs::read(&key).unwrap(), before);
     }

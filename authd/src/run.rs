@@ -2,11 +2,12 @@
 
 use std::{
     io::{self, Write},
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
 
-use clap::Parser;
+use clap::{CommandFactory, Parser, error::ErrorKind};
 use nix::sys::{
     resource::{Resource, setrlimit},
     stat::{Mode as FileMode, umask},
@@ -37,14 +38,19 @@ pub fn main() -> ExitCode {
     let env: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    let flags: Flags = cli.flags.into();
+    let mut flags: Flags = cli.flags.into();
+    if matches!(cli.command, Some(Command::Init(_))) && (flags.config.is_some() || flags.development) {
+        let message = "init takes neither --config nor --development: --dir says where to put what it makes";
+        Cli::command().error(ErrorKind::ArgumentConflict, message).exit();
+    }
+    flags.installed = installed_for_tests(&env).or(flags.installed);
     let outcome = match &cli.command {
-        Some(Command::Init(wanted)) => init::init(wanted, flags.data_dir.as_deref()).and_then(|done| {
+        Some(Command::Init(wanted)) => init::init(wanted, &flags).and_then(|done| {
             let config = wanted.dir.join("authd.toml");
             let next = format!("\nnext: look through it, then  authd config check --config {}\n", config.display());
             out(&(done.join("\n") + &next))
         }),
-        Some(Command::Config(ConfigCommand::Init)) => out(&Config::template()),
+        Some(Command::Config(ConfigCommand::Init)) => given(&flags).and_then(|given| out(&Config::template(&given))),
         Some(Command::Config(ConfigCommand::Check)) => read(&flags, &env).and_then(|config| check(&config)),
         Some(Command::Config(ConfigCommand::Show)) => read(&flags, &env).and_then(|config| out(&config.show())),
         None => read(&flags, &env).and_then(|config| serve(&config, &env, cli.trust_clock)),
@@ -64,6 +70,10 @@ fn out(text: &str) -> Result<(), Failure> {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(Exit::Io, e.to_string())),
         _ => Ok(()),
     }
+}
+
+fn given(flags: &Flags) -> Result<Vec<(String, String)>, Failure> {
+    flags.given().map_err(|e| Failure::new(Exit::Configuration, e))
 }
 
 fn check(config: &Config) -> Result<(), Failure> {
@@ -116,6 +126,18 @@ fn store_for_tests(env: &[(String, String)]) -> SledOptions {
 #[cfg(not(debug_assertions))]
 fn store_for_tests(_: &[(String, String)]) -> SledOptions {
     SledOptions::default()
+}
+
+/// What stands for /etc/authd/authd.toml where the environment says so: the machine that tests run on may have one. The
+/// variable means nothing to a release build.
+#[cfg(debug_assertions)]
+fn installed_for_tests(env: &[(String, String)]) -> Option<PathBuf> {
+    env.iter().find(|(name, _)| name == "AUTHD_TEST_INSTALLED_CONFIG").map(|(_, path)| path.into())
+}
+
+#[cfg(not(debug_assertions))]
+const fn installed_for_tests(_: &[(String, String)]) -> Option<PathBuf> {
+    None
 }
 
 /// What this process may do and leave behind: files for its owner only, no core dumps with keys in them (CR-04, CR-05).

@@ -151,10 +151,3 @@ pub struct OkBody {
     /// Always true.
     pub ok: bool,
 }
-
-/// A JSON Web Key Set (RFC 7517 §5), public members only.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JwkSet {
-    /// The keys, each with `kid`, `alg` and `use`.
-    pub keys: Vec<serde_json::Value>,
-}

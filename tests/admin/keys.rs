@@ -10,7 +10,9 @@ async fn az_06_a_preview_says_what_a_rotation_would_do_and_does_nothing() {
     let before = admin.get("/v1/keys").await.body;
     let preview = admin.post("/v1/keys/rotate", &json!({"dryRun": true})).await.json();
     assert_eq!(preview["dryRun"], true);
-    assert_eq!(preview["timeline"].as_array().unwrap().len(), 2);
+    let timeline = preview["timeline"].as_array().unwrap();
+    assert_eq!(timeline.len(), 2);
+    assert!(timeline.iter().all(|line| line.as_str().unwrap().contains("would")), "{timeline:?}");
     assert_eq!(admin.get("/v1/keys").await.body, before);
     let kid = admin.get("/v1/keys").await.text("/items/0/kid");
     admin.post(&format!("/v1/keys/{kid}/revoke?dry_run=true"), &Value::Null).await;

@@ -1,7 +1,15 @@
 //! What commands print, and how they end.
 
-use serde_json::Value;
-use tests::{PASSWORD, Server, ctl::ctl};
+use std::collections::BTreeSet;
+
+use authctl::cli::Format;
+use clap::{CommandFactory, ValueEnum};
+use serde_json::{Value, json};
+use tests::{
+    PASSWORD, Server,
+    ctl::{Outcome, ctl},
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test]
 async fn every_format_is_what_it_says() {
@@ -36,9 +44,137 @@ async fn every_format_is_what_it_says() {
     let wrong = ctl(&server.socket).run("user list --fields nmae").await;
     assert_eq!(wrong.exit, 2);
     assert_eq!(ctl(&server.socket).run("user list -o yaml").await.exit, 2);
-    let limited = ctl(&server.socket).run("user list --limit 1").await.ok();
-    assert_eq!(limited.out.lines().count(), 2);
-    assert!(limited.err.contains("--all"), "{limited:?}");
+}
+
+#[tokio::test]
+async fn a_list_says_that_there_are_more_when_there_are_and_only_then() {
+    let server = Server::start().await;
+    for email in ["ada@example.com", "bob@example.com", "cyd@example.com"] {
+        server.sign_up(email).await;
+    }
+    for (line, shown, more) in [
+        ("user list --limit 2", 2, true),
+        ("user list --limit 3", 3, false),
+        ("user list --limit 4", 3, false),
+        ("user list --all", 3, false),
+        // Others follow, but none that was asked for.
+        ("user list --search bob --limit 1", 1, false),
+        ("user list --search example --limit 1", 1, true),
+        ("session list --limit 2", 2, true),
+        ("session list --limit 3", 3, false),
+        ("session list --user ada@example.com --limit 1", 1, false),
+        ("audit list --event user.created --limit 3", 3, false),
+        ("audit list --event user.created --limit 2", 2, true),
+    ] {
+        let table = ctl(&server.socket).run(line).await.ok();
+        assert_eq!((table.out.lines().count() - 1, table.err.contains("there are more")), (shown, more), "{table:?}");
+        let json = ctl(&server.socket).run(&format!("{line} -o json")).await.ok();
+        assert_eq!((json.json().as_array().map(Vec::len), json.err.as_str()), (Some(shown), ""), "{line}");
+    }
+    assert_eq!(ctl(&server.socket).run("user list --limit 0").await.exit, 2);
+}
+
+/// The commands that can be typed, without options: `user create`, `status` …
+fn all_commands() -> BTreeSet<String> {
+    fn walk(command: &clap::Command, path: &str, out: &mut BTreeSet<String>) {
+        if !command.has_subcommands() {
+            out.insert(path.trim().to_owned());
+        }
+        command.get_subcommands().for_each(|sub| walk(sub, &format!("{path} {}", sub.get_name()), out));
+    }
+    let mut out = BTreeSet::new();
+    walk(&authctl::Cli::command(), "", &mut out);
+    out
+}
+
+/// That the answer of a command is one in its format, and says something.
+fn says_something(line: &str, format: Format, outcome: &Outcome) {
+    let out = &outcome.out;
+    let is_full = |value: &Value| value.as_object().is_some_and(|fields| !fields.is_empty());
+    let good = match format {
+        // What was done is said in words.
+        Format::Table => !out.trim().is_empty() || !outcome.err.trim().is_empty(),
+        Format::Json => match outcome.json() {
+            Value::Array(items) => !items.is_empty() && items.iter().all(is_full),
+            item => is_full(&item),
+        },
+        Format::Jsonl => !out.is_empty() && out.lines().all(|line| is_full(&serde_json::from_str(line).unwrap())),
+        Format::Csv => {
+            let rows = outcome.csv();
+            rows.len() > 1
+                && rows[0].iter().all(|name| !name.is_empty())
+                && rows[1..].iter().all(|row| row.iter().any(|field| !field.is_empty()))
+        }
+        Format::Id => !out.is_empty() && out.lines().all(|id| !id.is_empty() && !id.contains(' ')),
+    };
+    assert!(good, "{line} -o {format:?}: {outcome:?}");
+}
+
+#[tokio::test]
+async fn every_command_answers_in_every_format() {
+    for format in Format::value_variants() {
+        let server = Server::start().await;
+        let made = server.sign_up("ada@example.com").await;
+        let first = async |line: &str| {
+            let outcome = ctl(&server.socket).run(line).await.ok();
+            outcome.out.lines().next().unwrap_or_default().to_owned()
+        };
+        let session = first("session list -o id").await;
+        let kid = first("keys list -o id").await;
+        let mut left = all_commands();
+        for line in [
+            "status",
+            "user create --email bob@example.com --generate",
+            "user list",
+            "user show ada@example.com",
+            "session list",
+            &format!("session show {session}"),
+            "token inspect",
+            "token verify",
+            &format!("session revoke {session} --yes"),
+            "user set-password ada@example.com --generate",
+            "user disable ada@example.com --yes",
+            "user enable ada@example.com",
+            "user delete bob@example.com --yes",
+            "keys list",
+            "keys rotate --yes",
+            "keys rollback --yes",
+            &format!("keys revoke {kid} --yes"),
+            "audit list",
+            "audit verify",
+        ] {
+            let name = format.to_possible_value().unwrap().get_name().to_owned();
+            let outcome =
+                ctl(&server.socket).input(&made.text("/access_token")).run(&format!("{line} -o {name}")).await;
+            says_something(line, *format, &outcome.ok());
+            left.retain(|command| !line.starts_with(command.as_str()));
+        }
+        assert_eq!(left, BTreeSet::new(), "commands that this test does not know");
+    }
+}
+
+#[tokio::test]
+async fn csv_says_who_did_what() {
+    let server = Server::start().await;
+    server.sign_up("ada@example.com").await;
+    let rows = ctl(&server.socket).run("audit list -o csv").await.ok().csv();
+    assert_eq!(rows[0], ["seq", "at", "event", "by", "user", "what", "reason"]);
+    let of = |event: &str| rows.iter().find(|row| row[2] == event).unwrap();
+    assert_eq!(of("user.created")[3], "self");
+    assert_eq!(of("store.created")[3], "daemon");
+    assert!(of("store.created")[5].starts_with("kid="), "{rows:?}");
+    let asked = ctl(&server.socket).run("audit list -o jsonl --fields by --limit 1").await.ok();
+    assert_eq!(asked.json()["by"], "self");
+}
+
+#[tokio::test]
+async fn fields_are_named_alike_in_every_format() {
+    let server = Server::start().await;
+    let table = ctl(&server.socket).run("status --fields mode,ready,listen").await.ok();
+    assert!(table.out.starts_with("mode    development\nready   true\nlisten  127.0.0.1:"), "{table:?}");
+    let csv = ctl(&server.socket).run("status --fields mode,counts -o csv").await.ok().csv();
+    assert_eq!(csv[0], ["mode", "counts"]);
+    assert_eq!(serde_json::from_str::<Value>(&csv[1][1]).unwrap()["users"], 0, "{csv:?}");
 }
 
 #[tokio::test]
@@ -126,18 +262,48 @@ async fn dry_runs_say_what_would_happen_and_do_nothing() {
     let server = Server::start().await;
     let made = server.sign_up("ada@example.com").await;
     let before = server.admin().get("/v1/audit").await.body;
+    let kid = server.admin().get("/v1/keys").await.text("/items/0/kid");
     for line in [
         "session revoke --user ada@example.com --dry-run",
         "user disable ada@example.com --dry-run",
         "user delete ada@example.com --dry-run",
         "keys rotate --dry-run",
+        "keys rotate --now --dry-run",
+        &format!("keys revoke {kid} --dry-run"),
     ] {
         let would = ctl(&server.socket).run(line).await.ok();
-        assert!(!(would.err + &would.out).is_empty(), "{line}");
+        assert!(would.err.contains("would ") && !would.err.contains('✓'), "{line}: {would:?}");
     }
     assert_eq!(server.admin().get("/v1/audit").await.body, before);
     assert_eq!(server.client().bearer(&made.text("/access_token")).get("/api/auth/me").await.status, 200);
     assert_eq!(ctl(&server.socket).run("user delete ada@example.com --dry-run --yes").await.exit, 2);
+}
+
+#[tokio::test]
+async fn what_would_happen_to_keys_is_not_said_as_if_it_had() {
+    let server = Server::start().await;
+    let first = server.admin().get("/v1/keys").await.text("/items/0/kid");
+    let would = async |line: &str| ctl(&server.socket).run(&format!("{line} --dry-run")).await.ok().err;
+    let staged = would("keys rotate").await;
+    let [new, old] = staged.lines().collect::<Vec<_>>()[..] else { panic!("{staged}") };
+    assert!(new.starts_with("  a new key would be published at once and sign from 2027-"), "{staged}");
+    assert!(old.starts_with(&format!("  tokens signed by {first} would stay good; it would leave the key set at ")));
+    let at_once = would("keys rotate --now").await;
+    assert!(at_once.starts_with("  a new key would sign at once\n  backends that cached the key set would refuse"));
+    let revoked = would(&format!("keys revoke {first}")).await;
+    assert!(revoked.contains(&format!("  tokens signed by {first} would be refused at once\n")), "{revoked}");
+    assert_eq!(
+        ctl(&server.socket).run("keys rotate --dry-run -o id").await.ok().out,
+        format!("{first}\n"),
+        "the name of a key that is thrown away is of no use"
+    );
+
+    let done = ctl(&server.socket).run("keys rotate --yes").await.ok().err;
+    assert!(done.starts_with("✓ ") && done.contains(" is published now and signs from ") && !done.contains("would"));
+    let back = would("keys rollback").await;
+    assert!(back.contains(&format!("  {first} would sign at once\n")), "{back}");
+    assert!(back.ends_with(" would leave the key set; it has signed nothing\n"), "{back}");
+    assert_eq!(server.admin().get("/v1/keys").await.json()["items"].as_array().unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -161,9 +327,46 @@ async fn cl_03_a_daemon_that_does_not_answer_is_not_waited_for_for_ever() {
     assert!(write.err.contains("it may have been done") && write.err.contains("--idempotency-key"), "{write:?}");
 }
 
+/// Gives one connection this answer.
+async fn answer_once(listener: tokio::net::UnixListener, answer: String) {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut buffer = [0; 4096];
+    let _ = stream.read(&mut buffer).await;
+    let _ = stream.write_all(answer.as_bytes()).await;
+}
+
+#[tokio::test]
+async fn lg_03_json_cannot_rewrite_a_terminal_and_says_the_same() {
+    // No door takes such a name; what is in a store may have come by another.
+    let name = "a\u{202e}gnp.exe\u{9b}31m";
+    let acts = |text: &str| text.contains(['\u{202e}', '\u{9b}']);
+    let dir = tempfile::tempdir().unwrap();
+    let user = json!({"id": "a", "email": "ada@example.com", "name": name});
+    let refusal = json!({"code": "CONFLICT", "message": format!("{name} is there"), "cause": name});
+    let page = json!({"items": [user]});
+    for (n, (status, body)) in [("200 OK", &page), ("200 OK", &page), ("409 Conflict", &refusal)].iter().enumerate() {
+        let socket = dir.path().join(format!("{n}.sock"));
+        let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        let body = body.to_string();
+        let answer =
+            format!("HTTP/1.1 {status}\r\nauthd-api-version: 1\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let server = tokio::spawn(answer_once(listener, answer));
+        let outcome = ctl(&socket).run(if n == 0 { "user list -o json" } else { "user list -o jsonl" }).await;
+        server.await.unwrap();
+        assert!(!acts(&outcome.out) && !acts(&outcome.err), "{outcome:?}");
+        match n {
+            0 => assert_eq!(outcome.json(), json!([user])),
+            1 => assert_eq!(outcome.json(), user),
+            _ => {
+                let error: Value = serde_json::from_str(&outcome.err).unwrap();
+                assert_eq!((outcome.exit, &error["error"]["cause"]), (4, &json!(name)), "{outcome:?}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_stranger_on_the_socket_is_noticed() {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let dir = tempfile::tempdir().unwrap();
     let answers = [
         ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", 11),
@@ -176,12 +379,7 @@ async fn a_stranger_on_the_socket_is_noticed() {
     for (n, (answer, expected)) in answers.into_iter().enumerate() {
         let socket = dir.path().join(format!("{n}.sock"));
         let listener = tokio::net::UnixListener::bind(&socket).unwrap();
-        let server = tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut buffer = [0; 4096];
-            let _ = stream.read(&mut buffer).await;
-            let _ = stream.write_all(answer.as_bytes()).await;
-        });
+        let server = tokio::spawn(answer_once(listener, answer.to_owned()));
         let outcome = ctl(&socket).run("status").await;
         assert_eq!(outcome.exit, expected, "{answer:?}: {outcome:?}");
         server.await.unwrap();

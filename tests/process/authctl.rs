@@ -8,7 +8,11 @@ use std::{
     process::Stdio,
 };
 
-use nix::{pty::openpty, unistd::geteuid};
+use nix::{
+    pty::openpty,
+    sys::termios::{LocalFlags, tcgetattr},
+    unistd::geteuid,
+};
 use tests::{
     PASSWORD,
     ctl::Outcome,
@@ -359,6 +363,16 @@ impl Terminal {
         assert!(seen, "'{text}' is not shown: {}", self.shown.borrow().clone());
     }
 
+    /// Waits until the terminal does not show what is typed. Nobody tells when that is, so it is looked at again and again.
+    async fn hides_what_is_typed(&self) {
+        let hides = async {
+            while tcgetattr(&self.person).unwrap().local_flags.contains(LocalFlags::ECHO) {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(LIMIT, hides).await.unwrap();
+    }
+
     fn types(&mut self, text: &str) {
         self.person.write_all(text.as_bytes()).unwrap();
     }
@@ -388,6 +402,44 @@ async fn exit_9_is_for_a_question_that_was_answered_with_no() {
         assert_eq!(host.ctl("user list -o id").await.ok().out.lines().count(), left);
     }
     daemon.stop().await.ok();
+}
+
+#[tokio::test]
+async fn cl_01_user_create_asks_on_a_terminal_and_the_password_is_not_shown() {
+    let host = host!();
+    if openpty(None, None).is_err() {
+        tests::shared::skipped("a terminal (a pty)");
+        return;
+    }
+    let daemon = host.daemon().start().await;
+    let (mut terminal, slave) = Terminal::new();
+    let mut run = host.authctl().args(["user", "create", "-o", "json"]);
+    let command = run.command.stdin(slave.try_clone().unwrap()).stdout(Stdio::piped()).stderr(slave);
+    let child = command.spawn().unwrap();
+    drop(run);
+    for (question, answer) in [("E-mail address", "ada@example.com"), ("Name (may be empty)", "Ada")] {
+        terminal.shows(question).await;
+        terminal.types(&format!("{answer}\r"));
+    }
+    for question in ["Password", "Password again"] {
+        terminal.shows(question).await;
+        // The question stands there before the echo is off; what was typed between would be shown and thrown away.
+        terminal.hides_what_is_typed().await;
+        terminal.types(&format!("{PASSWORD}\r"));
+    }
+    let end = timeout(LIMIT, child.wait_with_output()).await.unwrap().unwrap();
+    let shown = terminal.end().await;
+    assert_eq!(end.status.code(), Some(0), "{shown}");
+    assert!(shown.contains("ada@example.com"), "{shown}");
+    let made = String::from_utf8(end.stdout).unwrap();
+    for text in [&shown, &made] {
+        assert!(!text.contains(PASSWORD) && !text.contains(&PASSWORD[..8]), "{text}");
+    }
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    assert_eq!((made["email"].as_str(), made["name"].as_str()), (Some("ada@example.com"), Some("Ada")));
+    let login = serde_json::json!({"email": "ada@example.com", "password": PASSWORD});
+    assert_eq!(daemon.client().post("/api/auth/login", &login).await.status, 200);
+    assert!(!daemon.stop().await.ok().err.contains(PASSWORD));
 }
 
 /// What a command shows on a terminal.

@@ -131,6 +131,33 @@ async fn a_named_file_that_cannot_be_read_exits_78_and_is_not_development_mode()
 }
 
 #[tokio::test]
+async fn the_configuration_of_an_installed_authd_is_read_unless_told_otherwise() {
+    let host = host!();
+    let show = async |args: &[&str]| host.authd().args(["config", "show"]).args(args).end().await.ok().out;
+    assert!(show(&[]).await.starts_with("# development mode\n"));
+    std::fs::write(host.installed_config(), SOUND).unwrap();
+    let installed = format!("# production mode, {}\n", host.installed_config().display());
+    assert!(show(&[]).await.starts_with(&installed));
+    assert!(show(&["--data-dir", "/srv/authd", "--listen", "127.0.0.1:1"]).await.starts_with(&installed));
+    assert!(show(&["--development"]).await.starts_with("# development mode\n"));
+    let named = host.path("named.toml");
+    std::fs::write(&named, SOUND).unwrap();
+    let named = named.display().to_string();
+    assert!(show(&["--config", &named]).await.starts_with(&format!("# production mode, {named}\n")));
+    let by_variable = host.authd().args(["config", "show"]).env("AUTHD_CONFIG", &named).end().await.ok().out;
+    assert!(by_variable.starts_with(&format!("# production mode, {named}\n")));
+
+    // What is there and cannot be read is no reason for development mode.
+    std::fs::remove_file(host.installed_config()).unwrap();
+    std::fs::create_dir(host.installed_config()).unwrap();
+    let refused = host.bare_daemon().flag("--data-dir", host.data()).end().await;
+    assert_eq!(refused.exit, 78, "{refused:?}");
+    assert!(refused.err.contains("--development leaves it alone"), "{refused:?}");
+    assert!(!host.data().exists());
+    host.daemon().start().await.stop().await.ok();
+}
+
+#[tokio::test]
 async fn without_a_home_the_data_directory_must_be_named() {
     let host = host!();
     let homeless = || host.authd().args(["--development", "--listen", "127.0.0.1:0"]).without_env("HOME");
@@ -159,7 +186,15 @@ async fn a_reader_that_has_seen_enough_of_the_configuration_is_no_error() {
 #[tokio::test]
 async fn wrong_flags_exit_2_and_development_excludes_a_file() {
     let host = host!();
-    for args in [&["--nonsense"][..], &["--development", "--config", "x.toml"], &["config"], &["config", "reload"]] {
+    for args in [
+        &["--nonsense"][..],
+        &["--development", "--config", "x.toml"],
+        &["config"],
+        &["config", "reload"],
+        &["init", "--config", "x.toml"],
+        &["--config", "x.toml", "init"],
+        &["init", "--development"],
+    ] {
         let refused = host.authd().args(args).end().await;
         assert_eq!((refused.exit, refused.out.as_str()), (2, ""), "{args:?}: {refused:?}");
     }

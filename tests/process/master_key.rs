@@ -73,6 +73,20 @@ async fn init(host: &Host) -> tests::ctl::Outcome {
 }
 
 #[tokio::test]
+async fn what_the_flags_of_authd_init_say_stands_in_the_configuration() {
+    let host = host!();
+    let init = host.authd().args(["init", "--listen", "127.0.0.1:0"]).flag("--dir", host.path("etc"));
+    init.flag("--admin-socket", host.socket()).flag("--data-dir", host.data()).end().await.ok();
+    let daemon = host.authd().flag("--config", host.path("etc/authd.toml")).start().await;
+    assert_eq!(daemon.socket, host.socket());
+    assert!(host.data().join("sled").is_dir());
+    daemon.stop().await.ok();
+    let wrong = host.authd().args(["init", "--listen", "8000"]).flag("--dir", host.path("other")).end().await;
+    assert_eq!(wrong.exit, 78, "{wrong:?}");
+    assert!(wrong.err.contains("--listen") && !host.path("other").exists(), "{wrong:?}");
+}
+
+#[tokio::test]
 async fn production_without_a_key_exits_78_names_authd_init_and_makes_none() {
     let host = host!();
     let config = host.path("authd.toml");

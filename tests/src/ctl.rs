@@ -32,6 +32,30 @@ impl Outcome {
         serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
 
+    /// Standard output as CSV (RFC 4180): rows of fields, the header first.
+    ///
+    /// # Panics
+    /// If a quoted field does not end, or a row has another number of fields than the header.
+    pub fn csv(&self) -> Vec<Vec<String>> {
+        let (mut rows, mut row, mut field) = (vec![], vec![], String::new());
+        let (mut quoted, mut chars) = (false, self.out.chars().peekable());
+        while let Some(c) = chars.next() {
+            match c {
+                '"' if quoted && chars.next_if_eq(&'"').is_some() => field.push('"'),
+                '"' => quoted = !quoted,
+                ',' if !quoted => row.push(std::mem::take(&mut field)),
+                '\n' if !quoted => {
+                    row.push(std::mem::take(&mut field));
+                    rows.push(std::mem::take(&mut row));
+                }
+                c => field.push(c),
+            }
+        }
+        assert!(!quoted && row.is_empty() && field.is_empty(), "a broken end: {self:?}");
+        assert!(rows.iter().all(|row| row.len() == rows[0].len()), "not rectangular: {self:?}");
+        rows
+    }
+
     /// This outcome, if it is a success.
     ///
     /// # Panics

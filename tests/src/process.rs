@@ -119,9 +119,14 @@ impl Host {
         Run { command, input: None, stdin: None }
     }
 
+    /// What stands for `/etc/authd/authd.toml`.
+    pub fn installed_config(&self) -> PathBuf {
+        self.path("etc-authd.toml")
+    }
+
     /// `authd`
     pub fn authd(&self) -> Run {
-        self.run(&self.authd)
+        self.run(&self.authd).env("AUTHD_TEST_INSTALLED_CONFIG", self.installed_config())
     }
 
     /// `authd` with the flags for a daemon on a free port, without saying where its data is.

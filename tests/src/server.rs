@@ -144,6 +144,7 @@ impl Builder {
             data_dir: Some(dir.path().join("data")),
             listen: Some("127.0.0.1:0".into()),
             admin_socket: Some(dir.path().join("admin.sock")),
+            installed: None,
         };
         let config = config::load(&flags, &env).unwrap_or_else(|p| panic!("{p:#?}"));
         let clock = Arc::new(TestClock::default());

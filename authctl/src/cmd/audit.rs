@@ -40,8 +40,10 @@ pub(super) async fn run(cx: &mut Context<'_>, command: Audit) -> Result<Exit, Er
             }
             let limit = if page.all { usize::MAX } else { page.limit };
             let (mut items, more) = cx.admin.pages("/v1/audit", &query, limit).await?;
-            if cx.global.output == Format::Table {
-                items.iter_mut().for_each(for_people);
+            // JSON has both as they are, in `actor` and `details`.
+            let asked = cx.global.fields.iter().any(|name| name == "by" || name == "what");
+            if asked || !cx.global.output.is_json() {
+                items.iter_mut().for_each(in_words);
             }
             output::list(cx.io, &cx.global, &SHAPE, items, more)?;
             Ok(Exit::Done)
@@ -58,8 +60,8 @@ fn since_when(text: &str) -> Result<UnixTime, Error> {
     text.parse().map_err(|e: String| Error::usage(e).fix("--since 2026-11-22T12:00:00Z, or --since 7d"))
 }
 
-/// Adds what a person reads: who, and the details in a line.
-fn for_people(item: &mut Value) {
+/// Adds who it was, and the details in a line.
+fn in_words(item: &mut Value) {
     let actor = item.get("actor").cloned().unwrap_or_default();
     let text = |name: &str| actor.get(name).and_then(Value::as_str).map(str::to_owned);
     let by = match text("kind").as_deref() {
@@ -80,7 +82,7 @@ fn for_people(item: &mut Value) {
 
 async fn verify(cx: &mut Context<'_>) -> Result<Exit, Error> {
     let verdict: AuditVerdict = cx.admin.get("/v1/audit/verify").await?;
-    if cx.global.output == Format::Table {
+    if cx.global.output == Format::Table && cx.global.fields.is_empty() {
         let line = match (verdict.broken_at, &verdict.problem) {
             (Some(seq), problem) => format!(
                 "{}  the chain breaks at record {seq}: {}",

@@ -19,7 +19,7 @@ const SHAPE: Shape = Shape {
     id: "kid",
     columns: &[
         text("kid", "KEY"),
-        text("algorithm", "ALGORITHM"),
+        text("algorithm", "ALG"),
         state("state", "STATE"),
         time("signsAt", "SIGNS"),
         time("retiresAt", "RETIRES"),
@@ -73,10 +73,7 @@ async fn change(
         if consent.dry_run {
             return show(cx, &would);
         }
-        for line in &would.timeline {
-            // The key is made anew when it is done: its name is not known yet.
-            cx.io.say(&format!("  {}", printable(line)))?;
-        }
+        would_say(cx, &would)?;
     }
     cx.io.confirm(consent.yes, what, question)?;
     let (path, body) = request(false);
@@ -84,14 +81,23 @@ async fn change(
     show(cx, &changed)
 }
 
+fn would_say(cx: &mut Context<'_>, would: &KeysChanged) -> Result<(), Error> {
+    would.timeline.iter().try_for_each(|line| cx.io.say(&format!("  {}", printable(line))))
+}
+
 fn show(cx: &mut Context<'_>, changed: &KeysChanged) -> Result<Exit, Error> {
     match cx.global.output {
+        Format::Table if changed.dry_run => would_say(cx, changed)?,
         Format::Table => {
             for line in &changed.timeline {
                 cx.done(&printable(line))?;
             }
         }
-        Format::Id => writeln!(cx.io.out, "{}", changed.key.kid)?,
+        // A key that was made to be shown is not there afterwards: what would be touched is the other one.
+        Format::Id => match &changed.previous {
+            Some(previous) if changed.dry_run => writeln!(cx.io.out, "{}", previous.kid)?,
+            _ => writeln!(cx.io.out, "{}", changed.key.kid)?,
+        },
         Format::Csv => {
             let keys = changed.previous.iter().chain([&changed.key]);
             let items = keys.map(|key| serde_json::to_value(key).unwrap_or_default()).collect();

@@ -54,7 +54,7 @@ fn for_people(status: &Status) -> Value {
 
 pub(super) async fn run(cx: &mut Context<'_>) -> Result<Exit, Error> {
     let status: Status = cx.admin.get("/v1/status").await?;
-    if cx.global.output == Format::Table {
+    if cx.global.output == Format::Table && cx.global.fields.is_empty() {
         output::record(cx.io, &cx.global, &SHAPE, &for_people(&status))?;
         for problem in &status.problems {
             let mark = cx.io.paint_err(Paint::Bad, "!");

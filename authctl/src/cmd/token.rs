@@ -26,14 +26,18 @@ pub(super) async fn run(cx: &mut Context<'_>, command: Token) -> Result<Exit, Er
     let token = secrets::token(cx, &source)?;
     let report: TokenReport = cx.admin.post(path, &TokenRequest { token }).await?;
     match cx.global.output {
-        Format::Table if verifying => verdict(cx, &report)?,
-        Format::Table => explain(cx, &report)?,
+        Format::Table if cx.global.fields.is_empty() => match verifying {
+            true => verdict(cx, &report)?,
+            false => explain(cx, &report)?,
+        },
         Format::Id => {
             if let Some(session) = &report.session {
                 writeln!(cx.io.out, "{}", session.id)?;
             }
         }
-        Format::Json | Format::Jsonl | Format::Csv => output::record(cx.io, &cx.global, &SHAPE, &report)?,
+        Format::Table | Format::Json | Format::Jsonl | Format::Csv => {
+            output::record(cx.io, &cx.global, &SHAPE, &report)?;
+        }
     }
     Ok(if verifying && !report.valid { Exit::CheckFailed } else { Exit::Done })
 }

@@ -26,33 +26,45 @@ pub(super) fn view(key: &SigningKey, now: UnixTime) -> KeyView {
     }
 }
 
-/// What happens when, for people.
-fn timeline(changed: &Changed) -> Vec<String> {
+/// What happens when, for people; what would happen, where nothing was done.
+fn timeline(changed: &Changed, dry_run: bool) -> Vec<String> {
     let mut lines = vec![];
-    let key = &changed.key;
-    let (kid, at) = (&key.kid, changed.at);
-    match key.state(at) {
-        KeyState::Signing => lines.push(format!("{kid} signs now")),
-        KeyState::Staged | KeyState::Published => {
+    let (key, at) = (&changed.key, changed.at);
+    // The key of a dry run is thrown away, and its name with it.
+    let kid = if dry_run && changed.is_new { "a new key" } else { key.kid.as_str() };
+    match (key.state(at), dry_run) {
+        (KeyState::Signing, false) => lines.push(format!("{kid} signs now")),
+        (KeyState::Signing, true) => lines.push(format!("{kid} would sign at once")),
+        (KeyState::Staged | KeyState::Published, false) => {
             lines.push(format!("{kid} is published now and signs from {} on", key.signs_at));
         }
-        KeyState::Retiring | KeyState::Gone | KeyState::Revoked => {}
+        (KeyState::Staged | KeyState::Published, true) => {
+            lines.push(format!("{kid} would be published at once and sign from {} on", key.signs_at));
+        }
+        (KeyState::Retiring | KeyState::Gone | KeyState::Revoked, _) => {}
     }
-    if key.state(at) == KeyState::Signing && key.published_at == at {
-        lines.push(
-            "backends that cached the key set refuse its tokens until they fetch it again: those that refetch on an \
+    if key.state(at) == KeyState::Signing && changed.is_new {
+        let refuse = if dry_run { "would refuse" } else { "refuse" };
+        lines.push(format!(
+            "backends that cached the key set {refuse} its tokens until they fetch it again: those that refetch on an \
              unknown kid do so at once, all others within 6 minutes"
-                .into(),
-        );
+        ));
     }
     if let Some(previous) = &changed.previous {
         let kid = &previous.kid;
-        match (previous.state(at), previous.gone_at) {
-            (KeyState::Revoked, _) => lines.push(format!("tokens signed by {kid} are refused from now on")),
-            (KeyState::Gone, _) => lines.push(format!("{kid} has left the key set; it signed nothing")),
-            (_, Some(gone)) => lines.push(format!("tokens signed by {kid} stay good; it leaves the key set at {gone}")),
-            (_, None) => {}
-        }
+        lines.extend(match (previous.state(at), previous.gone_at, dry_run) {
+            (KeyState::Revoked, _, false) => Some(format!("tokens signed by {kid} are refused from now on")),
+            (KeyState::Revoked, _, true) => Some(format!("tokens signed by {kid} would be refused at once")),
+            (KeyState::Gone, _, false) => Some(format!("{kid} has left the key set; it signed nothing")),
+            (KeyState::Gone, _, true) => Some(format!("{kid} would leave the key set; it has signed nothing")),
+            (_, Some(gone), false) => {
+                Some(format!("tokens signed by {kid} stay good; it leaves the key set at {gone}"))
+            }
+            (_, Some(gone), true) => {
+                Some(format!("tokens signed by {kid} would stay good; it would leave the key set at {gone}"))
+            }
+            (_, None, _) => None,
+        });
     }
     lines
 }
@@ -62,7 +74,7 @@ fn reply(changed: &Changed, dry_run: bool) -> Reply {
     Reply::json(&KeysChanged {
         key: view(&changed.key, at),
         previous: changed.previous.as_ref().map(|key| view(key, at)),
-        timeline: timeline(changed),
+        timeline: timeline(changed, dry_run),
         dry_run,
     })
 }

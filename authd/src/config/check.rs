@@ -25,14 +25,30 @@ pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut
     passwords(s, &mut refuse);
 
     let session = &s.session;
-    if session.expires_in == Span::ZERO || session.unremembered == Span::ZERO || session.absolute == Span::ZERO {
-        refuse("session.expires_in", "sessions must live for some time".into());
+    for (key, span, default) in [
+        ("session.expires_in", session.expires_in, "7d"),
+        ("session.absolute", session.absolute, "30d"),
+        ("session.unremembered", session.unremembered, "1d"),
+    ] {
+        if span == Span::ZERO {
+            refuse(key, format!("sessions must live for some time: write \"{default}\", or leave it out"));
+        }
     }
-    if session.absolute < session.expires_in {
-        refuse("session.absolute", format!("it must be at least session.expires_in ({})", session.expires_in));
+    let (idle, most) = (session.expires_in, session.absolute);
+    if most < idle && most != Span::ZERO {
+        refuse("session.absolute", format!("it must be at least session.expires_in ({idle}): raise it, or lower that"));
     }
-    if session.update_age > session.expires_in {
-        refuse("session.update_age", format!("it must be at most session.expires_in ({})", session.expires_in));
+    if most < session.unremembered && most != Span::ZERO {
+        refuse(
+            "session.unremembered",
+            format!("it must be at most session.absolute ({most}): lower it, or raise that"),
+        );
+    }
+    if session.update_age > idle && idle != Span::ZERO {
+        refuse(
+            "session.update_age",
+            format!("it must be at most session.expires_in ({idle}): lower it, or raise that"),
+        );
     }
     if session.expires_in > MAX_COOKIE_AGE {
         refuse("session.expires_in", "browsers keep no cookie longer than 400d".into());
@@ -154,5 +170,45 @@ fn passwords(s: &Settings, refuse: &mut impl FnMut(&str, String)) {
     }
     if !(1..=100_000).contains(&p.hash_queue) {
         refuse("password.hash_queue", "it must be between 1 and 100000".into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Flags, load};
+
+    /// What is said of a `[session]` with these lines.
+    fn of_session(lines: &str) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("authd.toml");
+        std::fs::write(&path, format!("[session]\n{lines}\n")).unwrap();
+        let flags = Flags { config: Some(path), ..Flags::default() };
+        load(&flags, &[]).err().into_iter().flatten().map(|problem| problem.to_string()).collect()
+    }
+
+    #[test]
+    fn op_01_limits_of_sessions_fit_each_other() {
+        for (lines, said) in [
+            ("expires_in = \"0s\"", "session.expires_in (line 2): sessions must live for some time: write \"7d\""),
+            ("absolute = \"0s\"", "session.absolute (line 2): sessions must live for some time: write \"30d\""),
+            ("unremembered = \"0s\"", "session.unremembered (line 2): sessions must live for some time: write \"1d\""),
+            ("absolute = \"6d\"", "session.absolute (line 2): it must be at least session.expires_in (7d)"),
+            ("expires_in = \"31d\"", "session.absolute: it must be at least session.expires_in (31d)"),
+            ("unremembered = \"31d\"", "session.unremembered (line 2): it must be at most session.absolute (30d)"),
+            ("update_age = \"8d\"", "session.update_age (line 2): it must be at most session.expires_in (7d)"),
+        ] {
+            let found = of_session(lines);
+            assert!(found.len() == 1 && found[0].starts_with(said), "{lines}: {found:?}");
+        }
+        for sound in [
+            "",
+            "update_age = \"0s\"\nfresh_age = \"0s\"",
+            "expires_in = \"30d\"\nupdate_age = \"30d\"\nunremembered = \"30d\"",
+            // Shorter than a day all over.
+            "expires_in = \"1h\"\nabsolute = \"1h\"\nunremembered = \"1h\"\nupdate_age = \"5m\"",
+        ] {
+            assert_eq!(of_session(sound), Vec::<String>::new(), "{sound}");
+        }
+        assert_eq!(of_session("absolute = \"1h\"").len(), 2, "each limit that does not fit is named");
     }
 }

@@ -259,9 +259,10 @@ impl Config {
         self.settings.http.public_url.clone().unwrap_or_else(|| PublicUrl::localhost(port))
     }
 
-    /// A commented configuration file with every setting at its default.
-    pub fn template() -> String {
-        render::template()
+    /// A commented configuration file with every setting at its default, but for those that are given: paths of settings
+    /// (`http.listen`) with their values as TOML.
+    pub fn template(given: &[(String, String)]) -> String {
+        render::template(given)
     }
 
     /// The effective settings as TOML, each with where it came from.

@@ -6,7 +6,8 @@ use super::{Config, Origin, SECTIONS, SETTINGS};
 
 fn comment(out: &mut String, doc: &str) {
     for line in doc.lines() {
-        let _ = writeln!(out, "# {}", line.trim());
+        // The brackets are rustdoc's, around what would be a link.
+        let _ = writeln!(out, "# {}", line.trim().replace("<http", "http").replace('>', ""));
     }
 }
 
@@ -21,8 +22,9 @@ fn toml_of(default: &str, kind: &str) -> String {
     }
 }
 
-/// Every setting with its text, all commented out at their defaults but the one that must be set.
-pub(super) fn template() -> String {
+/// Every setting with its text, all commented out at their defaults but those that are given, and the one that must be set.
+/// `given` has paths of settings with their values as TOML.
+pub(super) fn template(given: &[(String, String)]) -> String {
     let mut out = String::from(
         "# The configuration of authd. What is commented out shows the default.\n\
          # `authd config check` finds all mistakes at once; `authd config show` says what is in force and why.\n",
@@ -34,11 +36,12 @@ pub(super) fn template() -> String {
         for setting in SETTINGS.iter().filter(|s| s.section == *section) {
             out.push('\n');
             comment(&mut out, setting.doc);
-            if setting.path() == "http.public_url" {
-                out.push_str("public_url = \"https://auth.example.com\"\n");
-            } else {
-                let _ = writeln!(out, "#{} = {}", setting.name, toml_of(setting.default, setting.kind));
-            }
+            let path = setting.path();
+            let _ = match given.iter().find(|(name, _)| *name == path) {
+                Some((_, value)) => writeln!(out, "{} = {value}", setting.name),
+                None if path == "http.public_url" => writeln!(out, "public_url = \"https://auth.example.com\""),
+                None => writeln!(out, "#{} = {}", setting.name, toml_of(setting.default, setting.kind)),
+            };
         }
     }
     out
@@ -77,7 +80,8 @@ mod tests {
 
     #[test]
     fn the_template_is_sound_and_says_what_the_defaults_are() {
-        let template = template();
+        let template = template(&[]);
+        assert!(!template.contains(['<', '>']), "{template}");
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("authd.toml");
         std::fs::write(&path, &template).unwrap();
@@ -86,7 +90,7 @@ mod tests {
         // With every line in force it must mean the same: the defaults that it shows are the defaults.
         let in_force: String = template
             .lines()
-            .map(|l| l.strip_prefix('#').filter(|l| !l.starts_with(' ') && !l.ends_with("= \"\"")).unwrap_or(l))
+            .map(|l| l.strip_prefix('#').filter(|l| !l.starts_with(' ')).unwrap_or(l))
             .fold(String::new(), |out, line| out + line + "\n");
         std::fs::write(&path, in_force).unwrap();
         let spelt_out = load(&flags, &[]).unwrap_or_else(|p| panic!("{p:?}"));

@@ -125,8 +125,12 @@ impl<T: Setting> Setting for Option<T> {
     fn from_text(text: &str) -> Result<Self, String> {
         if text.is_empty() { Ok(None) } else { T::from_text(text).map(Some) }
     }
+    /// The empty text is no value, here as in a variable.
     fn from_toml(value: &DeValue<'_>) -> Result<Self, String> {
-        T::from_toml(value).map(Some)
+        match value {
+            DeValue::String(text) if text.is_empty() => Ok(None),
+            value => T::from_toml(value).map(Some),
+        }
     }
     fn to_toml(&self) -> Option<String> {
         self.as_ref().and_then(T::to_toml)

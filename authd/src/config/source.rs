@@ -3,13 +3,15 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    io::ErrorKind,
+    net::SocketAddr,
     ops::Range,
     path::{Path, PathBuf},
 };
 
 use toml::de::{DeTable, DeValue};
 
-use super::{Config, Mode, Places, SECTIONS, SETTINGS, Setting, Settings, check};
+use super::{Config, Mode, Places, SECTIONS, SETTINGS, Setting, Settings, check, places::is_under_systemd};
 
 /// Where the value of a setting came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,9 +70,30 @@ pub struct Flags {
     pub admin_socket: Option<PathBuf>,
     /// `--development`: leave the configuration of an installed authd alone.
     pub development: bool,
+    /// The configuration of an installed authd, which is read where it exists. Not a flag: the program names
+    /// /etc/authd/authd.toml, tests a file of their own or none.
+    pub installed: Option<PathBuf>,
 }
 
 impl Flags {
+    /// What they set, as [`Config::template`] takes it. Paths are absolute, for a file that is read from anywhere.
+    ///
+    /// # Errors
+    /// A value that is none.
+    pub fn given(&self) -> Result<Vec<(String, String)>, String> {
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone()).to_toml();
+        let listen = match &self.listen {
+            Some(text) => SocketAddr::from_text(text).map_err(|e| format!("--listen: {e}"))?.to_toml(),
+            None => None,
+        };
+        let given = [
+            ("store.path", self.data_dir.as_ref().and_then(absolute)),
+            ("http.listen", listen),
+            ("admin.socket", self.admin_socket.as_ref().and_then(absolute)),
+        ];
+        Ok(given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
+    }
+
     fn values(&self) -> Vec<(&'static str, &'static str, &'static str, String)> {
         let path = |p: &PathBuf| p.display().to_string();
         [
@@ -145,8 +168,8 @@ fn unknown(word: &str, what: &str, candidates: impl Iterator<Item = &'static str
 
 /// Reads everything and checks it.
 ///
-/// A configuration means a file: flags and environment alone are development mode. `env` is the environment, or what a
-/// test puts in its place.
+/// A configuration means a file: flags and environment alone are development mode. The file is the one that is named, else
+/// that of an installed authd; under systemd there must be one. `env` is the environment, or what a test puts in its place.
 ///
 /// # Errors
 /// All problems at once.
@@ -155,13 +178,24 @@ pub fn load(flags: &Flags, env: &[(String, String)]) -> Result<Config, Vec<Probl
         vec![Problem { key: path.display().to_string(), origin: Origin::Default, message }]
     };
     let variable = |name: &str| env.iter().find(|(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.clone());
-    let variable = || variable("AUTHD_CONFIG").filter(|_| !flags.development).map(PathBuf::from);
-    let named = flags.config.clone().or_else(variable);
-    let standard =
-        || Some(PathBuf::from(super::places::SYSTEM_CONFIG)).filter(|_| super::places::is_under_systemd(env));
-    let file = named.or_else(standard);
+    let named = flags.config.clone().or_else(|| variable("AUTHD_CONFIG").map(PathBuf::from));
+    // What may be there and not be looked at is not passed over: that would be development mode by mistake.
+    let is_there = |path: &PathBuf| {
+        let found = path.symlink_metadata();
+        found.is_ok() || found.is_err_and(|e| !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
+    };
+    let installed = || flags.installed.clone().filter(|path| is_under_systemd(env) || is_there(path));
+    let is_named = named.is_some();
+    let file = if flags.development { None } else { named.or_else(installed) };
     let text = match &file {
-        Some(path) => std::fs::read_to_string(path).map_err(|e| whole(path, format!("it cannot be read: {e}")))?,
+        Some(path) => std::fs::read_to_string(path).map_err(|e| {
+            let fix = match (is_named, e.kind()) {
+                (true, _) => "",
+                (false, ErrorKind::NotFound) => ": authd init makes it",
+                (false, _) => ": --development leaves it alone",
+            };
+            whole(path, format!("it cannot be read: {e}{fix}"))
+        })?,
         None => String::new(),
     };
     let (table, syntax) = DeTable::parse_recoverable(&text);
@@ -297,6 +331,60 @@ mod tests {
         assert_eq!(of("http.max_body"), "AUTHD_HTTP__MAX_BODY");
         assert_eq!(of("token.expires_in"), "line 5");
         assert_eq!(of("token.issuer"), "default");
+    }
+
+    #[test]
+    fn the_empty_text_is_unset_wherever_a_setting_may_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("authd.toml");
+        let flags = Flags { config: Some(path.clone()), ..Flags::default() };
+        let optional: Vec<_> = SETTINGS.iter().filter(|s| s.default.is_empty() && s.kind != "a list").collect();
+        assert!(optional.len() >= 6, "{optional:?}");
+        std::fs::write(&path, "").unwrap();
+        let unset = load(&flags, &[]).unwrap_or_else(|p| panic!("{p:?}"));
+        for setting in optional {
+            std::fs::write(&path, format!("[{}]\n{} = \"\"\n", setting.section, setting.name)).unwrap();
+            let in_file = load(&flags, &[]).unwrap_or_else(|p| panic!("{p:?}"));
+            std::fs::write(&path, "").unwrap();
+            let in_env = load(&flags, &[(setting.env(), String::new())]).unwrap_or_else(|p| panic!("{p:?}"));
+            for config in [in_file, in_env] {
+                assert_eq!(config.settings.values(), unset.settings.values(), "{}", setting.path());
+                assert_eq!(config.places, unset.places, "{}", setting.path());
+            }
+        }
+    }
+
+    #[test]
+    fn what_must_have_a_value_does_not_take_the_empty_text() {
+        for setting in SETTINGS.iter().filter(|s| !s.default.is_empty() && s.kind != "a list") {
+            let env = [(setting.env(), String::new()), ("HOME".into(), "/nonexistent".into())];
+            let problems = load(&Flags::default(), &env).expect_err(&setting.path());
+            assert_eq!(problems[0].key, setting.path());
+        }
+    }
+
+    #[test]
+    fn the_file_of_an_installed_authd_counts_where_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let installed = dir.path().join("authd.toml");
+        let env = |systemd: bool| {
+            let mut env = vec![("HOME".to_owned(), "/nonexistent".to_owned())];
+            if systemd {
+                env.extend([("INVOCATION_ID".into(), "1".into()), ("NOTIFY_SOCKET".into(), "/run/n".into())]);
+            }
+            env
+        };
+        let mode = |development, systemd| {
+            let flags = Flags { installed: Some(installed.clone()), development, ..Flags::default() };
+            load(&flags, &env(systemd)).map(|config| (config.mode, config.file))
+        };
+        assert_eq!(mode(false, false).unwrap(), (Mode::Development, None));
+        assert!(mode(false, true).unwrap_err()[0].message.contains("authd init"));
+        std::fs::write(&installed, SOUND).unwrap();
+        for systemd in [false, true] {
+            assert_eq!(mode(false, systemd).unwrap(), (Mode::Production, Some(installed.clone())));
+            assert_eq!(mode(true, systemd).unwrap(), (Mode::Development, None));
+        }
     }
 
     #[test]

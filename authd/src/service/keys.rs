@@ -49,6 +49,8 @@ impl Step {
 pub struct Changed {
     /// The key that signs, now or next.
     pub key: SigningKey,
+    /// Whether that key was made for this.
+    pub is_new: bool,
     /// The one it takes over from.
     pub previous: Option<SigningKey>,
     /// When this was decided.
@@ -74,7 +76,8 @@ fn decide(
 fn described(set: &KeySet, change: &KeyChange, now: UnixTime) -> Option<Changed> {
     let find = |kid: &Kid| change.put.iter().chain(&set.keys).find(|k| k.kid == *kid).cloned();
     let previous = change.previous.as_ref().and_then(find);
-    Some(Changed { key: find(&change.key)?, previous, at: now })
+    let is_new = !set.keys.iter().any(|k| k.kid == change.key);
+    Some(Changed { key: find(&change.key)?, is_new, previous, at: now })
 }
 
 /// Performs the step; or only says what it would do.
