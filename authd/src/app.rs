@@ -350,6 +350,7 @@ fn policy(config: &Config, origin: &str) -> Policy {
             audience: or_origin(&s.token.audience),
         },
         token_life: s.token.expires_in,
+        reuse_window: s.session.reuse_window,
         sign_up_enabled: s.sign_up.enabled,
         auto_sign_in: s.sign_up.auto_sign_in,
     }

@@ -110,6 +110,9 @@ codes! {
     /// The route exists, and does not take this method.
     MethodNotAllowed = "METHOD_NOT_ALLOWED", "Method not allowed";
 
+    /// The refresh token was used before; somebody has a copy of it, and the session has ended.
+    RefreshTokenReused = "REFRESH_TOKEN_REUSED", "This refresh token was used before. The session has ended; sign in again.";
+
     // The admin door.
     /// The caller may not do this.
     Forbidden = "FORBIDDEN", "Not permitted";

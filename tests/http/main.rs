@@ -11,6 +11,7 @@ mod naughty;
 mod origins;
 mod passwords;
 mod plain;
+mod refresh;
 mod replay;
 mod routes;
 mod sessions;

@@ -14,6 +14,9 @@ use crate::{
 /// The longest lifetime of a cookie that browsers keep (RFC 6265bis §5.5): 400 days.
 const MAX_COOKIE_AGE: Span = Span::from_days(400);
 
+/// How long a refresh token may be shown again at most (RF-03).
+const REUSE_WINDOW: Span = Span::from_secs(10);
+
 /// Adds to `problems` what must not be; answers what is worth a look.
 pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut Vec<Problem>) -> Vec<String> {
     let mut refuse = |key: &str, message: String| {
@@ -52,6 +55,12 @@ pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut
     }
     if session.expires_in > MAX_COOKIE_AGE {
         refuse("session.expires_in", "browsers keep no cookie longer than 400d".into());
+    }
+    if session.reuse_window > REUSE_WINDOW {
+        refuse(
+            "session.reuse_window",
+            format!("it must be at most {REUSE_WINDOW}: for so long a stolen token goes unnoticed"),
+        );
     }
     if session.max_per_user == 0 || session.max_per_user > 10_000 {
         refuse("session.max_per_user", "it must be between 1 and 10000".into());
@@ -195,6 +204,7 @@ mod tests {
             ("absolute = \"6d\"", "session.absolute (line 2): it must be at least session.expires_in (7d)"),
             ("expires_in = \"31d\"", "session.absolute: it must be at least session.expires_in (31d)"),
             ("unremembered = \"31d\"", "session.unremembered (line 2): it must be at most session.absolute (30d)"),
+            ("reuse_window = \"11s\"", "session.reuse_window (line 2): it must be at most 10s"),
             ("update_age = \"8d\"", "session.update_age (line 2): it must be at most session.expires_in (7d)"),
         ] {
             let found = of_session(lines);

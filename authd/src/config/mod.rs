@@ -170,6 +170,9 @@ settings! {
         absolute: Span = "30d";
         /// How long a session lives that is not to be remembered.
         unremembered: Span = "1d";
+        /// How long after its use a refresh token may be shown again, for tabs that share one and for answers that were lost;
+        /// after that it counts as stolen and ends the session. At most 10s.
+        reuse_window: Span = "10s";
         /// How many sessions a user may have; the oldest ends when there is one more.
         max_per_user: u32 = "100";
     }

@@ -130,6 +130,10 @@ impl TokenSigner for Jwt {
         };
         let parsed: Jwk = serde_json::from_value(jwk.clone()).map_err(|_| refused())?;
         let kid = parsed.thumbprint(ThumbprintHash::SHA256).map_err(|_| refused())?;
+        if kid.starts_with('-') {
+            // `authctl keys revoke KID` would take it for an option. One in 64; another pair is another thumbprint.
+            return self.generate(algorithm, token_life, now);
+        }
         jwk["kid"] = kid.clone().into();
         jwk["use"] = "sig".into();
         jwk["alg"] = algorithm.as_str().into();
@@ -307,6 +311,15 @@ mod tests {
     }
 
     const CLAIMS: &str = r#"{"iss":"i","sub":"u","aud":"a","iat":1,"exp":2,"jti":"j","sid":"s"}"#;
+
+    #[test]
+    fn no_key_is_called_like_an_option() {
+        let jwt = jwt();
+        for _ in 0..400 {
+            let key = jwt.generate(Algorithm::EdDsa, Span::from_mins(15), NOW).unwrap();
+            assert!(!key.kid.as_str().starts_with('-'), "{}", key.kid);
+        }
+    }
 
     #[test]
     fn tokens_of_every_algorithm_verify_and_no_other_key_or_algorithm_will_do() {

@@ -99,6 +99,12 @@ kinds! {
     SignedOut = "session.signed_out";
     /// A session was ended from outside: by another device of the user, or by an operator.
     SessionRevoked = "session.revoked";
+    /// A refresh token was used and replaced.
+    TokenRefreshed = "token.refreshed";
+    /// A refresh token was shown again within the window, by the same or another client; one record for each rotation.
+    RefreshRepeated = "token.refresh_repeated";
+    /// A refresh token was shown that had been used before: somebody has a copy, and the session ended.
+    RefreshReused = "token.refresh_reused";
     /// A new signing key was published.
     KeysRotated = "keys.rotated";
     /// A rotation was taken back.

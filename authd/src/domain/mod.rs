@@ -13,7 +13,7 @@ pub mod user;
 
 pub use audit::{Act, Actor, AuditRecord, Event, EventKind, IdempotencyKey};
 pub use credential::{Credential, HashScheme, PasswordHash, PasswordPolicy, PasswordProblem};
-pub use family::{Family, Generation};
+pub use family::{ClientDigest, Family, Generation, RepeatSeen, Turn};
 pub use key::{Algorithm, KeyPolicy, KeySet, KeyState, SigningKey};
 pub use session::{Session, SessionPolicy, SessionState, TokenDigest};
 pub use user::{Ban, User};

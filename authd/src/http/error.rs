@@ -41,7 +41,8 @@ pub fn status(code: ErrorCode) -> StatusCode {
         | E::TokenExpired
         | E::SessionRevoked
         | E::SessionEnded
-        | E::KeyRevoked => StatusCode::UNAUTHORIZED,
+        | E::KeyRevoked
+        | E::RefreshTokenReused => StatusCode::UNAUTHORIZED,
         E::BannedUser
         | E::MissingOrNullOrigin
         | E::InvalidOrigin

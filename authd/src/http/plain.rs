@@ -4,14 +4,14 @@
 //! cookie and returns an access token; `token` returns an access and a refresh token and sets no cookie.
 
 use common::{
-    ErrorCode,
+    ErrorCode, SecretString,
     api::{LogoutBody, MeBody, MeSession, TokenBody, UserOnlyBody},
 };
 use http::{HeaderName, StatusCode, header};
 
 use super::{
     ApiError, App, Req,
-    auth::{set_auth_jwt, use_cookie, wish},
+    auth::{CookieSession, set_auth_jwt, use_cookie, wish},
 };
 use crate::{
     door::Reply,
@@ -20,6 +20,7 @@ use crate::{
         sessions::{self, Opened},
         tokens,
     },
+    store::Live,
 };
 
 /// `set-auth-jwt`
@@ -37,22 +38,24 @@ fn mode_of(req: &Req, asked: Option<Mode>) -> Mode {
     asked.unwrap_or(if req.is_from_browser() { Mode::Cookie } else { Mode::Token })
 }
 
-fn token_reply(app: &App, req: &Req, opened: &Opened, mode: Mode) -> Result<Reply, ApiError> {
+/// A token response (RFC 6749 §5.1). `refresh_expires_in` is the lesser of what is left without use and at all.
+fn token_reply(app: &App, live: &Live, refresh_token: Option<&SecretString>) -> Result<Reply, ApiError> {
     let services = &app.services;
-    let live = &opened.live;
     let access = tokens::access_token(services, live)?;
+    let left = live.session.expires_at.min(live.session.absolute_expires_at).since(services.clock.now());
     let body = TokenBody {
         access_token: access.token,
         token_type: "Bearer".into(),
         expires_in: access.expires_in,
-        refresh_token: opened.refresh_token.as_ref().map(|token| token.expose().to_owned()),
-        refresh_expires_in: opened
-            .refresh_token
-            .as_ref()
-            .map(|_| live.session.expires_at.since(live.session.created_at).as_secs()),
+        refresh_token: refresh_token.map(|token| token.expose().to_owned()),
+        refresh_expires_in: refresh_token.map(|_| left.as_secs()),
         user: tokens::user_body(&live.user),
     };
-    let mut reply = Reply::json(&body).header(SET_AUTH_JWT, set_auth_jwt(app, live)?);
+    Ok(Reply::json(&body).header(SET_AUTH_JWT, set_auth_jwt(app, live)?))
+}
+
+fn opened_reply(app: &App, req: &Req, opened: &Opened, mode: Mode) -> Result<Reply, ApiError> {
+    let mut reply = token_reply(app, &opened.live, opened.refresh_token.as_ref())?;
     if mode == Mode::Cookie {
         set_session_cookies(app, req, opened, &mut reply);
     }
@@ -97,7 +100,7 @@ pub async fn sign_up(app: &App, req: Req) -> Result<Reply, ApiError> {
     let wanted = SignUp { email, name, image: None, password, wish };
     let made = accounts::sign_up(&app.services, wanted, &req.requester).await?;
     let reply = match &made.opened {
-        Some(opened) => token_reply(app, &req, opened, mode)?,
+        Some(opened) => opened_reply(app, &req, opened, mode)?,
         None => Reply::json(&UserOnlyBody { user: tokens::user_body(&made.user) }),
     };
     Ok(reply.status(StatusCode::CREATED))
@@ -122,7 +125,43 @@ pub async fn sign_in(app: &App, req: Req) -> Result<Reply, ApiError> {
     let wish = wish(app, &req, remember, mode == Mode::Token).await?;
     let opened =
         accounts::sign_in(&app.services, SignIn { email, password, new_password, wish }, &req.requester).await?;
-    token_reply(app, &req, &opened, mode)
+    opened_reply(app, &req, &opened, mode)
+}
+
+/// `POST /refresh`: a new access token, in the mode of the credential that is shown. A refresh token in the body gets its
+/// successor too; a session cookie gets no token that outlives the access token.
+///
+/// # Errors
+/// 401 with a code that says why, `REFRESH_TOKEN_REUSED` among them; `AmbiguousCredentials` for two at once.
+pub async fn refresh(app: &App, req: Req) -> Result<Reply, ApiError> {
+    let shown = req.optional_fields(|f| f.optional_string("refresh_token"))?;
+    let cookie = req.cookie_session(app).await?;
+    if let Some(token) = shown {
+        if !matches!(cookie, CookieSession::None) {
+            return Err(ApiError::new(ErrorCode::AmbiguousCredentials));
+        }
+        let refreshed = tokens::refresh(&app.services, token, &req.requester).await?;
+        let (live, token) = refreshed.map_err(|refusal| ApiError::new(refusal.code()))?;
+        return token_reply(app, &live, Some(&token));
+    }
+    match cookie {
+        // An access token refreshes nothing, and it alone counts where it stands.
+        _ if req.head.has(header::AUTHORIZATION) => Err(ApiError::new(ErrorCode::InvalidToken)),
+        CookieSession::Alive(live, token) => {
+            let (live, cookies) = use_cookie(app, live, &token).await;
+            let mut reply = token_reply(app, &live, None)?;
+            for cookie in cookies {
+                reply.add(header::SET_COOKIE, cookie);
+            }
+            Ok(reply)
+        }
+        CookieSession::Dead(refusal) => {
+            Ok(app.cookies.deletions().into_iter().fold(ApiError::new(refusal.code()).into_reply(), |reply, cookie| {
+                reply.header(header::SET_COOKIE, cookie)
+            }))
+        }
+        CookieSession::None => Err(ApiError::new(ErrorCode::Unauthorized)),
+    }
 }
 
 /// `POST /logout`: every session validly shown is dead, on disk, when this answers.

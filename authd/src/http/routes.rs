@@ -34,7 +34,7 @@ pub enum OriginRule {
 pub enum Caller {
     /// Everybody.
     Anyone,
-    /// Only with a session, by cookie or by access token.
+    /// Only with a session, by cookie or by token.
     Session,
 }
 
@@ -100,6 +100,7 @@ pub static ROUTES: &[Route] = &[
     Route::post("/signup", Anyone, PlainJson, FromBrowser, handler!(plain::sign_up)),
     Route::post("/login", Anyone, PlainJson, FromBrowser, handler!(plain::sign_in)),
     Route::post("/logout", Anyone, PlainJson, FromBrowser, handler!(plain::sign_out)),
+    Route::post("/refresh", Session, PlainJson, FromBrowser, handler!(plain::refresh)),
     Route::get("/me", Session, handler!(plain::me)),
     // Better Auth's wire.
     Route::post("/sign-up/email", Anyone, JsonOrForm, WithCookie, handler!(better_auth::sign_up::email)),

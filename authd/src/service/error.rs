@@ -79,6 +79,7 @@ pub enum ServiceError {
 impl From<StoreError> for ServiceError {
     fn from(error: StoreError) -> Self {
         match error {
+            StoreError::NoSuchSession => Self::SessionNotFound,
             StoreError::EmailTaken => Self::UserExists,
             StoreError::NoSuchUser => Self::UserNotFound,
             StoreError::Unexpected(n) => Self::Unexpected(n),

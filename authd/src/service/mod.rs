@@ -19,7 +19,8 @@ use common::{RequestId, Span, UnixTime};
 
 pub use self::error::ServiceError;
 use crate::{
-    domain::{Act, Actor, Algorithm, KeyPolicy, PasswordPolicy, SessionPolicy, token::Expected},
+    digest::sha256,
+    domain::{Act, Actor, Algorithm, ClientDigest, KeyPolicy, PasswordPolicy, SessionPolicy, address, token::Expected},
     ports::{Clock, Entropy, PasswordHasher, Secrets, TokenSigner},
     store::Store,
 };
@@ -59,6 +60,8 @@ pub struct Policy {
     pub token: Expected,
     /// How long access tokens live.
     pub token_life: Span,
+    /// How long after its rotation a refresh token may be shown again.
+    pub reuse_window: Span,
     /// Whether people can make accounts themselves.
     pub sign_up_enabled: bool,
     /// Whether a new account is signed in at once.
@@ -77,6 +80,16 @@ pub struct Requester {
 }
 
 impl Requester {
+    /// What tells this client from others: its network and user agent.
+    pub fn client(&self) -> ClientDigest {
+        let network =
+            self.source.as_deref().and_then(address::parse).map(|address| address::bucket(address).to_string());
+        let text = format!("{}\n{}", network.unwrap_or_default(), self.user_agent);
+        let mut digest = [0; 16];
+        digest.copy_from_slice(&sha256(text.as_bytes())[..16]);
+        ClientDigest(digest)
+    }
+
     /// An act of `by` at `now` by this request.
     pub fn act(&self, by: Actor, now: UnixTime) -> Act {
         Act {

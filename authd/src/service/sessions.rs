@@ -8,7 +8,7 @@ use tracing::warn;
 use super::{Requester, ServiceError, Services, random, tokens};
 use crate::{
     digest::sha256,
-    domain::{Act, Actor, Event, EventKind, Family, Generation, Session, SessionState, TokenDigest, User},
+    domain::{Act, Actor, Event, EventKind, Family, Generation, RepeatSeen, Session, SessionState, TokenDigest, User},
     store::{Ended, Ending, Live, NewSession, Page},
 };
 
@@ -138,6 +138,8 @@ pub(super) fn prepare(
             current: Generation::FIRST,
             parent: None,
             rotations: vec![],
+            client: requester.client(),
+            repeat_seen: RepeatSeen::default(),
             created_at: now,
         }
     });

@@ -6,18 +6,19 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use common::{ErrorCode, FamilyId, SecretString, SessionId, UnixTime, UserId, api::UserBody};
 use quick_cache::{Weighter, sync::Cache};
 use serde_json::json;
+use tracing::warn;
 
 use super::{
-    ServiceError, Services, random,
+    Requester, ServiceError, Services, random,
     sessions::{self, Found},
 };
 use crate::{
     digest::is_same_secret,
     domain::{
-        Family, Generation, SigningKey, User,
+        Actor, Family, Generation, SigningKey, User,
         token::{ACCESS_TOKEN_TYPE, Claims, TokenProblem},
     },
-    store::Live,
+    store::{Live, Refresh, Refreshed, StoreError},
 };
 
 /// An access token and how long it lives.
@@ -155,6 +156,8 @@ pub enum Refusal {
     SessionExpired,
     /// It was good, and its session was ended.
     SessionRevoked,
+    /// It is a refresh token that was used before; its session has ended by this.
+    Reused,
 }
 
 impl Refusal {
@@ -166,6 +169,7 @@ impl Refusal {
             Self::Token(_) => ErrorCode::InvalidToken,
             Self::SessionExpired => ErrorCode::SessionEnded,
             Self::SessionRevoked => ErrorCode::SessionRevoked,
+            Self::Reused => ErrorCode::RefreshTokenReused,
         }
     }
 }
@@ -245,6 +249,49 @@ pub async fn read_refresh(app: &Services, token: &str) -> Result<Option<(Family,
     let expected = refresh_mac(app, &family, generation);
     let genuine = is_same_secret(&expected, &mac);
     Ok(genuine.then_some((family, generation)))
+}
+
+/// Uses a refresh token: the session it stands for, and the refresh token that is current from now on. Everything is decided
+/// and written in one change, so a refresh that fails on our side neither burns the token nor counts as its use (RF-04).
+///
+/// # Errors
+/// The store cannot read or write. A token that is not taken is the inner error.
+pub async fn refresh(
+    app: &Services,
+    token: &str,
+    requester: &Requester,
+) -> Result<Result<(Live, SecretString), Refusal>, ServiceError> {
+    let Some((family, shown, mac)) = split_refresh(token) else {
+        return Ok(Err(Refusal::Token(TokenProblem::Malformed("not a refresh token"))));
+    };
+    // Families end with their sessions.
+    let Some(family) = app.store.family(&family).await? else { return Ok(Err(Refusal::SessionRevoked)) };
+    if !is_same_secret(&refresh_mac(app, &family, shown), &mac) {
+        return Ok(Err(Refusal::Token(TokenProblem::BadSignature)));
+    }
+    let Some(live) = app.store.session(&family.session).await? else { return Ok(Err(Refusal::SessionRevoked)) };
+    let act = requester.act(Actor::User(live.user.id.clone()), app.clock.now());
+    let wanted = Refresh {
+        family: family.id.clone(),
+        shown,
+        window: app.policy.reuse_window,
+        client: requester.client(),
+        policy: app.policy.session,
+    };
+    match app.store.refresh(wanted, act).await {
+        Ok(Refreshed::Current(live, family)) => {
+            let token = refresh_token(app, &family, family.current);
+            Ok(Ok((live, token)))
+        }
+        Ok(Refreshed::Reused) => {
+            let (session, source) = (live.session.id.as_str(), requester.source.as_deref());
+            warn!(session, source, "a refresh token was used twice: somebody has a copy, and the session has ended");
+            Ok(Err(Refusal::Reused))
+        }
+        Ok(Refreshed::Expired) => Ok(Err(Refusal::SessionExpired)),
+        Err(StoreError::NoSuchSession) => Ok(Err(Refusal::SessionRevoked)),
+        Err(e) => Err(e.into()),
+    }
 }
 
 fn split_refresh(token: &str) -> Option<(FamilyId, Generation, [u8; 32])> {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use common::{Span, UnixTime};
 
-use super::{AuditQuery, Ended, Ending, NewSession, Rehash, Store, StoreError, UserQuery};
+use super::{AuditQuery, Ended, Ending, NewSession, Refresh, Refreshed, Rehash, Store, StoreError, UserQuery};
 use crate::domain::{
-    Act, Algorithm, Ban, Credential, Event, EventKind, Family, Generation, IdempotencyKey, PasswordHash, Session,
-    SigningKey, TokenDigest, User,
+    Act, Algorithm, Ban, ClientDigest, Credential, Event, EventKind, Family, Generation, IdempotencyKey, PasswordHash,
+    RepeatSeen, Session, SessionPolicy, SigningKey, TokenDigest, User,
 };
 
 /// The moment at which the suite happens.
@@ -71,6 +71,8 @@ pub fn session(name: &str, n: u8) -> NewSession {
         current: Generation::FIRST,
         parent: None,
         rotations: vec![],
+        client: ClientDigest::default(),
+        repeat_seen: RepeatSeen::default(),
         created_at,
     };
     let session = Session {
@@ -123,6 +125,7 @@ fn event(kind: EventKind) -> Event {
 pub async fn suite(store: Arc<dyn Store>) {
     accounts(&*store).await;
     sessions(&*store).await;
+    refreshes(&*store).await;
     passwords_and_bans(&*store).await;
     signing_keys(&*store).await;
     sweeping(&*store).await;
@@ -221,6 +224,74 @@ async fn sessions(store: &dyn Store) {
     }
     let ids: Vec<_> = store.sessions_of(&bob.id).await.unwrap().iter().map(|s| s.id.to_string()).collect();
     assert_eq!(ids, ["session-bob-6", "session-bob-7", "session-bob-8"]);
+}
+
+fn use_of(name: &str, n: u8, generation: u64) -> Refresh {
+    Refresh {
+        family: session(name, n).session.family.unwrap_or_else(|| unreachable!("sessions of the suite have families")),
+        shown: Generation(generation),
+        window: Span::from_secs(10),
+        client: ClientDigest::default(),
+        policy: SessionPolicy {
+            expires_in: Span::from_days(7),
+            update_age: Span::from_days(1),
+            absolute: Span::from_days(30),
+            unremembered: Span::from_days(1),
+            fresh_age: Span::from_days(1),
+            max_per_user: 100,
+        },
+    }
+}
+
+#[allow(clippy::unwrap_used)]
+async fn refreshes(store: &dyn Store) {
+    let rob = new_user(store, "rob").await;
+    for n in 1..=3 {
+        store.open_session(session("rob", n), 0, None, act(), event(EventKind::SignedIn)).await.unwrap();
+    }
+    let at = |secs: u64| Act { at: T0.plus(Span::from_secs(secs)), ..act() };
+    let current = |refreshed| match refreshed {
+        Ok(Refreshed::Current(live, family)) => (live.session.expires_at, family.current.0),
+        other => panic!("{other:?}"),
+    };
+    let newest = async || {
+        let one = AuditQuery { user: Some(rob.id.clone()), limit: 1, ..AuditQuery::default() };
+        let payload = store.audit(one).await.unwrap().items.remove(0).payload.unwrap();
+        ["token.refreshed", "token.refresh_repeated", "token.refresh_reused"].into_iter().find(|k| payload.contains(k))
+    };
+    // In use it is prolonged as a cookie's session is: once a day.
+    let day = 86_400;
+    let (end, generation) = current(store.refresh(use_of("rob", 1, 1), at(10)).await);
+    assert_eq!((end, generation), (session("rob", 1).session.expires_at, 2));
+    assert_eq!(newest().await, Some("token.refreshed"));
+    let (end, generation) = current(store.refresh(use_of("rob", 1, 2), at(2 * day)).await);
+    assert_eq!((end, generation), (T0.plus(Span::from_days(9)), 3));
+    assert_eq!(store.session(&session("rob", 1).session.id).await.unwrap().unwrap().session.expires_at, end);
+    assert_eq!(store.family(&use_of("rob", 1, 1).family).await.unwrap().unwrap().current, Generation(3));
+
+    // RF-04: what was shown again within the window gets the current one, and is recorded once.
+    assert_eq!(current(store.refresh(use_of("rob", 1, 2), at(2 * day + 1)).await).1, 3);
+    assert_eq!(newest().await, Some("token.refresh_repeated"));
+    let records = store.counts().await.unwrap().audit;
+    assert_eq!(current(store.refresh(use_of("rob", 1, 2), at(2 * day + 2)).await).1, 3);
+    assert_eq!(store.counts().await.unwrap().audit, records);
+
+    // RF-02: what was used long ago ends the session and everything that hangs on it, in the same change.
+    let reused = store.refresh(use_of("rob", 1, 1), at(2 * day + 3)).await;
+    assert!(matches!(reused, Ok(Refreshed::Reused)), "{reused:?}");
+    assert_eq!(newest().await, Some("token.refresh_reused"));
+    assert!(store.session(&session("rob", 1).session.id).await.unwrap().is_none());
+    assert!(store.family(&use_of("rob", 1, 1).family).await.unwrap().is_none());
+    let gone = store.refresh(use_of("rob", 1, 3), at(2 * day + 4)).await;
+    assert!(matches!(gone, Err(StoreError::NoSuchSession)), "{gone:?}");
+
+    // RF-05: nothing of a session that has expired, or of a user who is banned.
+    let expired = store.refresh(use_of("rob", 2, 1), at(8 * day)).await;
+    assert!(matches!(expired, Ok(Refreshed::Expired)), "{expired:?}");
+    let ban = Some(Ban { reason: None, expires_at: None });
+    store.set_ban(rob.id.clone(), ban, act(), event(EventKind::UserDisabled)).await.unwrap();
+    let banned = store.refresh(use_of("rob", 3, 1), at(20)).await;
+    assert!(matches!(banned, Err(StoreError::NoSuchSession)), "{banned:?}");
 }
 
 #[allow(clippy::unwrap_used)]
@@ -521,6 +592,7 @@ mod tests {
         Create(u8),
         Open { user: u8, n: u8, epoch: u64, max: usize },
         Prolong { user: u8, n: u8, days: u64 },
+        Refresh { user: u8, n: u8, generation: u64, secs: u64 },
         End { user: u8, n: u8 },
         EndOthers { user: u8, keep: u8 },
         Password { user: u8, keep: Option<u8> },
@@ -541,6 +613,12 @@ mod tests {
                 max
             }),
             (user.clone(), n.clone(), 6..31u64).prop_map(|(user, n, days)| Step::Prolong { user, n, days }),
+            (user.clone(), n.clone(), 1..5u64, 0..40u64).prop_map(|(user, n, generation, secs)| Step::Refresh {
+                user,
+                n,
+                generation,
+                secs
+            }),
             (user.clone(), n.clone()).prop_map(|(user, n)| Step::End { user, n }),
             (user.clone(), n.clone()).prop_map(|(user, keep)| Step::EndOthers { user, keep }),
             (user.clone(), proptest::option::of(n)).prop_map(|(user, keep)| Step::Password { user, keep }),
@@ -569,6 +647,10 @@ mod tests {
             }
             Step::Prolong { user, n, days } => {
                 format!("{:?}", store.prolong_session(id(user, n), T0.plus(Span::from_days(days)), T0).await)
+            }
+            Step::Refresh { user, n, generation, secs } => {
+                let act = Act { at: T0.plus(Span::from_secs(secs)), ..act() };
+                format!("{:?}", store.refresh(use_of(&name(user), n, generation), act).await)
             }
             Step::End { user, n } => {
                 let these = Ending::These(vec![id(user, n)]);

@@ -10,14 +10,15 @@ use async_trait::async_trait;
 use common::{Email, FamilyId, SessionId, UnixTime, UserId, admin::Counts};
 
 use super::{
-    AuditQuery, ChainReport, Ended, Ending, IDEMPOTENCY, Live, NewSession, Page, Rehash, Store, StoreError, UserQuery,
+    AuditQuery, ChainReport, Ended, Ending, IDEMPOTENCY, Live, NewSession, Page, Refresh, Refreshed, Rehash, Store,
+    StoreError, UserQuery,
     payload::{is_wanted, misfit, payload},
 };
 use crate::{
     digest::sha256,
     domain::{
-        Act, AuditRecord, Ban, Credential, Event, EventKind, Family, IdempotencyKey, KeySet, Session, SigningKey,
-        TokenDigest, User, audit::chain_input,
+        Act, AuditRecord, Ban, Credential, Event, EventKind, Family, IdempotencyKey, KeySet, Session, SessionState,
+        SigningKey, TokenDigest, Turn, User, audit::chain_input,
     },
     ports::Mac,
 };
@@ -301,6 +302,37 @@ impl Store for MemoryStore {
             session.updated_at = now;
         }
         Ok(())
+    }
+
+    async fn refresh(&self, refresh: Refresh, act: Act) -> Result<Refreshed, StoreError> {
+        let Refresh { family, shown, window, client, policy } = refresh;
+        let mut state = self.state_for(&act)?;
+        let gone = StoreError::NoSuchSession;
+        let family = state.families.get(&family).cloned().ok_or(gone.clone())?;
+        let mut session = state.sessions.get(&family.session).cloned().ok_or(gone.clone())?;
+        let owner = state.users.get(&session.user).cloned().ok_or(gone.clone())?;
+        if owner.active_ban(act.at).is_some() {
+            return Err(gone);
+        }
+        if session.state(act.at) != SessionState::Active {
+            return Ok(Refreshed::Expired);
+        }
+        let (turn, family, kind) = family.used(shown, window, client, act.at);
+        if let Some(kind) = kind {
+            let event = Event::new(kind).user(&owner.id).session(&session.id);
+            let event = event.with("generation", &shown.0).with("current", &family.current.0);
+            self.record(&mut state, &act, &event);
+        }
+        if turn == Turn::Reuse {
+            state.remove(&session.id);
+            return Ok(Refreshed::Reused);
+        }
+        state.families.insert(family.id.clone(), family.clone());
+        if let Some(end) = session.prolonged(&policy, act.at) {
+            (session.expires_at, session.updated_at) = (end, act.at);
+            state.sessions.insert(session.id.clone(), session.clone());
+        }
+        Ok(Refreshed::Current(Live { session: Arc::new(session), user: Arc::new(owner) }, family))
     }
 
     async fn end_sessions(

@@ -17,8 +17,8 @@ use async_trait::async_trait;
 use common::{Email, FamilyId, SessionId, Span, UnixTime, UserId, admin::Counts};
 
 use crate::domain::{
-    Act, AuditRecord, Ban, Credential, Event, EventKind, Family, IdempotencyKey, KeySet, PasswordHash, Session,
-    SigningKey, TokenDigest, User,
+    Act, AuditRecord, Ban, ClientDigest, Credential, Event, EventKind, Family, Generation, IdempotencyKey, KeySet,
+    PasswordHash, Session, SessionPolicy, SigningKey, TokenDigest, User,
 };
 
 /// Why the store did not do it. A variant exists where a caller does something else because of it.
@@ -30,6 +30,9 @@ pub enum StoreError {
     /// No such user (any more).
     #[error("no such user")]
     NoSuchUser,
+    /// No such session (any more).
+    #[error("no such session")]
+    NoSuchSession,
     /// What the caller decided on has changed meanwhile; nothing was done. Load again and decide again.
     #[error("the state has changed meanwhile")]
     Stale,
@@ -76,6 +79,32 @@ pub struct NewSession {
     pub replaces: Vec<SessionId>,
     /// How many sessions the user may have; the oldest end.
     pub max_per_user: usize,
+}
+
+/// A refresh token that was shown, and is genuine.
+#[derive(Debug, Clone)]
+pub struct Refresh {
+    /// Its family.
+    pub family: FamilyId,
+    /// Its place in it.
+    pub shown: Generation,
+    /// How long after its rotation it may be shown again.
+    pub window: Span,
+    /// Who shows it.
+    pub client: ClientDigest,
+    /// How long the session lives on by it: a refresh is a use of the session.
+    pub policy: SessionPolicy,
+}
+
+/// What became of a refresh.
+#[derive(Debug, Clone)]
+pub enum Refreshed {
+    /// The session lives, and this is its current refresh token.
+    Current(Live, Family),
+    /// The token was used before: the session has ended.
+    Reused,
+    /// The session has expired; nothing was changed.
+    Expired,
 }
 
 /// A new password hash that takes the place of a known old one.
@@ -261,6 +290,14 @@ pub trait Store: Send + Sync {
 
     /// Moves the end of a session that was used. Not an audit event. A session that has ended meanwhile stays ended.
     async fn prolong_session(&self, id: SessionId, expires_at: UnixTime, now: UnixTime) -> Result<(), StoreError>;
+
+    /// Uses a refresh token: decides by [`Family::judge`], prolongs the session, ends it if the token was used before.
+    /// Events `token.refreshed`, `token.refresh_repeated` (once for each rotation and kind of client) and
+    /// `token.refresh_reused`.
+    ///
+    /// # Errors
+    /// `NoSuchSession`, also if the user is banned or gone.
+    async fn refresh(&self, refresh: Refresh, act: Act) -> Result<Refreshed, StoreError>;
 
     /// Ends sessions, with everything that hangs on them. One event per user whose sessions ended; none, and no change,
     /// if there were none.

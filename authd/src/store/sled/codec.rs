@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::keys;
 use crate::{
     domain::{
-        Algorithm, AuditRecord, Ban, Credential, Family, Generation, IdempotencyKey, PasswordHash, Session, SigningKey,
-        TokenDigest, User,
+        Algorithm, AuditRecord, Ban, ClientDigest, Credential, Family, Generation, IdempotencyKey, PasswordHash,
+        RepeatSeen, Session, SigningKey, TokenDigest, User,
     },
     store::{Meta, SealedSecret, StoreError},
 };
@@ -218,6 +218,8 @@ pub(super) struct FamilyV1 {
     current: u64,
     parent: Option<u64>,
     rotations: Vec<(u64, i64)>,
+    client: [u8; 16],
+    repeat_seen: (bool, bool),
     created_at: i64,
 }
 
@@ -233,6 +235,8 @@ impl Stored for Family {
             current: self.current.0,
             parent: self.parent.map(|g| g.0),
             rotations: self.rotations.iter().map(|(g, at)| (g.0, at.as_millis())).collect(),
+            client: self.client.0,
+            repeat_seen: (self.repeat_seen.same_client, self.repeat_seen.other_client),
             created_at: self.created_at.as_millis(),
         }
     }
@@ -245,6 +249,8 @@ impl Stored for Family {
             current: Generation(r.current),
             parent: r.parent.map(Generation),
             rotations: r.rotations.into_iter().map(|(g, at)| (Generation(g), UnixTime::from_millis(at))).collect(),
+            client: ClientDigest(r.client),
+            repeat_seen: RepeatSeen { same_client: r.repeat_seen.0, other_client: r.repeat_seen.1 },
             created_at: UnixTime::from_millis(r.created_at),
         })
     }
@@ -502,11 +508,13 @@ mod tests {
             current: Generation(2),
             parent: Some(Generation(1)),
             rotations: vec![(Generation(1), at)],
+            client: ClientDigest([7; 16]),
+            repeat_seen: RepeatSeen { same_client: true, other_client: false },
             created_at: at,
         };
         assert_eq!(
             hex(&encode(b"k", &family).unwrap()),
-            "01026631027331090909090909090909090909090909090201010101f68985b2c068f68985b2c0682fb1843e"
+            "01026631027331090909090909090909090909090909090201010101f68985b2c068070707070707070707070707070707070100f68985b2c068406fcb25"
         );
         let key = SigningKey {
             kid: "k1".parse().unwrap(),

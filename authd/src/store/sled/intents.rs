@@ -1,6 +1,8 @@
 //! The intents, each a function over a [`Txn`]. Whatever they refuse leaves no trace; whatever they change becomes one
 //! part of one commit.
 
+use std::sync::Arc;
+
 use common::{SessionId, UnixTime, UserId};
 
 use super::{
@@ -9,8 +11,8 @@ use super::{
     txn::Txn,
 };
 use crate::{
-    domain::{Act, Ban, Credential, Event, EventKind, Family, Session, SigningKey, User},
-    store::{Ended, Ending, NewSession, Rehash, StoreError},
+    domain::{Act, Ban, Credential, Event, EventKind, Family, Session, SessionState, SigningKey, Turn, User},
+    store::{Ended, Ending, Live, NewSession, Refresh, Refreshed, Rehash, StoreError},
 };
 
 pub(super) const USERS: &str = "count/users";
@@ -146,6 +148,40 @@ pub(super) fn prolong_session(
     tx.delete(keys::expiry(session.expires_at, id));
     tx.put(keys::expiry(expires_at, id), &Number(1))?;
     tx.put(keys::session(id), &Session { expires_at, updated_at: now, ..session })
+}
+
+pub(super) fn refresh(tx: &mut Txn<'_>, refresh: Refresh, act: &Act) -> Result<Refreshed, StoreError> {
+    let Refresh { family, shown, window, client, policy } = refresh;
+    let gone = StoreError::NoSuchSession;
+    let family: Family = tx.get(&keys::family(&family))?.ok_or(gone.clone())?;
+    let session: Session = tx.get(&keys::session(&family.session))?.ok_or(gone.clone())?;
+    let owner: User = tx.get(&keys::user(&session.user))?.ok_or(gone.clone())?;
+    if owner.active_ban(act.at).is_some() {
+        return Err(gone);
+    }
+    if session.state(act.at) != SessionState::Active {
+        return Ok(Refreshed::Expired);
+    }
+    let (turn, family, kind) = family.used(shown, window, client, act.at);
+    if let Some(kind) = kind {
+        let event = Event::new(kind).user(&owner.id).session(&session.id);
+        tx.audit(act, &event.with("generation", &shown.0).with("current", &family.current.0))?;
+    }
+    if turn == Turn::Reuse {
+        remove_session(tx, &session)?;
+        return Ok(Refreshed::Reused);
+    }
+    if kind.is_some() {
+        tx.put::<Family>(keys::family(&family.id), &family)?;
+    }
+    let session = match session.prolonged(&policy, act.at) {
+        Some(end) => {
+            prolong_session(tx, &session.id, end, act.at)?;
+            Session { expires_at: end, updated_at: act.at, ..session }
+        }
+        None => session,
+    };
+    Ok(Refreshed::Current(Live { session: Arc::new(session), user: Arc::new(owner) }, family))
 }
 
 pub(super) fn end_sessions(

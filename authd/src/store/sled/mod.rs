@@ -29,8 +29,8 @@ use self::{
     writer::{Ground, Writer},
 };
 use super::{
-    AuditQuery, ChainReport, Ended, Ending, Live, Meta, NewSession, Page, Rehash, SealedSecret, Store, StoreError,
-    UserQuery,
+    AuditQuery, ChainReport, Ended, Ending, Live, Meta, NewSession, Page, Refresh, Refreshed, Rehash, SealedSecret,
+    Store, StoreError, UserQuery,
 };
 use crate::{
     domain::{
@@ -487,6 +487,10 @@ impl Store for SledStore {
 
     async fn prolong_session(&self, id: SessionId, expires_at: UnixTime, now: UnixTime) -> Result<(), StoreError> {
         self.writer.write(move |tx| intents::prolong_session(tx, &id, expires_at, now)).await
+    }
+
+    async fn refresh(&self, refresh: Refresh, act: Act) -> Result<Refreshed, StoreError> {
+        self.act(act, move |tx, act| intents::refresh(tx, refresh, act)).await
     }
 
     async fn end_sessions(
