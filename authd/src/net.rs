@@ -28,7 +28,7 @@ use warp::reply::Response;
 
 use crate::{
     door::{Head, Peer, PeerCredentials},
-    framing::Scanner,
+    framing::{Doubtful, Scanner},
 };
 
 /// What a door allows a connection.
@@ -230,18 +230,24 @@ async fn connection<S: Answer, T: AsyncRead + AsyncWrite + Unpin + Send + 'stati
     ended(connection.await);
 }
 
+/// What hyper reads in the place of something doubtful. No grammar of a head has room for a NUL, so that it answers with 400
+/// and closes, wherever in a head it stands, and after the answers to what came before.
+const REFUSED: &[u8] = b"\0\r\n\r\n";
+
 /// A stream whose writes must get on (a peer that does not read for so long loses the connection, HT-02), and whose heads
 /// must be such as every reader reads alike (HT-03).
 struct Guarded<T> {
     inner: T,
     scanner: Scanner,
+    /// What is left of [`REFUSED`] to be read, once something doubtful came.
+    refused: Option<&'static [u8]>,
     limit: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T> Guarded<T> {
     fn new(inner: T, limit: Duration) -> Self {
-        Self { inner, scanner: Scanner::default(), limit, stalled: None }
+        Self { inner, scanner: Scanner::default(), refused: None, limit, stalled: None }
     }
 
     fn check<R>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
@@ -258,11 +264,21 @@ impl<T> Guarded<T> {
 
 impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
-        let fresh = buf.filled().get(before..).unwrap_or_default();
-        let scanned = self.scanner.scan(fresh);
-        Poll::Ready(scanned.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a bare line feed in a head")))
+        if self.refused.is_none() {
+            let before = buf.filled().len();
+            ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+            let fresh = buf.filled().get(before..).unwrap_or_default();
+            let Err(Doubtful { sound }) = self.scanner.scan(fresh) else { return Poll::Ready(Ok(())) };
+            debug!("a request was ambiguous");
+            buf.set_filled(before + sound);
+            self.refused = Some(REFUSED);
+        }
+        // And then the end: nothing that the peer sends is looked at any more.
+        let left = self.refused.unwrap_or_default();
+        let (now, later) = left.split_at(left.len().min(buf.remaining()));
+        buf.put_slice(now);
+        self.refused = Some(later);
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -145,7 +145,7 @@ impl App {
         S: Stream<Item = Result<B, warp::Error>> + Send,
         B: Buf + Send,
     {
-        if let Err(e) = framing(head) {
+        if let Err(e) = check_method(head) {
             return e.into_reply();
         }
         let found = self.router.find(&head.method, head.path());
@@ -248,13 +248,10 @@ impl App {
     }
 }
 
-/// Framing that two readers could take differently (HT-03).
-fn framing(head: &Head) -> Result<(), ApiError> {
-    let doubtful = head.has(header::TRANSFER_ENCODING) && head.has(header::CONTENT_LENGTH)
-        || head.headers.get_all(header::CONTENT_LENGTH).iter().count() > 1
-        || matches!(head.method, Method::TRACE | Method::CONNECT);
-    if doubtful {
-        let refused = ApiError::with_message(ErrorCode::BadRequest, "The request is ambiguous");
+/// Methods that are for proxies, of which this is none.
+fn check_method(head: &Head) -> Result<(), ApiError> {
+    if matches!(head.method, Method::TRACE | Method::CONNECT) {
+        let refused = ApiError::with_message(ErrorCode::BadRequest, "This is not a proxy");
         return Err(refused.header(header::CONNECTION, HeaderValue::from_static("close")));
     }
     Ok(())
