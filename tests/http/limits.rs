@@ -31,15 +31,104 @@ async fn ht_01_bodies_are_limited_announced_or_not() {
 }
 
 #[tokio::test]
-async fn ht_01_a_head_that_is_too_large_is_refused() {
+async fn ht_01_a_chunked_body_is_counted_as_it_comes() {
+    let server = Server::builder().set("http.max_body", "1KiB").start().await;
+    let send = |sizes: &[usize]| {
+        let mut sent = String::from(
+            "POST /api/auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+        );
+        for size in sizes {
+            sent.push_str(&format!("{size:x}\r\n{}\r\n", " ".repeat(*size)));
+        }
+        sent.push_str("0\r\n\r\n");
+        let server = &server;
+        async move { answers_until_closed(server, sent.as_bytes()).await }
+    };
+    for fits in [&[1024][..], &[1000, 24], &[512, 512]] {
+        let answer = send(fits).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 400") && answer.contains("BAD_REQUEST"),
+            "white space is no JSON: {answer}"
+        );
+    }
+    for too_large in [&[1025][..], &[1024, 1], &[512, 513]] {
+        let answer = send(too_large).await;
+        assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("PAYLOAD_TOO_LARGE"), "{answer}");
+    }
+}
+
+/// The status line's number of the one answer to a GET with these header lines; the server closes after it.
+async fn status_of(server: &Server, target: &str, lines: &str) -> String {
+    let sent = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{lines}\r\n");
+    answers_until_closed(server, sent.as_bytes()).await.get(9..12).unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn ht_01_a_head_has_16_kib_and_100_fields_and_no_more() {
     let server = Server::start().await;
-    let long = format!("GET /api/auth/ok HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n", "x".repeat(20_000));
-    let answer = String::from_utf8_lossy(&server.client().raw(long.as_bytes()).await).into_owned();
-    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
-    let many: String = (0..200).map(|n| format!("X-{n}: y\r\n")).collect();
-    let many = format!("GET /api/auth/ok HTTP/1.1\r\nHost: localhost\r\n{many}\r\n");
-    let answer = String::from_utf8_lossy(&server.client().raw(many.as_bytes()).await).into_owned();
-    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    let frame = "GET /api/auth/ok HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Long: \r\n\r\n".len();
+    for (total, status) in [(16_384, "200"), (16_385, "431"), (20_000, "431"), (40_000, "431")] {
+        let line = format!("X-Long: {}\r\n", "x".repeat(total - frame));
+        assert_eq!(status_of(&server, "/api/auth/ok", &line).await, status, "{total} bytes");
+    }
+    for (fields, status) in [(100, "200"), (101, "431"), (200, "431")] {
+        // Two of them are Host and Connection.
+        let lines: String = (2..fields).map(|n| format!("X-{n}: y\r\n")).collect();
+        assert_eq!(status_of(&server, "/api/auth/ok", &lines).await, status, "{fields} fields");
+    }
+}
+
+#[tokio::test]
+async fn ht_01_a_target_has_8_kib_and_no_more() {
+    let server = Server::start().await;
+    let target = |start: &str, length: usize| format!("{start}{}", "x".repeat(length - start.len()));
+    for start in ["/api/auth/ok?", "http://localhost/api/auth/ok?"] {
+        assert_eq!(status_of(&server, &target(start, 8192), "").await, "200", "{start}");
+        assert_eq!(status_of(&server, &target(start, 8193), "").await, "414", "{start}");
+    }
+    assert_eq!(status_of(&server, &target("/nowhere/", 8193), "").await, "414", "before anything is looked for");
+    let answer = server.client().get(&target("/api/auth/ok?", 8193)).await;
+    assert_eq!(answer.short(), r#"414 {"code":"URI_TOO_LONG","message":"The URL is too long"}"#);
+    assert_eq!(answer.header("connection"), "close");
+    assert_eq!(answer.header("x-content-type-options"), "nosniff", "dressed as every answer");
+}
+
+#[tokio::test]
+async fn ht_01_json_has_32_levels_and_1000_members_and_no_more() {
+    let server = Server::start().await;
+    let code = |body: String| {
+        let client = server.client();
+        async move { client.send(Method::POST, "/api/auth/login", Some("application/json"), body.into()).await.code() }
+    };
+    let nested = |depth: usize| format!(r#"{{"x":{}{}}}"#, "[".repeat(depth - 1), "]".repeat(depth - 1));
+    assert_eq!(code(nested(32)).await, "VALIDATION_ERROR", "read, and then there is no e-mail address");
+    assert_eq!(code(nested(33)).await, "BAD_REQUEST");
+    let members = |n: usize| format!("{{{}}}", (0..n).map(|n| format!(r#""x{n}":0"#)).collect::<Vec<_>>().join(","));
+    assert_eq!(code(members(1000)).await, "VALIDATION_ERROR");
+    assert_eq!(code(members(1001)).await, "BAD_REQUEST");
+    let elements = |n: usize| format!(r#"{{"x":[{}]}}"#, vec!["0"; n - 1].join(","));
+    assert_eq!(code(elements(1000)).await, "VALIDATION_ERROR", "elements count as members do");
+    assert_eq!(code(elements(1001)).await, "BAD_REQUEST");
+}
+
+#[tokio::test]
+async fn ht_01_cookies_of_others_do_not_crowd_out_a_session() {
+    let server = Server::start().await;
+    let browser = server.browser("http://localhost:5173");
+    let sign_up = json!({"email": "ada@example.com", "password": PASSWORD, "mode": "cookie"});
+    assert_eq!(browser.post("/api/auth/signup", &sign_up).await.status, 201);
+    let session = browser.cookie_header();
+    let me = |cookies: String| {
+        let client = server.client().header("cookie", &cookies);
+        async move { client.get("/api/auth/me").await.status }
+    };
+    assert_eq!(me(session.clone()).await, 200);
+    let many: String = (0..500).map(|n| format!("c{n}=x; ")).collect();
+    assert_eq!(me(format!("{many}{session}")).await, 200);
+    assert_eq!(me(format!("large={}; {session}", "x".repeat(8000))).await, 200);
+    let name = session.split_once('=').unwrap().0;
+    let long = format!("{session}; {name}={}", "x".repeat(5000));
+    assert_eq!(me(long).await, 401, "another value of the same name, however long");
 }
 
 #[tokio::test]

@@ -151,6 +151,7 @@ const LAYERS: &[Layer] = &[
             "http",
             "percent_encoding",
             "serde_json",
+            "tokio",
             "tracing",
             "url",
             "warp",
