@@ -35,7 +35,7 @@ use crate::{
     http::{self, App, Cookies},
     listen::{self, Inherited, SocketFile},
     net::{self, Gauge, Limits, Listener},
-    ports::{Clock, Entropy, Secrets, TokenSigner},
+    ports::{Clock, Entropy, PasswordHasher, Secrets, TokenSigner},
     service::{Policy, Services, maintenance, tokens::RecentJwts},
     store::{
         Meta, SealedSecret, StoreError,
@@ -49,13 +49,15 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The cost of a hash, if not the configured one.
     pub cost: Option<Cost>,
+    /// The hasher, if not one of this cost on its own threads.
+    pub hasher: Option<Arc<dyn PasswordHasher>>,
     /// Sockets from outside.
     pub inherited: Inherited,
 }
 
 impl Default for Parts {
     fn default() -> Self {
-        Self { clock: Arc::new(SystemClock::default()), cost: None, inherited: Inherited::default() }
+        Self { clock: Arc::new(SystemClock::default()), cost: None, hasher: None, inherited: Inherited::default() }
     }
 }
 
@@ -123,7 +125,10 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let store = Arc::new(store);
     let store_stopped = store.stopped();
 
-    let hasher = Arc::new(start_hasher(config, parts.cost, &entropy)?);
+    let hasher: Arc<dyn PasswordHasher> = match parts.hasher {
+        Some(hasher) => hasher,
+        None => Arc::new(start_hasher(config, parts.cost, &entropy)?),
+    };
     let also_ipv6 = config.mode == Mode::Development;
     let (listeners, address) = listen::public(parts.inherited.http, settings.http.listen, also_ipv6).await?;
     let public_url = config.public_url(address.port());

@@ -11,11 +11,11 @@ use std::{
 
 use authd::{
     app::{self, Parts, Running},
-    config::{self, Config, Flags},
+    config::{self, Config, Flags, Settings},
     crypto::hasher::Cost,
     exit::Failure,
     listen::Inherited,
-    ports::Clock,
+    ports::{Clock, PasswordHasher},
     service::Services,
 };
 use common::{Span, UnixTime};
@@ -57,12 +57,13 @@ impl TestClock {
 pub struct Builder {
     env: Vec<(String, String)>,
     file: Option<String>,
-    cost: Cost,
+    cost: Option<Cost>,
+    hasher: Option<Arc<dyn PasswordHasher>>,
 }
 
 impl Default for Builder {
     fn default() -> Self {
-        Self { env: vec![], file: None, cost: Cost::insecure_for_tests() }
+        Self { env: vec![], file: None, cost: Some(Cost::insecure_for_tests()), hasher: None }
     }
 }
 
@@ -82,10 +83,17 @@ impl Builder {
         self
     }
 
-    /// With hashes that cost what they cost in earnest.
+    /// With hashes that cost what is configured.
     #[must_use]
     pub fn real_hashes(mut self) -> Self {
-        self.cost = Cost::FLOOR;
+        self.cost = None;
+        self
+    }
+
+    /// With a hasher of the test's own.
+    #[must_use]
+    pub fn hasher(mut self, hasher: Arc<dyn PasswordHasher>) -> Self {
+        self.hasher = Some(hasher);
         self
     }
 
@@ -129,9 +137,12 @@ impl Builder {
         };
         let config = config::load(&flags, &env).unwrap_or_else(|p| panic!("{p:#?}"));
         let clock = Arc::new(TestClock(AtomicI64::new(START.as_millis())));
-        Server::run(config, clock, self.cost, dir).await
+        Server::run(config, clock, (self.cost, self.hasher), dir).await
     }
 }
+
+/// The cost, if not the configured one, and the hasher, if not the daemon's own.
+type Hashing = (Option<Cost>, Option<Arc<dyn PasswordHasher>>);
 
 /// A running server. Dropping it abandons it; [`Server::stop`] stops it in order.
 pub struct Server {
@@ -144,7 +155,7 @@ pub struct Server {
     /// Its admin socket.
     pub socket: PathBuf,
     config: Config,
-    cost: Cost,
+    hashing: Hashing,
     running: Option<Running>,
     dir: Arc<TempDir>,
 }
@@ -160,8 +171,9 @@ impl Server {
         Builder::default()
     }
 
-    async fn run(config: Config, clock: Arc<TestClock>, cost: Cost, dir: Arc<TempDir>) -> Result<Self, Failure> {
-        let parts = Parts { clock: clock.clone(), cost: Some(cost), inherited: Inherited::default() };
+    async fn run(config: Config, clock: Arc<TestClock>, hashing: Hashing, dir: Arc<TempDir>) -> Result<Self, Failure> {
+        let (cost, hasher) = hashing.clone();
+        let parts = Parts { clock: clock.clone(), cost, hasher, inherited: Inherited::default() };
         let running = app::start(&config, parts).await?;
         Ok(Self {
             clock,
@@ -169,7 +181,7 @@ impl Server {
             url: running.public_url.clone(),
             socket: running.admin_socket.clone(),
             config,
-            cost,
+            hashing,
             running: Some(running),
             dir,
         })
@@ -205,9 +217,18 @@ impl Server {
     ///
     /// # Panics
     /// If it does not start.
-    pub async fn restart(mut self) -> Self {
+    pub async fn restart(self) -> Self {
+        self.restart_with(|_| ()).await
+    }
+
+    /// As [`Server::restart`], with other settings.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn restart_with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         self.stop().await;
-        Self::run(self.config.clone(), self.clock.clone(), self.cost, self.dir.clone())
+        change(&mut self.config.settings);
+        Self::run(self.config.clone(), self.clock.clone(), self.hashing.clone(), self.dir.clone())
             .await
             .unwrap_or_else(|e| panic!("{e}"))
     }
