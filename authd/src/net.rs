@@ -327,7 +327,7 @@ mod tests {
     const LIMITS: Limits = Limits {
         connections: 2,
         first_head: Duration::from_secs(10),
-        idle: Duration::from_secs(60),
+        idle: Duration::from_mins(1),
         write: Duration::from_secs(20),
         drain: Duration::from_secs(30),
     };
@@ -481,7 +481,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_drain_waits_for_the_last_connection_and_no_longer_than_it_may() {
-        for (busy, in_time) in [(LIMITS.drain - Duration::from_millis(1), true), (LIMITS.drain * 2, false)] {
+        for (busy, in_time) in [(Duration::from_millis(29_999), true), (LIMITS.drain * 2, false)] {
             let permits = Arc::new(Semaphore::new(LIMITS.connections));
             let permit = permits.clone().acquire_owned().await.unwrap();
             tokio::spawn(async move {

@@ -66,7 +66,7 @@ impl Key {
         }
     }
 
-    /// The public half as bytes, as a JWK, and as SubjectPublicKeyInfo.
+    /// The public half as bytes, as a JWK, and as X.509 has it.
     fn public(&self) -> (Vec<u8>, Value, Vec<u8>) {
         match self {
             Self::Ed25519(pair) => {
