@@ -38,7 +38,7 @@ use crate::{
     http::{self, App, Cookies},
     listen::{self, Inherited, SocketFile},
     net::{self, Gauge, Limits, Listener},
-    ports::{Clock, Entropy, Secrets, TokenSigner},
+    ports::{Clock, Entropy, PasswordHasher, Secrets, TokenSigner},
     service::{Policy, Services, keys, maintenance, tokens::RecentJwts},
     store::{
         Meta, SealedSecret, Store, StoreError,
@@ -52,6 +52,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The cost of a hash, if not the configured one.
     pub cost: Option<Cost>,
+    /// The hasher, if not one of this cost on its own threads.
+    pub hasher: Option<Arc<dyn PasswordHasher>>,
     /// Sockets from outside.
     pub inherited: Inherited,
     /// How the store behaves, besides what is configured.
@@ -63,7 +65,8 @@ pub struct Parts {
 impl Default for Parts {
     fn default() -> Self {
         let clock = Arc::new(SystemClock::default());
-        Self { clock, cost: None, inherited: Inherited::default(), store: SledOptions::default(), trust_clock: false }
+        let (inherited, store) = (Inherited::default(), SledOptions::default());
+        Self { clock, cost: None, hasher: None, inherited, store, trust_clock: false }
     }
 }
 
@@ -141,7 +144,10 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     settle_time(&store, &*clock, parts.trust_clock).await?;
     let store_stopped = store.stopped();
 
-    let hasher = Arc::new(start_hasher(config, parts.cost, &entropy)?);
+    let hasher: Arc<dyn PasswordHasher> = match parts.hasher {
+        Some(hasher) => hasher,
+        None => Arc::new(start_hasher(config, parts.cost, &entropy)?),
+    };
     let also_ipv6 = config.mode == Mode::Development;
     let (listeners, address) = listen::public(parts.inherited.http, settings.http.listen, also_ipv6).await?;
     let public_url = config.public_url(address.port());

@@ -25,7 +25,7 @@ use warp::reply::Response;
 
 use crate::{
     door::{Head, Peer, PeerCredentials},
-    framing::Scanner,
+    framing::{Doubtful, Scanner},
 };
 
 /// What a door allows a connection.
@@ -151,11 +151,15 @@ pub async fn serve<S: Answer>(
         });
     }
     drop(listener);
-    // When all permits are back, all connections have ended.
-    let all = u32::try_from(gauge.limit).unwrap_or(u32::MAX);
-    if timeout(limits.drain, permits.acquire_many(all)).await.is_err() {
+    if !drained(&gauge, limits.drain).await {
         warn!("connections were still busy when the drain ended");
     }
+}
+
+/// Waits until all connections have ended, which is when all permits are back. Whether they have, in the time there is.
+async fn drained(gauge: &Gauge, within: Duration) -> bool {
+    let all = u32::try_from(gauge.limit).unwrap_or(u32::MAX);
+    timeout(within, gauge.permits.acquire_many(all)).await.is_ok()
 }
 
 struct UCred {
@@ -239,18 +243,24 @@ async fn connection<S: Answer, T: AsyncRead + AsyncWrite + Unpin + Send + 'stati
     ended(connection.await);
 }
 
+/// What hyper reads in the place of something doubtful. No grammar of a head has room for a NUL, so that it answers with 400
+/// and closes, wherever in a head it stands, and after the answers to what came before.
+const REFUSED: &[u8] = b"\0\r\n\r\n";
+
 /// A stream whose writes must get on (a peer that does not read for so long loses the connection, HT-02), and whose heads
 /// must be such as every reader reads alike (HT-03).
 struct Guarded<T> {
     inner: T,
     scanner: Scanner,
+    /// What is left of [`REFUSED`] to be read, once something doubtful came.
+    refused: Option<&'static [u8]>,
     limit: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T> Guarded<T> {
     fn new(inner: T, limit: Duration) -> Self {
-        Self { inner, scanner: Scanner::default(), limit, stalled: None }
+        Self { inner, scanner: Scanner::default(), refused: None, limit, stalled: None }
     }
 
     fn check<R>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
@@ -267,11 +277,21 @@ impl<T> Guarded<T> {
 
 impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
-        let fresh = buf.filled().get(before..).unwrap_or_default();
-        let scanned = self.scanner.scan(fresh);
-        Poll::Ready(scanned.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a bare line feed in a head")))
+        if self.refused.is_none() {
+            let before = buf.filled().len();
+            ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+            let fresh = buf.filled().get(before..).unwrap_or_default();
+            let Err(Doubtful { sound }) = self.scanner.scan(fresh) else { return Poll::Ready(Ok(())) };
+            debug!("a request was ambiguous");
+            buf.set_filled(before + sound);
+            self.refused = Some(REFUSED);
+        }
+        // And then the end: nothing that the peer sends is looked at any more.
+        let left = self.refused.unwrap_or_default();
+        let (now, later) = left.split_at(left.len().min(buf.remaining()));
+        buf.put_slice(now);
+        self.refused = Some(later);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -302,5 +322,242 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
 
     fn is_write_vectored(&self) -> bool {
         self.inner.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use warp::Reply;
+
+    use super::*;
+
+    const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    const LIMITS: Limits = Limits {
+        first_head: Duration::from_secs(10),
+        idle: Duration::from_mins(1),
+        write: Duration::from_secs(20),
+        drain: Duration::from_secs(30),
+    };
+
+    /// Answers at once with so many bytes.
+    fn sized(bytes: usize) -> impl Answer {
+        service_fn(move |_| async move { Ok("x".repeat(bytes).into_response()) })
+    }
+
+    /// Counts the requests, and answers each with `done` when it is let go.
+    fn held(come: Arc<Semaphore>, go: Arc<Semaphore>) -> impl Answer {
+        service_fn(move |_| {
+            let (come, go) = (come.clone(), go.clone());
+            async move {
+                come.add_permits(1);
+                go.acquire().await.unwrap().forget();
+                Ok("done".into_response())
+            }
+        })
+    }
+
+    struct Served {
+        client: DuplexStream,
+        stop: watch::Sender<bool>,
+        /// When the connection had ended.
+        ended: tokio::task::JoinHandle<Instant>,
+        began: Instant,
+    }
+
+    /// A connection over a pipe of 4 KiB. Nothing but tokio's clock, which is set by hand, and the test move it.
+    fn served(service: impl Answer) -> Served {
+        let (client, server) = duplex(4096);
+        let (stop, stopping) = watch::channel(false);
+        let peer = Peer::Tcp("127.0.0.1:1".parse().unwrap());
+        let ended = tokio::spawn(async move {
+            connection(server, peer, service, LIMITS, stopping).await;
+            Instant::now()
+        });
+        Served { client, stop, ended, began: Instant::now() }
+    }
+
+    /// One whole answer of [`held`].
+    async fn answered(stream: &mut (impl AsyncRead + Unpin)) -> String {
+        let mut out = vec![];
+        while !out.ends_with(b"done") {
+            assert_ne!(stream.read_buf(&mut out).await.unwrap(), 0, "{}", String::from_utf8_lossy(&out));
+        }
+        let answer = String::from_utf8(out).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+        answer
+    }
+
+    impl Served {
+        /// How long it lasted.
+        async fn lasted(self) -> Duration {
+            self.ended.await.unwrap() - self.began
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ht_02_a_first_head_that_does_not_come_whole_is_given_up() {
+        for sent in [&b""[..], b"GET", b"GET / HTTP/1.1\r\nHost: x\r\n"] {
+            let mut served = served(sized(1));
+            served.client.write_all(sent).await.unwrap();
+            assert_eq!(served.lasted().await, LIMITS.first_head, "{sent:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ht_02_a_head_that_trickles_in_is_given_up_too() {
+        let mut served = served(sized(1));
+        for byte in GET {
+            if served.client.write_all(&[*byte]).await.is_err() {
+                break;
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(served.lasted().await, LIMITS.first_head, "each byte anew gives no more time");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ht_02_a_silent_connection_is_closed_and_a_later_head_has_no_more_time() {
+        for later in [&b""[..], b"GET / HTTP"] {
+            let go = Arc::new(Semaphore::new(2));
+            let mut served = served(held(Arc::new(Semaphore::new(0)), go));
+            for _ in 0..2 {
+                served.client.write_all(GET).await.unwrap();
+                answered(&mut served.client).await;
+                sleep(Duration::from_secs(5)).await;
+            }
+            served.client.write_all(later).await.unwrap();
+            let mut rest = vec![];
+            served.client.read_to_end(&mut rest).await.unwrap();
+            assert!(rest.is_empty(), "closed without a word: {}", String::from_utf8_lossy(&rest));
+            assert_eq!(
+                served.lasted().await,
+                Duration::from_secs(5) + LIMITS.idle,
+                "{later:?}, after the second answer"
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ht_02_a_peer_that_does_not_read_is_given_up() {
+        let mut stuck = served(sized(1024 * 1024));
+        stuck.client.write_all(GET).await.unwrap();
+        assert_eq!(stuck.lasted().await, LIMITS.write);
+
+        let mut slow = served(sized(16 * 1024));
+        slow.client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut read = 0;
+        let mut piece = [0; 1024];
+        // Slow, but it gets on: twenty seconds are for one standstill and not for the whole.
+        loop {
+            match slow.client.read(&mut piece).await.unwrap() {
+                0 => break,
+                n => read += n,
+            }
+            sleep(Duration::from_secs(15)).await;
+        }
+        assert!(read > 16 * 1024, "{read}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_finishes_the_request_under_way_and_then_the_connection() {
+        let (come, go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let mut served = served(held(come.clone(), go.clone()));
+        served.client.write_all(GET).await.unwrap();
+        come.acquire().await.unwrap().forget();
+        served.stop.send_replace(true);
+        sleep(Duration::from_secs(5)).await;
+        assert!(!served.ended.is_finished(), "its request is still under way");
+        go.add_permits(1);
+        let answer = answered(&mut served.client).await;
+        assert!(answer.contains("connection: close"), "{answer}");
+        assert_eq!(served.lasted().await, Duration::from_secs(5), "closed when it was answered");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_closes_an_idle_connection_at_once_and_one_without_a_request_in_its_time() {
+        let mut idle = served(held(Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(1))));
+        idle.client.write_all(GET).await.unwrap();
+        answered(&mut idle.client).await;
+        idle.stop.send_replace(true);
+        assert_eq!(idle.lasted().await, Duration::ZERO);
+
+        let early = served(sized(1));
+        early.stop.send_replace(true);
+        assert_eq!(early.lasted().await, LIMITS.first_head, "it was accepted: its request is waited for");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_waits_for_the_last_connection_and_no_longer_than_it_may() {
+        for (busy, in_time) in [(Duration::from_millis(29_999), true), (LIMITS.drain * 2, false)] {
+            let gauge = Gauge::new(2);
+            let permit = gauge.permits.clone().acquire_owned().await.unwrap();
+            tokio::spawn(async move {
+                sleep(busy).await;
+                drop(permit);
+            });
+            let began = Instant::now();
+            assert_eq!(drained(&gauge, LIMITS.drain).await, in_time);
+            assert_eq!(began.elapsed(), busy.min(LIMITS.drain));
+        }
+    }
+
+    /// A listener on a port of its own, and what `serve` does with it.
+    async fn listening(
+        service: impl Answer,
+        limits: Limits,
+    ) -> (std::net::SocketAddr, Arc<Gauge>, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopping) = watch::channel(false);
+        let gauge = Arc::new(Gauge::new(2));
+        let serving = tokio::spawn(serve(Listener::Tcp(listener), service, limits, gauge.clone(), stopping));
+        (address, gauge, stop, serving)
+    }
+
+    async fn asked(address: std::net::SocketAddr) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(GET).await.unwrap();
+        stream
+    }
+
+    #[tokio::test]
+    async fn ht_02_connections_beyond_the_limit_wait_until_one_ends() {
+        let come = Arc::new(Semaphore::new(0));
+        let (address, gauge, _stop, _serving) =
+            listening(held(come.clone(), Arc::new(Semaphore::new(100))), LIMITS).await;
+        let (mut first, mut second) = (asked(address).await, asked(address).await);
+        answered(&mut first).await;
+        answered(&mut second).await;
+        let mut third = asked(address).await;
+        // While the others are served again and again, the third is not.
+        for _ in 0..20 {
+            second.write_all(GET).await.unwrap();
+            answered(&mut second).await;
+        }
+        assert_eq!(gauge.get(), 2);
+        assert_eq!(come.available_permits(), 22, "requests that were served");
+        drop(first);
+        answered(&mut third).await;
+        assert_eq!(gauge.get(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_the_listening_and_waits_for_requests_but_not_for_ever() {
+        let limits = Limits { drain: Duration::ZERO, ..LIMITS };
+        for (limits, released) in [(LIMITS, true), (limits, false)] {
+            let (come, go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+            let (address, gauge, stop, serving) = listening(held(come.clone(), go.clone()), limits).await;
+            let mut stream = asked(address).await;
+            come.acquire().await.unwrap().forget();
+            stop.send_replace(true);
+            if released {
+                go.add_permits(1);
+                answered(&mut stream).await;
+            }
+            serving.await.unwrap();
+            assert_eq!(gauge.get(), u64::from(!released), "connections that were left");
+            assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+        }
     }
 }

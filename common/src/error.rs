@@ -109,6 +109,10 @@ codes! {
     NotFound = "NOT_FOUND", "Not found";
     /// The route exists, and does not take this method.
     MethodNotAllowed = "METHOD_NOT_ALLOWED", "Method not allowed";
+    /// The target of the request is longer than 8 KiB.
+    UriTooLong = "URI_TOO_LONG", "The URL is too long";
+    /// The request was not answered within 30 s. What it asked for may be done all the same.
+    HandlerTimeout = "HANDLER_TIMEOUT", "The request took too long. It may have been carried out all the same.";
 
     /// The refresh token was used before; somebody has a copy of it, and the session has ended.
     RefreshTokenReused = "REFRESH_TOKEN_REUSED", "This refresh token was used before. The session has ended; sign in again.";

@@ -1,7 +1,8 @@
 //! By what name, and through whom, a request came.
 
-use serde_json::json;
-use tests::{PASSWORD, Server};
+use authd::domain::address::bucket;
+use serde_json::{Value, json};
+use tests::{PASSWORD, Server, shared};
 
 #[tokio::test]
 async fn only_the_configured_hosts_are_served() {
@@ -90,4 +91,56 @@ async fn th_04_the_clients_address_is_the_peers_unless_a_trusted_proxy_says_othe
     ] {
         assert_eq!(address(&behind, forwarded).await, expected, "{forwarded}");
     }
+}
+
+/// Spellings that only the `Forwarded` header has, which is not read yet: `_hidden`, and brackets in quotes (RFC 7239 §6).
+/// In `X-Forwarded-For` they are no addresses, and that is tested; what they are there is not.
+const OF_FORWARDED: &[&str] = &["unknown", "_hidden", "\"[2001:db8::1]\""];
+
+#[tokio::test]
+async fn th_04_the_outside_spellings_of_addresses() {
+    let Some(vectors) = shared::json("vectors/http1/client-address-forms.json") else { return };
+    let file = "[http]\npublic_url = \"https://auth.example.com\"\ntrusted_proxies = [\"127.0.0.1\"]\n[session]\nmax_per_user = 200\n";
+    let server = Server::builder().file(file).start().await;
+    let client = server.client().host("auth.example.com");
+    let body = json!({"email": "ada@example.com", "password": PASSWORD});
+    assert_eq!(client.post("/api/auth/signup", &body).await.status, 201);
+    // Through the door: what a session says of the client that opened it. `None` where HTTP does not let it through.
+    let seen = |forwarded: String| {
+        let (client, body) = (client.clone().header("x-forwarded-for", &forwarded), body.clone());
+        async move {
+            http::HeaderValue::from_str(&forwarded).ok()?;
+            let made = client.post("/api/auth/login", &body).await;
+            Some(client.bearer(&made.text("/access_token")).get("/api/auth/me").await.text("/session/ipAddress"))
+        }
+    };
+    let texts = |value: &Value| -> Vec<String> {
+        value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+    };
+    let key = |address: String| bucket(address.parse().unwrap());
+    let (mut same, mut different, mut none, mut not_yet) = (0, 0, 0, 0);
+    for group in vectors["same_bucket"].as_array().unwrap() {
+        let group = texts(group);
+        let first = key(seen(group[0].clone()).await.unwrap());
+        // A loopback address is one of the trusted proxies here, and then the peer's own: the same.
+        for text in group {
+            assert_eq!(key(seen(text.clone()).await.unwrap()), first, "{text}");
+            same += 1;
+        }
+    }
+    for pair in vectors["different_bucket"].as_array().unwrap() {
+        let pair = texts(pair);
+        assert_ne!(key(seen(pair[0].clone()).await.unwrap()), key(seen(pair[1].clone()).await.unwrap()), "{pair:?}");
+        different += 1;
+    }
+    for text in texts(&vectors["not_an_address"]) {
+        // Alone, and nearest to the daemon behind an address that a client may have written.
+        for forwarded in [text.clone(), format!("203.0.113.7, {text}")] {
+            assert!(seen(forwarded).await.is_none_or(|address| address == "127.0.0.1"), "{text:?}");
+        }
+        none += 1;
+        not_yet += usize::from(OF_FORWARDED.contains(&text.as_str()));
+    }
+    assert_eq!((same, different, none), (13, 2, 15));
+    assert_eq!(not_yet, OF_FORWARDED.len(), "to be looked at again with the header `Forwarded`");
 }

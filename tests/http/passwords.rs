@@ -1,5 +1,18 @@
 //! Passwords, from outside.
 
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use authd::{
+    crypto::{
+        entropy::SystemEntropy,
+        hasher::{Cost, HasherConfig, HasherPool},
+        strength::Strength,
+    },
+    domain::PasswordHash,
+    ports::{Entropy, HasherError, HasherLoad, PasswordHasher, Verdict},
+};
+use common::SecretString;
 use serde_json::json;
 use tests::{PASSWORD, Response, Server, ctl::ctl, shared};
 
@@ -36,6 +49,132 @@ async fn au_06_a_failed_sign_in_tells_nothing_of_the_account() {
         let known = json!({"email": "ada@example.com", "password": "x"});
         assert_eq!(visible(&nobody), visible(&server.client().post(route, &known).await));
     }
+}
+
+/// The real hasher, and what it was asked for.
+struct Recorder {
+    inner: HasherPool,
+    jobs: Mutex<Vec<&'static str>>,
+}
+
+impl Recorder {
+    fn new() -> Arc<Self> {
+        let config =
+            HasherConfig { cost: Cost::insecure_for_tests(), threads: 1, queue: 8, strength: Strength::default() };
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
+        Arc::new(Self { inner: HasherPool::start(&config, &entropy).unwrap(), jobs: Mutex::default() })
+    }
+
+    /// The jobs since it was asked last.
+    fn jobs(&self) -> Vec<&'static str> {
+        std::mem::take(&mut *self.jobs.lock().unwrap())
+    }
+}
+
+#[async_trait]
+impl PasswordHasher for Recorder {
+    async fn hash(&self, password: SecretString) -> Result<PasswordHash, HasherError> {
+        self.jobs.lock().unwrap().push("hash");
+        self.inner.hash(password).await
+    }
+
+    async fn verify(&self, password: SecretString, stored: Option<PasswordHash>) -> Result<Verdict, HasherError> {
+        self.jobs.lock().unwrap().push("verify");
+        self.inner.verify(password, stored).await
+    }
+
+    async fn guesses(&self, password: SecretString, own_words: Vec<String>) -> Result<u64, HasherError> {
+        self.jobs.lock().unwrap().push("guesses");
+        self.inner.guesses(password, own_words).await
+    }
+
+    fn load(&self) -> HasherLoad {
+        self.inner.load()
+    }
+}
+
+/// That a comparison with nothing costs what one with a hash does is the hasher's own test.
+#[tokio::test]
+async fn au_07_a_failed_sign_in_is_the_same_work_whoever_it_is_about() {
+    let recorder = Recorder::new();
+    let server = Server::builder().hasher(recorder.clone()).start().await;
+    server.sign_up("ada@example.com").await;
+    server.sign_up("banned@example.com").await;
+    ctl(&server.socket).run("user disable banned@example.com --yes").await.ok();
+    ctl(&server.socket).run("user create --email without@example.com --no-password").await.ok();
+    assert_eq!(recorder.jobs(), ["guesses", "hash", "guesses", "hash"], "two passwords were chosen");
+    for route in ["/api/auth/login", "/api/auth/sign-in/email"] {
+        let sign_in = |email: &str, password: &str| {
+            let (client, body) = (server.client(), json!({"email": email, "password": password}));
+            async move { visible(&client.post(route, &body).await) }
+        };
+        let wrong = sign_in("ada@example.com", "wrong password").await;
+        assert!(wrong.starts_with("401"), "{wrong}");
+        assert_eq!(recorder.jobs(), ["verify"]);
+        for email in ["nobody@example.com", "without@example.com", "banned@example.com"] {
+            assert_eq!(sign_in(email, "wrong password").await, wrong, "{route} {email}");
+            assert_eq!(recorder.jobs(), ["verify"], "{route} {email}");
+        }
+        // Nothing that is typed makes it another work for some of them.
+        for password in ["x", "", &"x".repeat(129)] {
+            let known = (sign_in("ada@example.com", password).await, recorder.jobs());
+            for email in ["nobody@example.com", "without@example.com", "banned@example.com"] {
+                assert_eq!((sign_in(email, password).await, recorder.jobs()), known, "{route} {email} {password}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn au_07_a_sign_up_that_tells_nothing_is_the_same_work_for_a_taken_address() {
+    let recorder = Recorder::new();
+    let server = Server::builder().set("sign_up.auto_sign_in", "false").hasher(recorder.clone()).start().await;
+    let first = server.sign_up("ada@example.com").await;
+    assert_eq!((first.status, recorder.jobs()), (201, vec!["guesses", "hash"]));
+    let again = server.sign_up("ada@example.com").await;
+    assert_eq!((again.status, recorder.jobs()), (201, vec!["guesses", "hash"]));
+    assert_eq!(first.headers.keys().collect::<Vec<_>>(), again.headers.keys().collect::<Vec<_>>());
+}
+
+async fn stored_hash(server: &Server, email: &str) -> String {
+    let store = server.services().store.clone();
+    let user = store.user_by_email(&email.parse().unwrap()).await.unwrap().unwrap();
+    store.credential(&user.id).await.unwrap().unwrap().hash.as_str().to_owned()
+}
+
+#[tokio::test]
+async fn au_01_the_configured_cost_is_what_a_hash_costs() {
+    let server = Server::builder()
+        .set("password.argon2_memory", "20480")
+        .set("password.argon2_iterations", "3")
+        .set("password.argon2_parallelism", "2")
+        .real_hashes()
+        .start()
+        .await;
+    assert_eq!(server.sign_up("ada@example.com").await.status, 201);
+    ctl(&server.socket).input(PASSWORD).run("user create --email eve@example.com --password-stdin").await.ok();
+    for email in ["ada@example.com", "eve@example.com"] {
+        let hash = stored_hash(&server, email).await;
+        assert!(hash.starts_with("$argon2id$v=19$m=20480,t=3,p=2$"), "{hash}");
+        assert_eq!(login(&server, email, PASSWORD).await.status, 200);
+        assert_eq!(stored_hash(&server, email).await, hash, "as it should be: it stays");
+    }
+}
+
+#[tokio::test]
+async fn au_01_a_hash_of_a_lower_cost_is_made_anew_at_the_next_good_sign_in() {
+    let server = Server::builder().real_hashes().start().await;
+    assert_eq!(server.sign_up("ada@example.com").await.status, 201);
+    let old = stored_hash(&server, "ada@example.com").await;
+    assert!(old.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "the floor is the default: {old}");
+    let server = server.restart_with(|settings| settings.password.argon2_iterations = 3).await;
+    assert_eq!(login(&server, "ada@example.com", "wrong password").await.status, 401);
+    assert_eq!(stored_hash(&server, "ada@example.com").await, old, "a wrong password changes nothing");
+    assert_eq!(login(&server, "ada@example.com", PASSWORD).await.status, 200);
+    let new = stored_hash(&server, "ada@example.com").await;
+    assert!(new.starts_with("$argon2id$v=19$m=19456,t=3,p=1$"), "{new}");
+    assert_eq!(login(&server, "ada@example.com", PASSWORD).await.status, 200);
+    assert_eq!(stored_hash(&server, "ada@example.com").await, new);
 }
 
 #[tokio::test]
@@ -129,19 +268,18 @@ async fn au_05_every_line_of_the_outside_list_is_refused() {
 #[tokio::test]
 async fn au_01_an_old_hash_is_replaced_at_the_next_good_sign_in() {
     let server = Server::builder().set("password.argon2_iterations", "3").real_hashes().start().await;
-    // The harness hashes with the floor whatever is configured: what is compared here is a hash of other parameters.
     ctl(&server.socket).input(PASSWORD).run("user create --email ada@example.com --password-stdin").await.ok();
     let services = server.services();
     let user = services.store.user_by_email(&"ada@example.com".parse().unwrap()).await.unwrap().unwrap();
     let hash = || async { services.store.credential(&user.id).await.unwrap().unwrap().hash };
     let strong = hash().await;
-    assert!(strong.as_str().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+    assert!(strong.as_str().starts_with("$argon2id$v=19$m=19456,t=3,p=1$"));
     // As an import would have left it: Better Auth's scrypt of the same password.
     let scrypt = "7289a8669daed558db1fce049910e30a:ed872d13e04c3cbdc540cdb369be426ecf81bb74960736abf09886154d129689f9898b4846d54f6f6bcbf09c6a6a25a8fa1b67feaabecd044f90b5c2ebf5dfba";
     let old = services.store.credential(&user.id).await.unwrap().unwrap();
     let act = authd::store::contract::act();
     let event = authd::domain::Event::new(authd::domain::EventKind::PasswordSet);
-    let credential = authd::domain::Credential { hash: authd::domain::PasswordHash::new(scrypt), ..old };
+    let credential = authd::domain::Credential { hash: PasswordHash::new(scrypt), ..old };
     services.store.set_password(credential, false, None, act, event).await.unwrap();
     assert_eq!(login(&server, "ada@example.com", "wrong").await.status, 401);
     assert_eq!(hash().await.as_str(), scrypt, "a wrong password changes nothing");

@@ -11,11 +11,11 @@ use std::{
 
 use authd::{
     app::{self, Parts, Running},
-    config::{self, Config, Flags},
+    config::{self, Config, Flags, Settings},
     crypto::hasher::Cost,
     exit::Failure,
     listen::Inherited,
-    ports::Clock,
+    ports::{Clock, PasswordHasher},
     service::Services,
 };
 use common::{Span, UnixTime};
@@ -75,12 +75,13 @@ impl TestClock {
 pub struct Builder {
     env: Vec<(String, String)>,
     file: Option<String>,
-    cost: Cost,
+    cost: Option<Cost>,
+    hasher: Option<Arc<dyn PasswordHasher>>,
 }
 
 impl Default for Builder {
     fn default() -> Self {
-        Self { env: vec![], file: None, cost: Cost::insecure_for_tests() }
+        Self { env: vec![], file: None, cost: Some(Cost::insecure_for_tests()), hasher: None }
     }
 }
 
@@ -100,10 +101,17 @@ impl Builder {
         self
     }
 
-    /// With hashes that cost what they cost in earnest.
+    /// With hashes that cost what is configured.
     #[must_use]
     pub fn real_hashes(mut self) -> Self {
-        self.cost = Cost::FLOOR;
+        self.cost = None;
+        self
+    }
+
+    /// With a hasher of the test's own.
+    #[must_use]
+    pub fn hasher(mut self, hasher: Arc<dyn PasswordHasher>) -> Self {
+        self.hasher = Some(hasher);
         self
     }
 
@@ -148,9 +156,12 @@ impl Builder {
         };
         let config = config::load(&flags, &env).unwrap_or_else(|p| panic!("{p:#?}"));
         let clock = Arc::new(TestClock::default());
-        Server::run(config, clock, self.cost, dir, false).await
+        Server::run(config, clock, (self.cost, self.hasher), dir, false).await
     }
 }
+
+/// The cost, if not the configured one, and the hasher, if not the daemon's own.
+type Hashing = (Option<Cost>, Option<Arc<dyn PasswordHasher>>);
 
 /// A running server. Dropping it abandons it; [`Server::stop`] stops it in order.
 pub struct Server {
@@ -163,7 +174,7 @@ pub struct Server {
     /// Its admin socket.
     pub socket: PathBuf,
     config: Config,
-    cost: Cost,
+    hashing: Hashing,
     running: Option<Running>,
     dir: Arc<TempDir>,
 }
@@ -182,12 +193,13 @@ impl Server {
     async fn run(
         config: Config,
         clock: Arc<TestClock>,
-        cost: Cost,
+        hashing: Hashing,
         dir: Arc<TempDir>,
         trust_clock: bool,
     ) -> Result<Self, Failure> {
-        let (inherited, cost_of) = (Inherited::default(), Some(cost));
-        let parts = Parts { clock: clock.clone(), cost: cost_of, inherited, trust_clock, ..Parts::default() };
+        let (cost, hasher) = hashing.clone();
+        let inherited = Inherited::default();
+        let parts = Parts { clock: clock.clone(), cost, hasher, inherited, trust_clock, ..Parts::default() };
         let running = app::start(&config, parts).await?;
         Ok(Self {
             clock,
@@ -195,7 +207,7 @@ impl Server {
             url: running.public_url.clone(),
             socket: running.admin_socket.clone(),
             config,
-            cost,
+            hashing,
             running: Some(running),
             dir,
         })
@@ -233,7 +245,16 @@ impl Server {
     /// If it does not start.
     pub async fn restart(self) -> Self {
         let clock = self.clock.clone();
-        self.restart_with(clock, false).await
+        self.again(clock, false).await
+    }
+
+    /// As [`Server::restart`], with other settings.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn restart_with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.config.settings);
+        self.restart().await
     }
 
     /// As after a reboot, with a clock that shows this and knows nothing of the time before.
@@ -243,12 +264,12 @@ impl Server {
     pub async fn restart_at(self, shows: UnixTime, trust_clock: bool) -> Self {
         let clock = Arc::new(TestClock::default());
         clock.set(shows);
-        self.restart_with(clock, trust_clock).await
+        self.again(clock, trust_clock).await
     }
 
-    async fn restart_with(mut self, clock: Arc<TestClock>, trust_clock: bool) -> Self {
+    async fn again(mut self, clock: Arc<TestClock>, trust_clock: bool) -> Self {
         self.stop().await;
-        Self::run(self.config.clone(), clock, self.cost, self.dir.clone(), trust_clock)
+        Self::run(self.config.clone(), clock, self.hashing.clone(), self.dir.clone(), trust_clock)
             .await
             .unwrap_or_else(|e| panic!("{e}"))
     }

@@ -382,6 +382,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn au_07_a_comparison_with_nothing_is_an_argon2_of_the_present_cost() {
+        for stored in [None, Some(PasswordHash::new("")), Some(PasswordHash::new("no hash at all"))] {
+            let params = Cost { memory_kib: 64, ..CHEAP }.params().unwrap();
+            let shared = Shared { queue: Mutex::default(), wake: Condvar::new(), capacity: 1, threads: 1 };
+            let mut worker = Worker {
+                shared: Arc::new(shared),
+                entropy: Arc::new(SystemEntropy::default()),
+                cost: CHEAP,
+                params: params.clone(),
+                strength: Strength::default(),
+                memory: vec![],
+            };
+            worker.verify("x", stored.as_ref());
+            assert_eq!(worker.memory.len(), params.block_count(), "filled by it: {stored:?}");
+            assert!(worker.memory.iter().any(|block| block.as_ref().iter().any(|word| *word != 0)), "{stored:?}");
+        }
+    }
+
     /// Randomness that fails every other time.
     #[derive(Default)]
     struct Failing(std::sync::atomic::AtomicBool);

@@ -185,6 +185,10 @@ impl TokenSigner for Jwt {
         let kid = text("kid")?.ok_or(TokenProblem::UnknownKey)?;
         let kind = text("typ")?.unwrap_or_default().to_ascii_lowercase();
         let kind = kind.strip_prefix("application/").unwrap_or(&kind).to_owned();
+        // No type is one thing, and a type without a name another.
+        if kind.is_empty() && header.contains_key("typ") {
+            return Err(TokenProblem::WrongType);
+        }
         let key = keys.get(kid).ok_or(TokenProblem::UnknownKey)?;
         match key.state(now) {
             KeyState::Published | KeyState::Signing | KeyState::Retiring => {}

@@ -307,6 +307,44 @@ mod tests {
     }
 
     #[test]
+    fn wb_01_a_pattern_names_something_of_the_host() {
+        for bad in [
+            "*",
+            "*.*",
+            "?",
+            "*:*",
+            "*:8443",
+            "?:8443",
+            "*.:8443",
+            "*.*:3000",
+            "*:????",
+            "https://*",
+            "https://*/",
+            "https://*:3000",
+            "http://*:*",
+            "https://*.*:443",
+            "https://??",
+            "[*]:80",
+            "*::*",
+        ] {
+            assert!(!names_a_host(bad.split("://").last().unwrap().trim_end_matches('/')), "{bad}");
+            assert!(bad.parse::<OriginPattern>().unwrap_err().contains("every host"), "{bad}");
+        }
+        for good in [
+            "https://*.example.com",
+            "https://*.example.com:8443",
+            "*.example.com:*",
+            "localhost:*",
+            "192.168.*.*",
+            "*.x",
+        ] {
+            assert!(good.parse::<OriginPattern>().is_ok(), "{good}");
+        }
+        let t = trusted(&["https://*.example.com"]);
+        assert!(t.trusts("https://a.example.com") && !t.trusts("https://example.com") && !t.trusts("https://a.test"));
+    }
+
+    #[test]
     fn apps_have_schemes_of_their_own() {
         let t = trusted(&["myapp://", "exp://192.168.1.2/--"]);
         for good in ["myapp://cb", "myapp://any/path?x=1", "exp://192.168.1.2/--/cb", "exp://192.168.1.2/--"] {

@@ -61,3 +61,48 @@ pub fn check_forwarding(app: &App, head: &Head) -> Result<(), ApiError> {
         false => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+    use crate::http::tests::{app, head};
+
+    /// What counts as the client's address of a request from 127.0.0.1, which is a trusted proxy as 10.0.0.0/8 is.
+    fn seen(lines: &[&[u8]]) -> String {
+        let app = app(|s| {
+            s.trusted_proxies = vec!["127.0.0.1".parse().unwrap(), "10.0.0.0/8".parse().unwrap()];
+        });
+        let lines: Vec<(&str, &[u8])> = lines.iter().map(|line| ("x-forwarded-for", *line)).collect();
+        address(&app, &head(Method::GET, "/", "127.0.0.1", &lines)).unwrap().to_string()
+    }
+
+    #[test]
+    fn th_04_the_rightmost_address_that_is_no_proxy_counts() {
+        assert_eq!(seen(&[]), "127.0.0.1");
+        assert_eq!(seen(&[b"203.0.113.7"]), "203.0.113.7");
+        assert_eq!(seen(&[b"1.2.3.4,203.0.113.7,10.1.2.3"]), "203.0.113.7");
+        assert_eq!(seen(&[b"1.2.3.4", b"203.0.113.7, 10.1.2.3"]), "203.0.113.7", "lines are one list");
+        assert_eq!(seen(&[b"203.0.113.7", b"10.1.2.3"]), "203.0.113.7");
+        assert_eq!(seen(&[b"10.1.2.3"]), "127.0.0.1", "nobody but proxies");
+    }
+
+    #[test]
+    fn th_04_what_is_no_text_is_no_address_and_nothing_left_of_it_counts() {
+        for line in [&b"\xff\xfe"[..], b"203.0.113.7, \xff", b"203.0.113.7\xff", b"203.0.113.7\xa0", b"203.0.113.7,"] {
+            assert_eq!(seen(&[line]), "127.0.0.1", "{line:?}");
+            assert_eq!(seen(&[b"203.0.113.7", line]), "127.0.0.1", "{line:?} after a good line");
+            assert_eq!(seen(&[b"203.0.113.7", line, b"10.1.2.3"]), "127.0.0.1", "{line:?} before a proxy");
+        }
+        assert_eq!(seen(&[b"\xff", b"203.0.113.7"]), "203.0.113.7", "what is left of the address does not matter");
+        assert_eq!(seen(&[b"\xff, 203.0.113.7"]), "203.0.113.7");
+    }
+
+    #[test]
+    fn th_04_a_stranger_is_not_believed() {
+        let app = app(|s| s.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()]);
+        let head = head(Method::GET, "/", "127.0.0.1", &[("x-forwarded-for", b"203.0.113.7")]);
+        assert_eq!(address(&app, &head).unwrap().to_string(), "127.0.0.1");
+    }
+}

@@ -249,4 +249,31 @@ mod tests {
             assert_eq!(read(&[odd]), None);
         }
     }
+    #[test]
+    fn se_13_bytes_that_are_no_text_in_other_cookies_do_not_hide_a_good_one() {
+        let pair = pair();
+        for other in [&b"theme=\xff\xfe"[..], b"\x80=x", b"caf\xc3\xa9=cr\xe8me", b"better-auth.session_token\xff=x"] {
+            for cookies in [[other, pair.as_bytes()], [pair.as_bytes(), other]] {
+                assert_eq!(read(&[&cookies.join(&b"; "[..])]).as_deref(), Some(TOKEN), "{other:?} in one line");
+                assert_eq!(read(&cookies).as_deref(), Some(TOKEN), "{other:?} in another line");
+            }
+        }
+        let same_name = [pair.as_bytes(), b"; better-auth.session_token=\xff"].concat();
+        assert_eq!(read(&[&same_name]), None, "of the same name it is a second value");
+    }
+
+    #[test]
+    fn ht_01_a_cookie_has_4_kib_and_one_request_ends_eight_sessions() {
+        let signed =
+            |token: &str| cookies().session(&token.into(), true).remove(0).split(';').next().unwrap().to_owned();
+        let value = |token: &str| signed(token).split_once('=').unwrap().1.len();
+        // The escapes of a signature make some a few bytes longer than others.
+        let tokens = || (4000..4096).flat_map(|n| (10..40).map(move |salt| format!("{salt}{}", "t".repeat(n))));
+        let of = |length: usize| tokens().find(|token| value(token) == length).unwrap();
+        let (fits, too_long) = (of(MAX_COOKIE_BYTES), of(MAX_COOKIE_BYTES + 1));
+        assert_eq!(read(&[signed(&fits).as_bytes()]), Some(fits));
+        assert_eq!(read(&[signed(&too_long).as_bytes()]), None);
+        let many: Vec<String> = (0..20).map(|n| signed(&format!("token{n}"))).collect();
+        assert_eq!(cookies().read_all(&head(&[many.join("; ").as_bytes()])).len(), MAX_SIGNED);
+    }
 }

@@ -65,10 +65,11 @@ pub fn status(code: ErrorCode) -> StatusCode {
         | E::VersionMismatch
         | E::CheckFailed => StatusCode::CONFLICT,
         E::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        E::UriTooLong => StatusCode::URI_TOO_LONG,
         E::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         E::InvalidHost => StatusCode::MISDIRECTED_REQUEST,
         E::UserAlreadyExists => StatusCode::UNPROCESSABLE_ENTITY,
-        E::Busy | E::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        E::Busy | E::StoreUnavailable | E::HandlerTimeout => StatusCode::SERVICE_UNAVAILABLE,
         E::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -18,6 +18,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Buf;
@@ -145,7 +146,7 @@ impl App {
         S: Stream<Item = Result<B, warp::Error>> + Send,
         B: Buf + Send,
     {
-        if let Err(e) = framing(head) {
+        if let Err(e) = check_request_line(head) {
             return e.into_reply();
         }
         let found = self.router.find(&head.method, head.path());
@@ -162,7 +163,7 @@ impl App {
             let body = self.body(head, stream, route.body).await?;
             origin::check(self, head, route.origin, &body)?;
             let req = Req::new(self, head.clone(), body, id.clone());
-            (route.handler)(self, req).await
+            in_time((route.handler)(self, req)).await
         };
         outcome.await.unwrap_or_else(|e: ApiError| e.logged(id).into_reply())
     }
@@ -248,16 +249,37 @@ impl App {
     }
 }
 
-/// Framing that two readers could take differently (HT-03).
-fn framing(head: &Head) -> Result<(), ApiError> {
-    let doubtful = head.has(header::TRANSFER_ENCODING) && head.has(header::CONTENT_LENGTH)
-        || head.headers.get_all(header::CONTENT_LENGTH).iter().count() > 1
-        || matches!(head.method, Method::TRACE | Method::CONNECT);
-    if doubtful {
-        let refused = ApiError::with_message(ErrorCode::BadRequest, "The request is ambiguous");
-        return Err(refused.header(header::CONNECTION, HeaderValue::from_static("close")));
-    }
-    Ok(())
+/// The longest target, in bytes (HT-01).
+const MAX_TARGET: usize = 8 * 1024;
+
+/// What a request line may ask for: no method that is for proxies, of which this is none, and no target beyond the limit.
+fn check_request_line(head: &Head) -> Result<(), ApiError> {
+    let refused = if matches!(head.method, Method::TRACE | Method::CONNECT) {
+        ApiError::with_message(ErrorCode::BadRequest, "This is not a proxy")
+    } else if target_length(head) > MAX_TARGET {
+        ApiError::new(ErrorCode::UriTooLong)
+    } else {
+        return Ok(());
+    };
+    Err(refused.header(header::CONNECTION, HeaderValue::from_static("close")))
+}
+
+/// A target may be a URL with scheme and authority.
+fn target_length(head: &Head) -> usize {
+    let scheme = head.uri.scheme_str().map_or(0, |scheme| scheme.len() + "://".len());
+    let authority = head.uri.authority().map_or(0, |authority| authority.as_str().len());
+    scheme + authority + head.uri.path_and_query().map_or(0, |path| path.as_str().len())
+}
+
+/// How long a handler may take, once the body is there (HT-02).
+const HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A handler that takes too long is dropped, as one is whose client hangs up, and as harmlessly: a use case changes the store
+/// by one message to the writer, and what is in that message happens whole or not at all, whoever still waits for it. So the
+/// answer cannot say that nothing was done.
+async fn in_time(handler: impl Future<Output = Result<Reply, ApiError>>) -> Result<Reply, ApiError> {
+    let outcome = tokio::time::timeout(HANDLER_TIMEOUT, handler).await;
+    outcome.unwrap_or_else(|_| Err(ApiError::new(ErrorCode::HandlerTimeout)))
 }
 
 fn unsupported(content_type: &str, rule: BodyRule) -> ApiError {
@@ -279,5 +301,149 @@ impl From<BodyError> for ApiError {
             BodyError::TooSlow => Self::new(ErrorCode::RequestTimeout),
             BodyError::Broken => Self::with_message(ErrorCode::BadRequest, "The body is broken off"),
         }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::{future::pending, time::Duration};
+
+    use async_trait::async_trait;
+    use bytes::Bytes;
+    use common::{SecretString, UnixTime};
+    use futures_util::stream;
+    use http::HeaderMap;
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+    use crate::{
+        crypto::{entropy::SystemEntropy, jwt::Jwt, mac::HmacKey, seal::Sealer},
+        domain::{Algorithm, KeyPolicy, PasswordHash, PasswordPolicy, SessionPolicy, token::Expected},
+        door::Peer,
+        ports::{Clock, HasherError, HasherLoad, PasswordHasher, Secrets, Verdict},
+        service::{Policy, tokens::RecentJwts},
+        store::{contract::T0, memory::MemoryStore},
+    };
+
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> UnixTime {
+            T0
+        }
+    }
+
+    /// Finds that no password matches, after so long.
+    struct Slow(Option<Duration>);
+
+    #[async_trait]
+    impl PasswordHasher for Slow {
+        async fn hash(&self, _: SecretString) -> Result<PasswordHash, HasherError> {
+            pending().await
+        }
+
+        async fn verify(&self, _: SecretString, _: Option<PasswordHash>) -> Result<Verdict, HasherError> {
+            match self.0 {
+                Some(after) => sleep(after).await,
+                None => pending().await,
+            }
+            Ok(Verdict { matches: false, outdated: false })
+        }
+
+        async fn guesses(&self, _: SecretString, _: Vec<String>) -> Result<u64, HasherError> {
+            pending().await
+        }
+
+        fn load(&self) -> HasherLoad {
+            HasherLoad { threads: 1, waiting: 0, capacity: 1 }
+        }
+    }
+
+    /// The door over an empty store in memory, at [`T0`], with a hasher that never answers.
+    pub(crate) fn app(change: impl FnOnce(&mut Settings)) -> App {
+        app_with(Slow(None), change)
+    }
+
+    fn app_with(hasher: Slow, change: impl FnOnce(&mut Settings)) -> App {
+        let mac = || Arc::new(HmacKey::new(b"a secret of at least thirty-two characters"));
+        let entropy = Arc::new(SystemEntropy::default());
+        let day = Span::from_days(1);
+        let policy = Policy {
+            password: PasswordPolicy { min_length: 8, max_length: 128, min_guesses: None, context_words: vec![] },
+            session: SessionPolicy {
+                expires_in: day,
+                update_age: day,
+                absolute: day,
+                unremembered: day,
+                fresh_age: day,
+                max_per_user: 10,
+            },
+            keys: KeyPolicy { publish_ahead: Span::ZERO, token_life: day, rotate_every: None },
+            algorithm: Algorithm::EdDsa,
+            token: Expected { issuer: "x".into(), audience: vec!["x".into()] },
+            token_life: day,
+            reuse_window: Span::ZERO,
+            sign_up_enabled: true,
+            auto_sign_in: true,
+        };
+        let services = Services {
+            store: Arc::new(MemoryStore::new(mac())),
+            clock: Arc::new(Still),
+            entropy: entropy.clone(),
+            hasher: Arc::new(hasher),
+            signer: Arc::new(Jwt::new(Arc::new(Sealer::new(&[7; 32])), entropy)),
+            secrets: Secrets { cookie: mac(), refresh: mac() },
+            policy,
+            recent_jwts: RecentJwts::default(),
+        };
+        let mut settings = Settings {
+            mode: Mode::Development,
+            public_url: PublicUrl::localhost(8000),
+            hosts: vec![],
+            mounts: vec!["/api/auth".parse().unwrap()],
+            origins: TrustedOrigins::default(),
+            trusted_proxies: vec![],
+            max_body: 1024,
+            body_timeout: Span::from_secs(30),
+        };
+        change(&mut settings);
+        App::new(Arc::new(services), settings, Cookies::new(mac(), false, day))
+    }
+
+    /// A head from `peer` with these header lines.
+    pub(crate) fn head(method: Method, target: &str, peer: &str, lines: &[(&str, &[u8])]) -> Arc<Head> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, "localhost".parse().unwrap());
+        for (name, value) in lines {
+            headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_bytes(value).unwrap());
+        }
+        let peer = Arc::new(Peer::Tcp(format!("{peer}:1").parse().unwrap()));
+        Arc::new(Head { method, uri: target.parse().unwrap(), headers, peer })
+    }
+
+    /// Signs in with a hasher that takes so long: the status, the code, and how long it took by tokio's clock.
+    async fn sign_in(after: Option<Duration>) -> (StatusCode, String, Duration) {
+        let body = r#"{"email":"ada@example.com","password":"correct horse"}"#;
+        let length = body.len().to_string();
+        let lines: [(&str, &[u8]); 2] = [("content-type", b"application/json"), ("content-length", length.as_bytes())];
+        let head = head(Method::POST, "/api/auth/login", "127.0.0.1", &lines);
+        let app = Arc::new(app_with(Slow(after), |_| ()));
+        let began = Instant::now();
+        let answer = app.answer(head, stream::iter([Ok(Bytes::from(body))])).await;
+        let status = answer.status();
+        let body = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        (status, body["code"].as_str().unwrap_or_default().to_owned(), began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ht_02_a_handler_has_thirty_seconds_and_its_client_is_told_when_it_took_longer() {
+        let (just, late) = (Duration::from_millis(29_999), Duration::from_millis(30_001));
+        let answered = (StatusCode::UNAUTHORIZED, "INVALID_EMAIL_OR_PASSWORD".to_owned(), just);
+        assert_eq!(sign_in(Some(just)).await, answered);
+        let refused = (StatusCode::SERVICE_UNAVAILABLE, "HANDLER_TIMEOUT".to_owned(), HANDLER_TIMEOUT);
+        assert_eq!(sign_in(Some(late)).await, refused);
+        assert_eq!(sign_in(None).await, refused);
+        assert_eq!(HANDLER_TIMEOUT, Duration::from_secs(30));
     }
 }
