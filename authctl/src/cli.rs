@@ -82,6 +82,9 @@ pub enum Command {
     /// Signing keys
     #[command(subcommand, visible_alias = "key")]
     Keys(Keys),
+    /// Who has to wait, because too many sign-ins failed
+    #[command(subcommand, visible_alias = "throttles")]
+    Throttle(Throttle),
     /// Tokens explained
     #[command(subcommand, visible_alias = "tokens")]
     Token(Token),
@@ -119,6 +122,26 @@ pub struct Consent {
     /// Only say what it would do
     #[arg(long, conflicts_with = "yes")]
     pub dry_run: bool,
+}
+
+/// `authctl throttle …`
+#[derive(Debug, Subcommand)]
+pub enum Throttle {
+    /// Accounts and clients that have to wait before the next sign-in
+    List,
+    /// Let somebody try again at once
+    #[command(group = clap::ArgGroup::new("target").required(true))]
+    Clear {
+        /// Who signs in to this account: id, address or name
+        #[arg(long, value_name = "USER", group = "target")]
+        user: Option<String>,
+        /// Who comes from this address (IPv6: its /64)
+        #[arg(long, value_name = "ADDRESS", group = "target")]
+        source: Option<String>,
+        /// Everybody
+        #[arg(long, group = "target")]
+        all: bool,
+    },
 }
 
 /// `authctl user …`

@@ -39,7 +39,11 @@ use crate::{
     listen::{self, Inherited, SocketFile},
     net::{self, Gauge, Limits, Listener},
     ports::{Clock, Entropy, PasswordHasher, Secrets, TokenSigner},
-    service::{Policy, Services, keys, maintenance, tokens::RecentJwts},
+    service::{
+        Policy, Services, keys, maintenance,
+        throttle::{self, Throttles},
+        tokens::RecentJwts,
+    },
     store::{
         Meta, SealedSecret, Store, StoreError,
         sled::{OpenError, Opening, SledOptions, SledStore},
@@ -116,6 +120,9 @@ impl Running {
         let Self { stop, mut tasks, services, store, .. } = self;
         stop.send_replace(true);
         while tasks.join_next().await.is_some() {}
+        if let Err(error) = throttle::write_down(&services).await {
+            warn!(%error, "counters of failed sign-ins were not written down");
+        }
         // The last hands on the store: its writer ends after what is queued, and sled flushes.
         drop((services, store));
     }
@@ -159,6 +166,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         signer,
         secrets,
         policy: policy(config, public_url.origin()),
+        throttles: Throttles::new(settings.throttle.failures),
         recent_jwts: RecentJwts::default(),
     });
 
@@ -175,6 +183,8 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
             loopback: config.mode == Mode::Development,
         },
         trusted_proxies: settings.http.trusted_proxies.clone(),
+        client_address: settings.http.client_address,
+        throttle_requests: settings.throttle.requests.is_on(config.mode == Mode::Production),
         max_body: settings.http.max_body.0,
         body_timeout: settings.http.body_timeout,
     };
@@ -190,6 +200,9 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         write: Duration::from_secs(10),
         drain: settings.http.drain_timeout.to_std(),
     };
+    throttle::load(&services)
+        .await
+        .map_err(|e| Failure::new(Exit::Io, format!("the throttles cannot be read: {e}")))?;
     keys::allow_longer_tokens(&services)
         .await
         .map_err(|e| Failure::new(Exit::Io, format!("the keys cannot be kept: {e}")))?;
@@ -287,13 +300,23 @@ fn serve_public(
 
 /// How often the daemon looks after its store.
 const TEND_EVERY: Duration = Duration::from_secs(30);
+/// How often it writes down who has to wait: so much of it `kill -9` may lose.
+const WRITE_DOWN_EVERY: Duration = Duration::from_secs(2);
 
 /// Sweeps and rotates until the daemon stops. A failure is logged, and the next round tries again.
 async fn tend(services: Arc<Services>, mut stopping: watch::Receiver<bool>) {
     let mut ticks = interval(TEND_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut writing = interval(WRITE_DOWN_EVERY);
+    for interval in [&mut ticks, &mut writing] {
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    }
     loop {
         tokio::select! {
+            _ = writing.tick() => {
+                if let Err(error) = throttle::write_down(&services).await {
+                    warn!(%error, "counters of failed sign-ins were not written down");
+                }
+            }
             _ = ticks.tick() => match maintenance::round(&services).await {
                 Ok(0) => {}
                 Ok(swept) => info!(swept, "expired sessions were swept away"),

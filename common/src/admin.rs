@@ -393,3 +393,44 @@ pub struct AuditVerdict {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub problem: Option<String>,
 }
+
+/// Somebody who has to wait before the next sign-in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ThrottleView {
+    /// `account`: failures on it from anywhere; `place`: from a network of its owner's; `source`: from a client's network.
+    pub kind: String,
+    /// Whom it is about: a user's id, a network, or both with a slash between them; `unknown` for an address that nobody has.
+    pub subject: String,
+    /// Failures that are not forgotten yet.
+    pub failures: u32,
+    /// When the next attempt may be made.
+    pub until: UnixTime,
+}
+
+/// What is to be cleared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ThrottleTarget {
+    /// An account: id, address or name.
+    User(String),
+    /// A client's address; its network is meant.
+    Source(String),
+    /// Everything.
+    All,
+}
+
+/// `POST /v1/throttles/clear`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClearThrottles {
+    /// What.
+    pub target: ThrottleTarget,
+}
+
+/// Its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThrottlesCleared {
+    /// How many counters there were.
+    pub cleared: u64,
+}

@@ -114,6 +114,8 @@ codes! {
     /// The request was not answered within 30 s. What it asked for may be done all the same.
     HandlerTimeout = "HANDLER_TIMEOUT", "The request took too long. It may have been carried out all the same.";
 
+    /// Too many requests, or too many failed attempts; `Retry-After` says when to come again.
+    TooManyRequests = "TOO_MANY_REQUESTS", "Too many requests. Please try again later.";
     /// The refresh token was used before; somebody has a copy of it, and the session has ended.
     RefreshTokenReused = "REFRESH_TOKEN_REUSED", "This refresh token was used before. The session has ended; sign in again.";
 

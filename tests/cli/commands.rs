@@ -120,6 +120,10 @@ async fn every_command_answers_in_every_format() {
             outcome.out.lines().next().unwrap_or_default().to_owned()
         };
         let session = first("session list -o id").await;
+        for _ in 0..10 {
+            let guess = serde_json::json!({"email": "ada@example.com", "password": "wrong password"});
+            server.client().without("user-agent").post("/api/auth/login", &guess).await;
+        }
         let kid = first("keys list -o id").await;
         let mut left = all_commands();
         for line in [
@@ -140,6 +144,8 @@ async fn every_command_answers_in_every_format() {
             "keys rotate --yes",
             "keys rollback --yes",
             &format!("keys revoke {kid} --yes"),
+            "throttle list",
+            "throttle clear --all",
             "audit list",
             "audit verify",
         ] {

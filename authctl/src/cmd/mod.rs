@@ -5,6 +5,7 @@ mod keys;
 mod secrets;
 mod session;
 mod status;
+mod throttle;
 mod token;
 mod user;
 
@@ -44,6 +45,7 @@ pub(crate) async fn run(cli: Cli, io: &mut Io) -> Result<Exit, Error> {
         Command::User(command) => user::run(&mut cx, command).await,
         Command::Session(command) => session::run(&mut cx, command).await,
         Command::Keys(command) => keys::run(&mut cx, command).await,
+        Command::Throttle(command) => throttle::run(&mut cx, command).await,
         Command::Token(command) => token::run(&mut cx, command).await,
         Command::Audit(command) => audit::run(&mut cx, command).await,
     };

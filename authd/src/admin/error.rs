@@ -122,7 +122,7 @@ impl From<ServiceError> for AdminError {
             S::InvalidCredentials => Self::new(ErrorCode::InvalidEmailOrPassword),
             S::Banned => Self::new(ErrorCode::BannedUser),
             S::PasswordChangeRequired => Self::new(ErrorCode::PasswordChangeRequired),
-            S::Busy | S::Contention => Self::new(ErrorCode::Busy),
+            S::Busy | S::Contention | S::Throttled(_) => Self::new(ErrorCode::Busy),
             S::UserNotFound => Self::new(ErrorCode::UserNotFound).fix("authctl user list --search TEXT"),
             S::AmbiguousUser(candidates) => Self::new(ErrorCode::AmbiguousUser)
                 .cause(candidates.join(", "))

@@ -8,6 +8,7 @@ pub mod request;
 pub mod routes;
 pub mod sessions;
 pub mod status;
+pub mod throttles;
 pub mod tokens;
 pub mod users;
 

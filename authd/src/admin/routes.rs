@@ -2,7 +2,7 @@
 
 use futures_util::future::BoxFuture;
 
-use super::{AdminApp, AdminError, AdminReq, audit, keys, sessions, status, tokens, users};
+use super::{AdminApp, AdminError, AdminReq, audit, keys, sessions, status, throttles, tokens, users};
 use crate::door::{Reply, Verb};
 
 /// What answers.
@@ -57,6 +57,8 @@ pub static ROUTES: &[Route] = &[
     write(Post, "/v1/keys/rotate", handler!(keys::rotate)),
     write(Post, "/v1/keys/rollback", handler!(keys::roll_back)),
     write(Post, "/v1/keys/{kid}/revoke", handler!(keys::revoke)),
+    read(Get, "/v1/throttles", handler!(throttles::list)),
+    write(Post, "/v1/throttles/clear", handler!(throttles::clear)),
     read(Post, "/v1/tokens/inspect", handler!(tokens::inspect)),
     read(Post, "/v1/tokens/verify", handler!(tokens::verify)),
     read(Get, "/v1/audit", handler!(audit::list)),

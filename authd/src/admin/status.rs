@@ -27,6 +27,12 @@ pub async fn show(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
             services.policy.algorithm.as_str()
         ));
     }
+    if let Some((peer, count)) = services.throttles.disbelief() {
+        problems.push(format!(
+            "{count} requests by {peer} named other clients, and it is not in http.trusted_proxies: they all counted as one \
+             client. Add it there, if it is your proxy; if it is not, whoever sends such headers gains nothing"
+        ));
+    }
     let load = services.hasher.load();
     Ok(Reply::json(&Status {
         version: env!("CARGO_PKG_VERSION").into(),

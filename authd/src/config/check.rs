@@ -96,6 +96,17 @@ pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut
     if !s.password.blocklist {
         advice.push("password.blocklist is off: users may choose passwords that everybody guesses".into());
     }
+    let is_public = s.http.public_url.as_ref().is_some_and(|url| !url.is_loopback());
+    if is_public && s.http.listen.ip().is_loopback() && s.http.trusted_proxies.is_empty() {
+        advice.push(
+            "http.trusted_proxies is empty, and only a proxy of this machine can reach http.listen: all clients count as one. \
+             Write [\"127.0.0.1\", \"::1\"], if the proxy names its clients in http.client_address"
+                .into(),
+        );
+    }
+    if !s.throttle.failures {
+        advice.push("throttle.failures is off: nothing slows down who guesses passwords".into());
+    }
     if s.http.insecure_public_url {
         advice.push("http.insecure_public_url is on: passwords and cookies cross the network readable".into());
     }

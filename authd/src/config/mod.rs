@@ -13,7 +13,7 @@ use common::Span;
 
 pub use self::{
     places::Places,
-    setting::{ByteSize, Host, LogFormat, LogLevel, Mount, PublicUrl, Setting},
+    setting::{AddressHeader, ByteSize, Host, LogFormat, LogLevel, Mount, PublicUrl, Setting, Switch},
     source::{Flags, Origin, Problem, load},
 };
 use crate::domain::{Algorithm, address::Network, origin::OriginPattern};
@@ -110,6 +110,8 @@ settings! {
         trusted_origins: Vec<OriginPattern> = "";
         /// Addresses of the reverse proxies in front of the service. Only they may say what the client's address is.
         trusted_proxies: Vec<Network> = "";
+        /// The header in which they say so: x-forwarded-for, or forwarded (RFC 7239). Only this one is read.
+        client_address: AddressHeader = "x-forwarded-for";
         /// Allow a public_url that is plain http and not on this machine. Passwords and cookies then cross the network readable.
         insecure_public_url: bool = "false";
         /// How many connections are served at once; further ones wait.
@@ -150,6 +152,16 @@ settings! {
         hash_threads: u32 = "0";
         /// Sign-ins that may wait for a thread; beyond that they are told to come again.
         hash_queue: u32 = "64";
+    }
+    /// Limits against guessing and flooding.
+    throttle: Throttle {
+        /// Limits of requests per client and path, those of Better Auth on its routes (3 sign-ins in 10 s, 100 of all others):
+        /// on, off, or auto, which is in production only.
+        requests: Switch = "auto";
+        /// Whether failed sign-ins slow down the next ones: on one account from the eleventh on (1 s, 2 s, 4 s … 60 s, after a
+        /// hundred 1 h), from one client from the twenty-first on. Networks from which the owner signed in within 30 days
+        /// are counted apart.
+        failures: bool = "true";
     }
     /// Making accounts.
     sign_up: SignUp {

@@ -63,6 +63,8 @@ textual!(PublicUrl, "a URL without a path", |text| text.parse());
 textual!(Mount, "a path such as /api/auth", |text| text.parse());
 textual!(Host, "a host name", |text| text.parse());
 textual!(ByteSize, "a size such as 64KiB", |text| text.parse());
+textual!(AddressHeader, "x-forwarded-for or forwarded", |text| text.parse());
+textual!(Switch, "auto, on or off", |text| text.parse());
 textual!(LogFormat, "auto, text or json", |text| text.parse());
 textual!(LogLevel, "error, warn, info, debug or trace", |text| text.parse());
 
@@ -328,6 +330,39 @@ macro_rules! choice {
             }
         }
     };
+}
+
+choice! {
+    /// Whether something is done.
+    Switch {
+        /// In production only.
+        Auto = "auto",
+        /// Always.
+        On = "on",
+        /// Never.
+        Off = "off",
+    }
+}
+
+impl Switch {
+    /// Whether it is on, where `auto` means this.
+    pub const fn is_on(self, auto: bool) -> bool {
+        match self {
+            Self::Auto => auto,
+            Self::On => true,
+            Self::Off => false,
+        }
+    }
+}
+
+choice! {
+    /// In which header a trusted proxy names its client.
+    AddressHeader {
+        /// `X-Forwarded-For`.
+        XForwardedFor = "x-forwarded-for",
+        /// `Forwarded` (RFC 7239).
+        Forwarded = "forwarded",
+    }
 }
 
 choice! {

@@ -27,6 +27,11 @@ pub fn bucket(address: IpAddr) -> IpAddr {
     }
 }
 
+/// The bucket of an address that is there as text, as text; `None` for what is not an address.
+pub fn place(text: &str) -> Option<String> {
+    parse(text).map(|address| bucket(address).to_string())
+}
+
 /// An address range such as `10.0.0.0/8`, or a single address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {

@@ -113,6 +113,8 @@ kinds! {
     KeyRevoked = "keys.revoked";
     /// The private half of a key was erased, because its last token has expired.
     KeyErased = "keys.erased";
+    /// An operator let somebody try again who had failed too often.
+    ThrottleCleared = "throttle.cleared";
     /// An operator declared the host's clock right, although there were records of a later time.
     ClockTrusted = "clock.trusted";
     /// Signing keys may sign tokens of a longer life than before.

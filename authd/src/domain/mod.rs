@@ -8,6 +8,7 @@ pub mod family;
 pub mod key;
 pub mod origin;
 pub mod session;
+pub mod throttle;
 pub mod token;
 pub mod user;
 

@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 
 use common::ErrorCode;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, header};
 
 use super::{ApiError, App};
 use crate::{
-    config::Mode,
+    config::{AddressHeader, Mode},
     domain::address::{canonical, parse},
     door::{Head, Peer},
 };
@@ -32,10 +32,19 @@ pub fn address(app: &App, head: &Head) -> Option<IpAddr> {
     if !is_proxy(app, peer) {
         return Some(peer);
     }
+    let by = app.settings.client_address;
+    let name = match by {
+        AddressHeader::XForwardedFor => X_FORWARDED_FOR,
+        AddressHeader::Forwarded => header::FORWARDED,
+    };
+    let read = |entry| match by {
+        AddressHeader::XForwardedFor => std::str::from_utf8(entry).ok().and_then(|entry| parse(entry.trim())),
+        AddressHeader::Forwarded => forwarded_for(entry),
+    };
     // A line that is no text counts with its commas: the line before it is nearer to the client, and may be the client's.
-    let values: Vec<&[u8]> = head.headers.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
+    let values: Vec<&[u8]> = head.headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
     for entry in values.iter().rev().flat_map(|value| value.rsplit(|byte| *byte == b',')) {
-        match std::str::from_utf8(entry).ok().and_then(|entry| parse(entry.trim())) {
+        match read(entry) {
             Some(address) if is_proxy(app, address) => {}
             Some(address) => return Some(address),
             None => return Some(peer),
@@ -44,22 +53,55 @@ pub fn address(app: &App, head: &Head) -> Option<IpAddr> {
     Some(peer)
 }
 
-/// In development nobody stands in front of the daemon unless it is configured: a request that says otherwise came
-/// through a tunnel or a proxy that would make every client look like this machine.
+/// The address of one element of `Forwarded` (RFC 7239 §4): `for=192.0.2.43`, `for="[2001:db8::1]:4711"`. A comma inside a
+/// quoted text parts it in two that are no addresses, which is as good as none: addresses have no commas.
+fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
+    let element = std::str::from_utf8(element).ok()?;
+    let mut found = None;
+    for pair in element.split(';') {
+        let (name, value) = pair.trim().split_once('=')?;
+        if name.eq_ignore_ascii_case("for") && found.replace(value).is_some() {
+            return None;
+        }
+    }
+    let value = found?;
+    let node = match value.strip_prefix('"') {
+        Some(quoted) => quoted.strip_suffix('"')?,
+        // A token has neither brackets nor colons.
+        None if value.contains([':', '[', ']']) => return None,
+        None => value,
+    };
+    let is_port = |port: &str| !port.is_empty() && port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit());
+    if let Some(rest) = node.strip_prefix('[') {
+        let (address, after) = rest.split_once(']')?;
+        let good = after.is_empty() || after.strip_prefix(':').is_some_and(is_port);
+        return parse(address).filter(|_| good && address.contains(':'));
+    }
+    match node.split_once(':') {
+        Some((address, port)) => parse(address).filter(|_| is_port(port)),
+        None => parse(node),
+    }
+}
+
+/// A peer that names another client and is not trusted to: in production it is noted for `status`, because all clients of a
+/// proxy count as one. In development nobody stands in front of the daemon unless it is configured: a request that says
+/// otherwise came through a tunnel or a proxy that would make every client look like this machine.
 ///
 /// # Errors
 /// `UntrustedProxy`, naming the setting.
 pub fn check_forwarding(app: &App, head: &Head) -> Result<(), ApiError> {
-    if app.settings.mode != Mode::Development || peer(head).is_some_and(|peer| is_proxy(app, peer)) {
+    let Some(peer) = peer(head).filter(|peer| !is_proxy(app, *peer)) else { return Ok(()) };
+    let forwarded = |name: &HeaderName| {
+        name == header::FORWARDED || name.as_str().starts_with("x-forwarded-") || name.as_str() == "x-real-ip"
+    };
+    if !head.headers.keys().any(forwarded) {
         return Ok(());
     }
-    let forwarded = |name: &HeaderName| {
-        name == http::header::FORWARDED || name.as_str().starts_with("x-forwarded-") || name.as_str() == "x-real-ip"
-    };
-    match head.headers.keys().any(forwarded) {
-        true => Err(ApiError::new(ErrorCode::UntrustedProxy)),
-        false => Ok(()),
+    if app.settings.mode == Mode::Development {
+        return Err(ApiError::new(ErrorCode::UntrustedProxy));
     }
+    app.services.throttles.not_believed(peer);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -97,6 +139,45 @@ mod tests {
         }
         assert_eq!(seen(&[b"\xff", b"203.0.113.7"]), "203.0.113.7", "what is left of the address does not matter");
         assert_eq!(seen(&[b"\xff, 203.0.113.7"]), "203.0.113.7");
+    }
+
+    #[test]
+    fn th_04_the_forwarded_header_is_read_where_it_is_the_configured_one() {
+        let app = app(|s| {
+            s.trusted_proxies = vec!["127.0.0.1".parse().unwrap(), "10.0.0.0/8".parse().unwrap()];
+            s.client_address = AddressHeader::Forwarded;
+        });
+        let seen = |value: &str| {
+            let lines = [("forwarded", value.as_bytes()), ("x-forwarded-for", b"198.51.100.1")];
+            address(&app, &head(Method::GET, "/", "127.0.0.1", &lines)).unwrap().to_string()
+        };
+        for (value, expected) in [
+            ("for=203.0.113.7", "203.0.113.7"),
+            ("For=\"203.0.113.7:4711\";proto=https;by=10.0.0.1", "203.0.113.7"),
+            ("for=1.2.3.4, for=203.0.113.7;host=x, for=10.1.2.3", "203.0.113.7"),
+            ("for=\"[2001:DB8:cafe::17]:4711\"", "2001:db8:cafe::17"),
+            ("for=\"[2001:db8:cafe::17]\"", "2001:db8:cafe::17"),
+        ] {
+            assert_eq!(seen(value), expected, "{value}");
+        }
+        for odd in [
+            "for=unknown",
+            "for=_hidden",
+            "for=\"203.0.113.7",
+            "for=203.0.113.7:80",
+            "for=[2001:db8::1]",
+            "for=\"2001:db8::1\"",
+            "for=\"[203.0.113.7]\"",
+            "for=\"[2001:db8::1]:\"",
+            "for=\"[2001:db8::1]x\"",
+            "for=203.0.113.7;for=203.0.113.8",
+            "proto=https",
+            "203.0.113.7",
+            "for=203.0.113.7,",
+            "",
+        ] {
+            assert_eq!(seen(odd), "127.0.0.1", "{odd}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use common::{ErrorCode, RequestId, error::ErrorBody};
+use common::{ErrorCode, RequestId, Span, error::ErrorBody};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use tracing::{error, warn};
 
@@ -65,6 +65,7 @@ pub fn status(code: ErrorCode) -> StatusCode {
         | E::VersionMismatch
         | E::CheckFailed => StatusCode::CONFLICT,
         E::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        E::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
         E::UriTooLong => StatusCode::URI_TOO_LONG,
         E::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         E::InvalidHost => StatusCode::MISDIRECTED_REQUEST,
@@ -83,6 +84,20 @@ impl ApiError {
     /// With a more precise message.
     pub fn with_message(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self { status: status(code), code: Some(code), message: message.into(), headers: vec![], cause: None }
+    }
+
+    /// To be tried again after `wait`. Whole seconds, rounded up: who waits so long is let through.
+    pub fn throttled(wait: Span) -> Self {
+        let seconds = wait.as_millis().div_ceil(1000).max(1);
+        let after = HeaderValue::from(seconds);
+        Self::new(ErrorCode::TooManyRequests).header(header::RETRY_AFTER, after.clone()).header(X_RETRY_AFTER, after)
+    }
+
+    /// As on Better Auth's own routes: there a refusal of this kind has no code (recorded).
+    #[must_use]
+    pub fn as_recorded(self) -> Self {
+        let code = self.code.filter(|code| *code != ErrorCode::TooManyRequests);
+        Self { code, ..self }
     }
 
     /// One of the recorded refusals that have no code.
@@ -139,6 +154,7 @@ impl From<ServiceError> for ApiError {
             S::Password(PasswordProblem::TooShort) => ErrorCode::PasswordTooShort,
             S::Password(PasswordProblem::TooLong) => ErrorCode::PasswordTooLong,
             S::Password(PasswordProblem::Compromised) => ErrorCode::PasswordCompromised,
+            S::Throttled(wait) => return Self::throttled(*wait),
             S::SignUpDisabled => ErrorCode::SignUpDisabled,
             S::UserExists => ErrorCode::UserAlreadyExists,
             S::InvalidCredentials => ErrorCode::InvalidEmailOrPassword,

@@ -11,6 +11,7 @@ pub mod origin;
 pub mod plain;
 pub mod request;
 pub mod routes;
+pub mod throttle;
 
 use std::{
     panic::AssertUnwindSafe,
@@ -35,7 +36,7 @@ pub use self::{
     routes::{BodyRule, OriginRule, Route},
 };
 use crate::{
-    config::{Host, Mode, Mount, PublicUrl},
+    config::{AddressHeader, Host, Mode, Mount, PublicUrl},
     domain::{address::Network, origin::TrustedOrigins},
     door::{Body, BodyError, Found, Head, Reply, Router, body},
     service::Services,
@@ -56,6 +57,10 @@ pub struct Settings {
     pub origins: TrustedOrigins,
     /// Which peers may name the client's address.
     pub trusted_proxies: Vec<Network>,
+    /// Where they name it.
+    pub client_address: AddressHeader,
+    /// Whether requests are limited per client and path.
+    pub throttle_requests: bool,
     /// The largest body, in bytes.
     pub max_body: u64,
     /// How long a body may take.
@@ -157,6 +162,10 @@ impl App {
         if let Some(reply) = origin::preflight(self, head) {
             return reply;
         }
+        if let Err(wait) = throttle::check(self, head) {
+            let refused = ApiError::throttled(wait);
+            return if throttle::is_plain(head.path()) { refused } else { refused.as_recorded() }.into_reply();
+        }
         // As recorded: an unknown path and a wrong method are the same empty 404.
         let Found::Route(route, _) = found else { return Reply::empty(StatusCode::NOT_FOUND) };
         let outcome = async {
@@ -165,7 +174,8 @@ impl App {
             let req = Req::new(self, head.clone(), body, id.clone());
             in_time((route.handler)(self, req)).await
         };
-        outcome.await.unwrap_or_else(|e: ApiError| e.logged(id).into_reply())
+        let recorded = |e: ApiError| if throttle::is_plain(route.path) { e } else { e.as_recorded() };
+        outcome.await.unwrap_or_else(|e| recorded(e).logged(id).into_reply())
     }
 
     fn check_host(&self, head: &Head, any_host: bool) -> Result<(), ApiError> {
@@ -394,6 +404,7 @@ pub(crate) mod tests {
             signer: Arc::new(Jwt::new(Arc::new(Sealer::new(&[7; 32])), entropy)),
             secrets: Secrets { cookie: mac(), refresh: mac() },
             policy,
+            throttles: crate::service::throttle::Throttles::new(true),
             recent_jwts: RecentJwts::default(),
         };
         let mut settings = Settings {
@@ -403,6 +414,8 @@ pub(crate) mod tests {
             mounts: vec!["/api/auth".parse().unwrap()],
             origins: TrustedOrigins::default(),
             trusted_proxies: vec![],
+            client_address: AddressHeader::XForwardedFor,
+            throttle_requests: false,
             max_body: 1024,
             body_timeout: Span::from_secs(30),
         };

@@ -23,8 +23,9 @@ pub struct Req {
 
 impl Req {
     pub(super) fn new(app: &App, head: Arc<Head>, body: Body, id: RequestId) -> Self {
-        let source = client::address(app, &head).map(|address| address.to_string());
-        let requester = Requester { source, user_agent: head.user_agent(), request_id: Some(id) };
+        let address = client::address(app, &head);
+        let source = address.map(|address| address.to_string());
+        let requester = Requester { address, source, user_agent: head.user_agent(), request_id: Some(id) };
         Self { head, body, requester }
     }
 

@@ -10,6 +10,7 @@ use super::{
     passwords::{self, OwnWords},
     random,
     sessions::{self, Opened, Wish},
+    throttle::{self, Account, Attempt},
 };
 use crate::{
     domain::{Actor, Credential, Event, EventKind, PasswordProblem, User, user::DEFAULT_ROLE},
@@ -118,11 +119,34 @@ pub struct SignIn {
 /// How often a sign-in is decided anew because somebody changed the account meanwhile.
 const ATTEMPTS: usize = 3;
 
+/// Lets an attempt through, or says how long to wait. Places are asked for only where there is an account.
+async fn begin(
+    app: &Services,
+    user: Option<&User>,
+    email: &Email,
+    requester: &Requester,
+) -> Result<Attempt, ServiceError> {
+    let now = app.clock.now();
+    let (account, is_known) = match user {
+        Some(user) => {
+            let places = app.store.places(&user.id).await?;
+            (Account::Known(&user.id), throttle::is_known(&places, requester.address, now))
+        }
+        None => (Account::Unknown(email), false),
+    };
+    app.throttles.begin(&account, requester.address, is_known, now).map_err(|wait| {
+        let id = requester.request_id.as_ref().map(RequestId::as_str);
+        let (user, source) = (user.map(|u| u.id.as_str()), requester.source.as_deref());
+        info!(request.id = id, source, user, %wait, "a sign-in was put off: too many have failed");
+        ServiceError::Throttled(wait)
+    })
+}
+
 /// Signs in. An unknown address, an account without password and a banned account cost the same work as any other
 /// (AU-07), and what is wrong with an account is told only to who knows its password (AU-06).
 ///
 /// # Errors
-/// `InvalidCredentials`, `Banned`, `PasswordChangeRequired`, `Password`, `Busy`.
+/// `InvalidCredentials`, `Banned`, `PasswordChangeRequired`, `Password`, `Throttled`, `Busy`.
 pub async fn sign_in(app: &Services, wanted: SignIn, requester: &Requester) -> Result<Opened, ServiceError> {
     let too_long = PasswordProblem::TooLong;
     if app.policy.password.check_length(wanted.password.expose()) == Err(too_long) {
@@ -134,8 +158,16 @@ pub async fn sign_in(app: &Services, wanted: SignIn, requester: &Requester) -> R
             Some(user) => app.store.credential(&user.id).await?,
             None => None,
         };
+        let attempt = begin(app, user.as_deref(), &wanted.email, requester).await?;
         let stored = credential.map(|c| c.hash);
-        let verdict = app.hasher.verify(wanted.password.clone(), stored.clone()).await?;
+        let verdict = match app.hasher.verify(wanted.password.clone(), stored.clone()).await {
+            Ok(verdict) => verdict,
+            Err(e) => {
+                // No password was looked at.
+                app.throttles.take_back(&attempt, false);
+                return Err(e.into());
+            }
+        };
         let (Some(user), Some(old), true) = (user.clone(), stored, verdict.matches) else {
             // Without the address: people type passwords where addresses go (LG-02).
             let id = requester.request_id.as_ref().map(RequestId::as_str);
@@ -143,6 +175,7 @@ pub async fn sign_in(app: &Services, wanted: SignIn, requester: &Requester) -> R
             info!(request.id = id, source, user, "a sign-in failed");
             return Err(ServiceError::InvalidCredentials);
         };
+        app.throttles.take_back(&attempt, true);
         let now = app.clock.now();
         if user.active_ban(now).is_some() {
             return Err(ServiceError::Banned);

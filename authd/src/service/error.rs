@@ -1,6 +1,6 @@
 //! Why a use case did not happen. One variant for each thing that a door tells apart.
 
-use common::UnixTime;
+use common::{Span, UnixTime};
 
 use crate::{
     domain::{PasswordProblem, key::KeyProblem},
@@ -14,6 +14,9 @@ pub enum ServiceError {
     /// The text cannot be a name: too long, or with characters that names do not have.
     #[error("not a name: {0}")]
     InvalidName(&'static str),
+    /// There were too many attempts: to be tried again after this time.
+    #[error("to be tried again after {0}")]
+    Throttled(Span),
     /// The text cannot be the address of a picture.
     #[error("not the address of a picture: {0}")]
     InvalidImage(&'static str),

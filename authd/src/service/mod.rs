@@ -10,10 +10,11 @@ pub mod maintenance;
 pub mod passwords;
 pub mod random;
 pub mod sessions;
+pub mod throttle;
 pub mod tokens;
 pub mod users;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use common::{RequestId, Span, UnixTime};
 
@@ -41,6 +42,8 @@ pub struct Services {
     pub secrets: Secrets,
     /// The configured rules.
     pub policy: Policy,
+    /// Who has to wait.
+    pub throttles: throttle::Throttles,
     /// JWTs in Better Auth's shape that were made a moment ago.
     pub recent_jwts: tokens::RecentJwts,
 }
@@ -72,6 +75,8 @@ pub struct Policy {
 #[derive(Debug, Clone, Default)]
 pub struct Requester {
     /// The client's address, canonical.
+    pub address: Option<IpAddr>,
+    /// The same, in words.
     pub source: Option<String>,
     /// The client's `User-Agent`, cut to a sensible length.
     pub user_agent: String,
@@ -82,8 +87,7 @@ pub struct Requester {
 impl Requester {
     /// What tells this client from others: its network and user agent.
     pub fn client(&self) -> ClientDigest {
-        let network =
-            self.source.as_deref().and_then(address::parse).map(|address| address::bucket(address).to_string());
+        let network = self.address.map(|address| address::bucket(address).to_string());
         let text = format!("{}\n{}", network.unwrap_or_default(), self.user_agent);
         let mut digest = [0; 16];
         digest.copy_from_slice(&sha256(text.as_bytes())[..16]);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use common::{Span, UnixTime};
 
-use super::{AuditQuery, Ended, Ending, NewSession, Refresh, Refreshed, Rehash, Store, StoreError, UserQuery};
+use super::{AuditQuery, Counter, Ended, Ending, NewSession, Refresh, Refreshed, Rehash, Store, StoreError, UserQuery};
 use crate::domain::{
     Act, Algorithm, Ban, ClientDigest, Credential, Event, EventKind, Family, Generation, IdempotencyKey, PasswordHash,
     RepeatSeen, Session, SessionPolicy, SigningKey, TokenDigest, User,
@@ -126,6 +126,7 @@ pub async fn suite(store: Arc<dyn Store>) {
     accounts(&*store).await;
     sessions(&*store).await;
     refreshes(&*store).await;
+    places_and_counters(&*store).await;
     passwords_and_bans(&*store).await;
     signing_keys(&*store).await;
     sweeping(&*store).await;
@@ -224,6 +225,33 @@ async fn sessions(store: &dyn Store) {
     }
     let ids: Vec<_> = store.sessions_of(&bob.id).await.unwrap().iter().map(|s| s.id.to_string()).collect();
     assert_eq!(ids, ["session-bob-6", "session-bob-7", "session-bob-8"]);
+}
+
+#[allow(clippy::unwrap_used)]
+async fn places_and_counters(store: &dyn Store) {
+    let pia = new_user(store, "pia").await;
+    let from = |n: u8, address: &str| {
+        let mut new = session("pia", n);
+        new.session.ip_address = address.into();
+        new
+    };
+    for (n, address) in [(1, "192.0.2.7"), (2, "2001:db8:0:1::1"), (3, "2001:db8:0:1::2"), (4, "")] {
+        store.open_session(from(n, address), 0, None, act(), event(EventKind::SignedIn)).await.unwrap();
+    }
+    let names: Vec<String> = store.places(&pia.id).await.unwrap().into_iter().map(|place| place.name).collect();
+    assert_eq!(names, ["192.0.2.7", "2001:db8:0:1::"], "networks, each once");
+    store.delete_user(pia.id.clone(), act(), event(EventKind::UserDeleted)).await.unwrap();
+    assert_eq!(store.places(&pia.id).await, Ok(vec![]), "nothing of a user stays");
+
+    let counter = |key: u8, count| Counter { key: [key; 16], count, last: T0, label: Some("pia".into()) };
+    store.put_counters(vec![counter(1, 7), counter(2, 9)], None).await.unwrap();
+    store.put_counters(vec![counter(2, 10)], None).await.unwrap();
+    assert_eq!(store.counters().await, Ok(vec![counter(1, 7), counter(2, 10)]));
+    let records = store.counts().await.unwrap().audit;
+    let by = Some((act(), event(EventKind::ThrottleCleared)));
+    store.put_counters(vec![counter(1, 0), counter(2, 0)], by).await.unwrap();
+    assert_eq!(store.counters().await, Ok(vec![]));
+    assert_eq!(store.counts().await.unwrap().audit, records + 1);
 }
 
 fn use_of(name: &str, n: u8, generation: u64) -> Refresh {

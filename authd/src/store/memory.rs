@@ -10,15 +10,15 @@ use async_trait::async_trait;
 use common::{Email, FamilyId, SessionId, UnixTime, UserId, admin::Counts};
 
 use super::{
-    AuditQuery, ChainReport, Ended, Ending, IDEMPOTENCY, Live, NewSession, Page, Refresh, Refreshed, Rehash, Store,
-    StoreError, UserQuery,
+    AuditQuery, ChainReport, Counter, Ended, Ending, IDEMPOTENCY, Live, NewSession, Page, Refresh, Refreshed, Rehash,
+    Store, StoreError, UserQuery,
     payload::{is_wanted, misfit, payload},
 };
 use crate::{
     digest::sha256,
     domain::{
         Act, AuditRecord, Ban, Credential, Event, EventKind, Family, IdempotencyKey, KeySet, Session, SessionState,
-        SigningKey, TokenDigest, Turn, User, audit::chain_input,
+        SigningKey, TokenDigest, Turn, User, address, audit::chain_input, throttle::Place,
     },
     ports::Mac,
 };
@@ -33,6 +33,8 @@ struct State {
     audit: Vec<AuditRecord>,
     acts: BTreeMap<String, (u64, UnixTime, [u8; 32])>,
     noted: UnixTime,
+    places: BTreeMap<UserId, Vec<Place>>,
+    counters: BTreeMap<[u8; 16], Counter>,
 }
 
 /// Everything in maps behind one lock.
@@ -112,6 +114,12 @@ impl State {
         while self.of_user(&user).len() >= new.max_per_user.max(1) {
             let oldest = self.of_user(&user)[0].id.clone();
             self.remove(&oldest);
+        }
+        if let Some(place) = address::place(&new.session.ip_address) {
+            let known = self.places.get(&user).cloned().unwrap_or_default();
+            if let Some(places) = Place::remembered(&known, &place, new.session.created_at) {
+                self.places.insert(user, places);
+            }
         }
         self.families.extend(new.family.map(|family| (family.id.clone(), family)));
         self.sessions.insert(new.session.id.clone(), new.session);
@@ -425,6 +433,7 @@ impl Store for MemoryStore {
         let mut state = self.state_for(&act)?;
         state.users.remove(&user).ok_or(StoreError::NoSuchUser)?;
         state.credentials.remove(&user);
+        state.places.remove(&user);
         let ended = state.end_all(&user, None);
         self.record(&mut state, &act, &event.user(&user).with("ended_sessions", &ended.sessions));
         Ok(ended)
@@ -443,6 +452,31 @@ impl Store for MemoryStore {
             }
         }
         self.record(&mut state, &act, &event);
+        Ok(())
+    }
+
+    async fn places(&self, user: &UserId) -> Result<Vec<Place>, StoreError> {
+        Ok(self.state().places.get(user).cloned().unwrap_or_default())
+    }
+
+    async fn counters(&self) -> Result<Vec<Counter>, StoreError> {
+        Ok(self.state().counters.values().cloned().collect())
+    }
+
+    async fn put_counters(&self, counters: Vec<Counter>, by: Option<(Act, Event)>) -> Result<(), StoreError> {
+        let mut state = match &by {
+            Some((act, _)) => self.state_for(act)?,
+            None => self.state(),
+        };
+        for counter in counters {
+            match counter.count {
+                0 => state.counters.remove(&counter.key),
+                _ => state.counters.insert(counter.key, counter),
+            };
+        }
+        if let Some((act, event)) = &by {
+            self.record(&mut state, act, event);
+        }
         Ok(())
     }
 

@@ -18,7 +18,7 @@ use common::{Email, FamilyId, SessionId, Span, UnixTime, UserId, admin::Counts};
 
 use crate::domain::{
     Act, AuditRecord, Ban, ClientDigest, Credential, Event, EventKind, Family, Generation, IdempotencyKey, KeySet,
-    PasswordHash, Session, SessionPolicy, SigningKey, TokenDigest, User,
+    PasswordHash, Session, SessionPolicy, SigningKey, TokenDigest, User, throttle::Place,
 };
 
 /// Why the store did not do it. A variant exists where a caller does something else because of it.
@@ -105,6 +105,19 @@ pub enum Refreshed {
     Reused,
     /// The session has expired; nothing was changed.
     Expired,
+}
+
+/// A throttle's counter of failed sign-ins on one account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counter {
+    /// What it is known by: a digest.
+    pub key: [u8; 16],
+    /// Failures as of `last`; with 0 there is no such counter.
+    pub count: u32,
+    /// The last attempt.
+    pub last: UnixTime,
+    /// Whom it is about, for operators.
+    pub label: Option<String>,
 }
 
 /// A new password hash that takes the place of a known old one.
@@ -236,6 +249,10 @@ pub trait Store: Send + Sync {
     async fn sessions(&self, after: Option<String>, limit: usize) -> Result<Page<Live>, StoreError>;
     /// The refresh tokens of a family.
     async fn family(&self, id: &FamilyId) -> Result<Option<Family>, StoreError>;
+    /// From where the user signed in of late. Every session that is opened adds to it.
+    async fn places(&self, user: &UserId) -> Result<Vec<Place>, StoreError>;
+    /// The counters of failed sign-ins that were written down.
+    async fn counters(&self) -> Result<Vec<Counter>, StoreError>;
     /// All signing keys. From memory: every signature and every check asks.
     fn keys(&self) -> Arc<KeySet>;
     /// A page of audit records, newest first.
@@ -355,6 +372,9 @@ pub trait Store: Send + Sync {
 
     /// Notes that it has been so late.
     async fn note_time(&self, now: UnixTime) -> Result<(), StoreError>;
+
+    /// Writes counters of failed sign-ins down; those of 0 are removed. An operator's act is recorded.
+    async fn put_counters(&self, counters: Vec<Counter>, by: Option<(Act, Event)>) -> Result<(), StoreError>;
 
     /// Notes that it is so late, whatever was noted before.
     async fn note_clock(&self, now: UnixTime, act: Act, event: Event) -> Result<(), StoreError>;

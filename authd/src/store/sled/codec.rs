@@ -11,9 +11,9 @@ use super::keys;
 use crate::{
     domain::{
         Algorithm, AuditRecord, Ban, ClientDigest, Credential, Family, Generation, IdempotencyKey, PasswordHash,
-        RepeatSeen, Session, SigningKey, TokenDigest, User,
+        RepeatSeen, Session, SigningKey, TokenDigest, User, throttle::Place,
     },
-    store::{Meta, SealedSecret, StoreError},
+    store::{Counter, Meta, SealedSecret, StoreError},
 };
 
 /// sled puts a node of its tree of more than 128 KiB in a file of its own, which it never syncs: what is acknowledged must
@@ -402,6 +402,37 @@ impl Stored for Number {
     }
 }
 
+/// From where a user signed in of late.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Places(pub Vec<Place>);
+
+impl Stored for Places {
+    type Record = Vec<(String, i64)>;
+    const VERSION: u8 = 1;
+
+    fn to_record(&self) -> Self::Record {
+        self.0.iter().map(|place| (place.name.clone(), place.last.as_millis())).collect()
+    }
+
+    fn from_record(record: Self::Record) -> Option<Self> {
+        let place = |(name, last)| Place { name, last: UnixTime::from_millis(last) };
+        Some(Self(record.into_iter().map(place).collect()))
+    }
+}
+
+impl Stored for Counter {
+    type Record = ([u8; 16], u32, i64, Option<String>);
+    const VERSION: u8 = 1;
+
+    fn to_record(&self) -> Self::Record {
+        (self.key, self.count, self.last.as_millis(), self.label.clone())
+    }
+
+    fn from_record((key, count, last, label): Self::Record) -> Option<Self> {
+        Some(Self { key, count, last: UnixTime::from_millis(last), label })
+    }
+}
+
 /// An act that had a name: its audit record, and what was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Done {
@@ -516,6 +547,10 @@ mod tests {
             hex(&encode(b"k", &family).unwrap()),
             "01026631027331090909090909090909090909090909090201010101f68985b2c068070707070707070707070707070707070100f68985b2c068406fcb25"
         );
+        let places = Places(vec![Place { name: "192.0.2.1".into(), last: at }]);
+        assert_eq!(hex(&encode(b"k", &places).unwrap()), "0101093139322e302e322e31f68985b2c06838271e51");
+        let counter = Counter { key: [5; 16], count: 11, last: at, label: Some("u1".into()) };
+        assert_eq!(hex(&encode(b"k", &counter).unwrap()), "01050505050505050505050505050505050bf68985b2c068010275319da5f335");
         let key = SigningKey {
             kid: "k1".parse().unwrap(),
             algorithm: Algorithm::EdDsa,

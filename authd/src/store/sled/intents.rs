@@ -6,13 +6,16 @@ use std::sync::Arc;
 use common::{SessionId, UnixTime, UserId};
 
 use super::{
-    codec::{Link, Number},
+    codec::{Link, Number, Places},
     keys,
     txn::Txn,
 };
 use crate::{
-    domain::{Act, Ban, Credential, Event, EventKind, Family, Session, SessionState, SigningKey, Turn, User},
-    store::{Ended, Ending, Live, NewSession, Refresh, Refreshed, Rehash, StoreError},
+    domain::{
+        Act, Ban, Credential, Event, EventKind, Family, Session, SessionState, SigningKey, Turn, User, address,
+        throttle::Place,
+    },
+    store::{Counter, Ended, Ending, Live, NewSession, Refresh, Refreshed, Rehash, StoreError},
 };
 
 pub(super) const USERS: &str = "count/users";
@@ -69,6 +72,13 @@ fn insert_session(tx: &mut Txn<'_>, new: &NewSession, act: &Act) -> Result<(), S
     let surplus = (existing.len() + 1).saturating_sub(new.max_per_user.max(1));
     remove_sessions(tx, &existing[..surplus])?;
 
+    if let Some(place) = address::place(&session.ip_address) {
+        let key = keys::places(&session.user);
+        let Places(known) = tx.get(&key)?.unwrap_or_default();
+        if let Some(places) = Place::remembered(&known, &place, session.created_at) {
+            tx.put(key, &Places(places))?;
+        }
+    }
     tx.put(keys::session(&session.id), session)?;
     tx.put(keys::token(&session.digest), &Link(session.id.to_string()))?;
     tx.put(keys::session_of(&session.user, session.created_at, &session.id), &Number(1))?;
@@ -269,12 +279,23 @@ pub(super) fn set_ban(
     Ok(Some(ended))
 }
 
+pub(super) fn put_counters(tx: &mut Txn<'_>, counters: &[Counter]) -> Result<(), StoreError> {
+    for counter in counters {
+        match counter.count {
+            0 => tx.delete(keys::counter(&counter.key)),
+            _ => tx.put(keys::counter(&counter.key), counter)?,
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn delete_user(tx: &mut Txn<'_>, id: &UserId, act: &Act, event: Event) -> Result<Ended, StoreError> {
     let owner = user(tx, id)?;
     let ended = end_all(tx, id, None)?;
     tx.delete(keys::user(id));
     tx.delete(keys::email(&owner.email));
     tx.delete(keys::credential(id));
+    tx.delete(keys::places(id));
     tx.count(USERS, -1)?;
     tx.audit(act, &event.user(id).with("ended_sessions", &ended.sessions))?;
     Ok(ended)

@@ -23,6 +23,8 @@ pub(super) enum Kind {
     Secret = 0x0b,
     Act = 0x0c,
     ActExpiry = 0x0d,
+    Places = 0x0e,
+    Counter = 0x0f,
 }
 
 pub(super) fn prefix(kind: Kind) -> Vec<u8> {
@@ -50,6 +52,16 @@ pub(super) fn email(email: &Email) -> Vec<u8> {
 
 pub(super) fn credential(user: &UserId) -> Vec<u8> {
     key(Kind::Credential, &[user.as_str().as_bytes()])
+}
+
+/// From where a user signed in of late.
+pub(super) fn places(user: &UserId) -> Vec<u8> {
+    key(Kind::Places, &[user.as_str().as_bytes()])
+}
+
+/// A throttle's counter.
+pub(super) fn counter(digest: &[u8; 16]) -> Vec<u8> {
+    key(Kind::Counter, &[digest])
 }
 
 pub(super) fn session(id: &SessionId) -> Vec<u8> {

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use self::{
     cache::HotCache,
-    codec::{ChainHead, Done, Link, Number, SCHEMA, Stored},
+    codec::{ChainHead, Done, Link, Number, Places, SCHEMA, Stored},
     disk::Disk,
     intents::{KEYS_VERSION, NOTED_TIME, REPEATED_SIGN_UPS, SESSIONS, USERS},
     keys::Kind,
@@ -29,13 +29,13 @@ use self::{
     writer::{Ground, Writer},
 };
 use super::{
-    AuditQuery, ChainReport, Ended, Ending, Live, Meta, NewSession, Page, Refresh, Refreshed, Rehash, SealedSecret,
-    Store, StoreError, UserQuery,
+    AuditQuery, ChainReport, Counter, Ended, Ending, Live, Meta, NewSession, Page, Refresh, Refreshed, Rehash,
+    SealedSecret, Store, StoreError, UserQuery,
 };
 use crate::{
     domain::{
         Act, AuditRecord, Ban, Credential, Event, Family, IdempotencyKey, KeySet, Session, SigningKey, TokenDigest,
-        User,
+        User, throttle::Place,
     },
     ports::Mac,
 };
@@ -531,6 +531,32 @@ impl Store for SledStore {
 
     async fn put_keys(&self, version: u64, put: Vec<SigningKey>, act: Act, event: Event) -> Result<(), StoreError> {
         self.act(act, move |tx, act| intents::put_keys(tx, version, &put, act, &event)).await
+    }
+
+    async fn places(&self, user: &UserId) -> Result<Vec<Place>, StoreError> {
+        Ok(read::<Places>(&self.db, &keys::places(user))?.unwrap_or_default().0)
+    }
+
+    async fn counters(&self) -> Result<Vec<Counter>, StoreError> {
+        self.scan(|db| {
+            let entries = db.scan_prefix(keys::prefix(Kind::Counter));
+            let decode = |(key, value): (sled::IVec, sled::IVec)| codec::decode(&key, &value);
+            entries.map(|entry| entry.map_err(|e| unreadable(&e)).and_then(decode)).collect()
+        })
+        .await
+    }
+
+    async fn put_counters(&self, counters: Vec<Counter>, by: Option<(Act, Event)>) -> Result<(), StoreError> {
+        match by {
+            None => self.writer.write(move |tx| intents::put_counters(tx, &counters)).await,
+            Some((act, event)) => {
+                self.act(act, move |tx, act| {
+                    intents::put_counters(tx, &counters)?;
+                    tx.audit(act, &event)
+                })
+                .await
+            }
+        }
     }
 
     async fn latest_time(&self) -> Result<UnixTime, StoreError> {

@@ -1,0 +1,522 @@
+//! Who has to wait: the counters behind the rules of [`crate::domain::throttle`]. They are in memory and bounded (TH-07);
+//! those of accounts are written to the store every few seconds, so that no restart frees an account that is under attack.
+//!
+//! An account counts failures from everywhere but the places from which its owner signed in of late: each of those has a
+//! counter of its own, so that strangers cannot keep the owner out (TH-02).
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use common::{Email, Span, UnixTime, UserId};
+use tracing::warn;
+
+use super::{ServiceError, Services};
+use crate::{
+    digest::sha256,
+    domain::{
+        Act, Event, EventKind, address,
+        throttle::{FailureRule, Failures, Place, Window, WindowRule},
+    },
+    store::Counter,
+};
+
+/// How many counters of one kind are kept: as many again are kept of older ones.
+const HALF: usize = 50_000;
+/// The longest window of any rule.
+const LONGEST_WINDOW: Span = Span::from_mins(30);
+/// Failures from which on an account's counter is written down.
+const WRITTEN_FROM: u32 = 5;
+/// How many counters one commit writes.
+const WRITTEN_AT_ONCE: usize = 500;
+
+/// What a counter is known by: half of the SHA-256 of what it counts.
+type Key = [u8; 16];
+
+fn key(parts: &[&str]) -> Key {
+    let mut key = [0; 16];
+    key.copy_from_slice(&sha256(parts.join("\0").as_bytes())[..16]);
+    key
+}
+
+/// Counters in two generations: when the younger is full it becomes the older, and the older one goes, but for what still
+/// matters. So memory is bounded, and the oldest goes first.
+struct Table<V> {
+    young: HashMap<Key, V>,
+    old: HashMap<Key, V>,
+    half: usize,
+}
+
+impl<V: Default> Table<V> {
+    fn new(half: usize) -> Self {
+        Self { young: HashMap::new(), old: HashMap::new(), half }
+    }
+
+    fn get(&self, key: &Key) -> Option<&V> {
+        self.young.get(key).or_else(|| self.old.get(key))
+    }
+
+    /// The counter of `key`, made if there is none. `matters` says which old ones have to stay.
+    fn entry(&mut self, key: Key, matters: impl Fn(&V) -> bool) -> &mut V {
+        if !self.young.contains_key(&key) {
+            let found = self.old.remove(&key).unwrap_or_default();
+            if self.young.len() >= self.half {
+                let gone = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
+                // At most half of the room: were all of it taken by what matters, nothing new could be counted.
+                self.young.extend(gone.into_iter().filter(|(_, value)| matters(value)).take(self.half / 2));
+            }
+            self.young.insert(key, found);
+        }
+        self.young.entry(key).or_default()
+    }
+
+    fn remove(&mut self, key: &Key) -> bool {
+        let young = self.young.remove(key).is_some();
+        self.old.remove(key).is_some() || young
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&Key, &V)> {
+        self.young.iter().chain(&self.old)
+    }
+}
+
+/// A counter of failures, and whom it is about, once that matters.
+#[derive(Debug, Default)]
+struct Entry {
+    failures: Failures,
+    label: Option<Box<str>>,
+}
+
+struct Inner {
+    windows: Table<Window>,
+    accounts: Table<Entry>,
+    sources: Table<Entry>,
+    /// By account and place.
+    places: Table<Entry>,
+    /// Counters of accounts that are not in the store as they are here.
+    unwritten: BTreeSet<Key>,
+}
+
+/// See the module's text.
+pub struct Throttles {
+    inner: Mutex<Inner>,
+    failures: bool,
+    not_believed: Mutex<Option<(IpAddr, u64)>>,
+}
+
+/// Whose account an attempt is on.
+pub enum Account<'a> {
+    /// One that exists.
+    Known(&'a UserId),
+    /// None: it is counted all the same, so that waits do not tell (AU-06).
+    Unknown(&'a Email),
+}
+
+impl Account<'_> {
+    fn key(&self) -> Key {
+        match self {
+            Self::Known(user) => key(&["user", user.as_str()]),
+            Self::Unknown(email) => key(&["email", email.as_str()]),
+        }
+    }
+
+    fn label(&self) -> String {
+        match self {
+            Self::Known(user) => user.to_string(),
+            // What was typed may be a password (LG-02).
+            Self::Unknown(_) => "unknown".into(),
+        }
+    }
+}
+
+/// An attempt to sign in that was let through; it counts as failed unless it is said otherwise.
+pub struct Attempt {
+    account: Key,
+    source: Option<Key>,
+    place: Option<Key>,
+}
+
+/// What counts, for operators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// `account`, `place` or `source`.
+    pub kind: &'static str,
+    /// Whom it is about: a user's id, a network, or both with a slash between them; `unknown` for an address that nobody has.
+    pub subject: String,
+    /// Failures that are not forgotten.
+    pub failures: u32,
+    /// When the next attempt may be made.
+    pub until: UnixTime,
+}
+
+/// Counts an attempt. From `labelled` failures on it is worth knowing whose they are.
+fn bump(
+    table: &mut Table<Entry>,
+    key: Key,
+    rule: FailureRule,
+    now: UnixTime,
+    labelled: u32,
+    label: impl FnOnce() -> String,
+) {
+    let matters = |entry: &Entry| entry.failures.count_at(rule, now) >= rule.free;
+    let entry = table.entry(key, matters);
+    entry.failures.attempt(rule, now);
+    if entry.label.is_none() && entry.failures.count >= labelled {
+        entry.label = Some(label().into());
+    }
+}
+
+fn wait(table: &Table<Entry>, key: &Key, rule: FailureRule, now: UnixTime) -> Span {
+    table.get(key).map_or(Span::ZERO, |entry| entry.failures.wait(rule, now))
+}
+
+impl Throttles {
+    /// With nothing counted. `failures`: whether failed sign-ins slow down the next ones.
+    pub fn new(failures: bool) -> Self {
+        let inner = Inner {
+            windows: Table::new(HALF),
+            accounts: Table::new(HALF),
+            sources: Table::new(HALF),
+            places: Table::new(HALF),
+            unwritten: BTreeSet::new(),
+        };
+        Self { inner: Mutex::new(inner), failures, not_believed: Mutex::new(None) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a peer named another client and was not believed: all who come by it count as one.
+    pub fn not_believed(&self, peer: IpAddr) {
+        let mut noted = self.not_believed.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, count) = noted.get_or_insert((peer, 0));
+        if *count == 0 {
+            warn!(%peer, "a peer names other clients and is not in http.trusted_proxies: all who come by it count as one");
+        }
+        (*last, *count) = (peer, *count + 1);
+    }
+
+    /// Who was not believed last, and how often that happened.
+    pub fn disbelief(&self) -> Option<(IpAddr, u64)> {
+        *self.not_believed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a request of a client for a path, or refuses it. Requests without a known address share one counter, as
+    /// recorded.
+    ///
+    /// # Errors
+    /// How long to wait.
+    pub fn request(&self, client: Option<IpAddr>, path: &str, rule: WindowRule, now: UnixTime) -> Result<(), Span> {
+        let client = client.map_or_else(|| "no-trusted-ip".into(), |address| address::bucket(address).to_string());
+        let matters = |window: &Window| window.is_open(LONGEST_WINDOW, now);
+        self.lock().windows.entry(key(&[&client, path]), matters).ask(rule, now)
+    }
+
+    /// Begins an attempt to sign in: counts it, or refuses it.
+    ///
+    /// # Errors
+    /// How long to wait.
+    pub fn begin(
+        &self,
+        account: &Account<'_>,
+        source: Option<IpAddr>,
+        is_known_place: bool,
+        now: UnixTime,
+    ) -> Result<Attempt, Span> {
+        let bucket = source.map(|address| address::bucket(address).to_string());
+        let of_account = account.key();
+        let Some(place) = bucket.as_deref().filter(|_| is_known_place) else {
+            return self.begin_from_elsewhere(account, of_account, bucket.as_deref(), now);
+        };
+        let rule = FailureRule::ACCOUNT;
+        let place_key = key(&["place", &hex(&of_account), place]);
+        let mut inner = self.lock();
+        self.check(wait(&inner.places, &place_key, rule, now))?;
+        bump(&mut inner.places, place_key, rule, now, 1, || format!("{}/{place}", account.label()));
+        Ok(Attempt { account: of_account, source: None, place: Some(place_key) })
+    }
+
+    fn begin_from_elsewhere(
+        &self,
+        account: &Account<'_>,
+        of_account: Key,
+        bucket: Option<&str>,
+        now: UnixTime,
+    ) -> Result<Attempt, Span> {
+        let source = bucket.map(|bucket| key(&["source", bucket]));
+        let mut inner = self.lock();
+        let waits = wait(&inner.accounts, &of_account, FailureRule::ACCOUNT, now);
+        let source_waits = source.map_or(Span::ZERO, |source| wait(&inner.sources, &source, FailureRule::SOURCE, now));
+        self.check(waits.max(source_waits))?;
+        bump(&mut inner.accounts, of_account, FailureRule::ACCOUNT, now, WRITTEN_FROM, || account.label());
+        inner.unwritten.insert(of_account);
+        if let (Some(source), Some(bucket)) = (source, bucket) {
+            bump(&mut inner.sources, source, FailureRule::SOURCE, now, WRITTEN_FROM, || bucket.to_owned());
+        }
+        Ok(Attempt { account: of_account, source, place: None })
+    }
+
+    fn check(&self, wait: Span) -> Result<(), Span> {
+        if wait == Span::ZERO || !self.failures { Ok(()) } else { Err(wait) }
+    }
+
+    /// The attempt succeeded, or no password was looked at: it does not count. Earlier failures stay counted, but for those
+    /// of a known place (TH-03).
+    pub fn take_back(&self, attempt: &Attempt, succeeded: bool) {
+        let mut inner = self.lock();
+        if let Some(place) = &attempt.place {
+            if succeeded {
+                inner.places.remove(place);
+            } else {
+                inner.places.entry(*place, |_| false).failures.take_back();
+            }
+            return;
+        }
+        inner.accounts.entry(attempt.account, |_| true).failures.take_back();
+        if let Some(source) = attempt.source {
+            inner.sources.entry(source, |_| true).failures.take_back();
+        }
+    }
+
+    /// Everything that has to wait now, the longest first.
+    pub fn waiting(&self, now: UnixTime) -> Vec<Waiting> {
+        let inner = self.lock();
+        let tables = [
+            ("account", &inner.accounts, FailureRule::ACCOUNT),
+            ("place", &inner.places, FailureRule::ACCOUNT),
+            ("source", &inner.sources, FailureRule::SOURCE),
+        ];
+        let mut found: Vec<Waiting> = vec![];
+        for (kind, table, rule) in tables {
+            for (_, entry) in table.iter() {
+                let (wait, failures) = (entry.failures.wait(rule, now), entry.failures.count_at(rule, now));
+                if wait > Span::ZERO || failures >= rule.free {
+                    let subject = entry.label.as_deref().unwrap_or_default().to_owned();
+                    found.push(Waiting { kind, subject, failures, until: now.plus(wait) });
+                }
+            }
+        }
+        found.sort_by(|a, b| (b.until, b.failures, &a.subject).cmp(&(a.until, a.failures, &b.subject)));
+        found
+    }
+
+    /// The counters that a clearing concerns: of accounts and places, and of sources.
+    fn concerned(&self, which: &Which) -> (Vec<Key>, Vec<Key>, Vec<Key>) {
+        let inner = self.lock();
+        let all = |table: &Table<Entry>| table.iter().map(|(key, _)| *key).collect::<Vec<_>>();
+        match which {
+            Which::All => (all(&inner.accounts), all(&inner.places), all(&inner.sources)),
+            Which::Source(address) => {
+                let bucket = address::bucket(*address).to_string();
+                let known = Some(key(&["source", &bucket])).filter(|key| inner.sources.get(key).is_some());
+                (vec![], vec![], known.into_iter().collect())
+            }
+            Which::Account(user) => {
+                let prefix = format!("{user}/");
+                let is_theirs = |entry: &Entry| entry.label.as_deref().is_some_and(|label| label.starts_with(&prefix));
+                let places = inner.places.iter().filter(|(_, entry)| is_theirs(entry)).map(|(key, _)| *key);
+                let own = Some(Account::Known(user).key()).filter(|key| inner.accounts.get(key).is_some());
+                (own.into_iter().collect(), places.collect(), vec![])
+            }
+        }
+    }
+
+    /// Forgets. Answers how many counters there were.
+    fn forget(&self, which: &Which) -> u64 {
+        let (accounts, places, sources) = self.concerned(which);
+        let mut inner = self.lock();
+        if matches!(which, Which::All) {
+            inner.windows = Table::new(HALF);
+        }
+        let gone = accounts.iter().filter(|key| inner.accounts.remove(key)).count()
+            + places.iter().filter(|key| inner.places.remove(key)).count()
+            + sources.iter().filter(|key| inner.sources.remove(key)).count();
+        gone as u64
+    }
+
+    fn load(&self, counters: Vec<Counter>, now: UnixTime) {
+        let mut inner = self.lock();
+        for counter in counters {
+            let failures = Failures { count: counter.count, last: counter.last };
+            if failures.count_at(FailureRule::ACCOUNT, now) == 0 {
+                // Forgotten while nobody looked: it goes from the store as well.
+                inner.unwritten.insert(counter.key);
+                continue;
+            }
+            *inner.accounts.entry(counter.key, |_| true) = Entry { failures, label: counter.label.map(Into::into) };
+        }
+    }
+
+    /// Takes up to so many counters that are to be written: those of some weight as they are, others as gone.
+    fn take_unwritten(&self, now: UnixTime) -> Vec<Counter> {
+        let mut inner = self.lock();
+        let keys: Vec<Key> = inner.unwritten.iter().take(WRITTEN_AT_ONCE).copied().collect();
+        keys.into_iter()
+            .map(|key| {
+                inner.unwritten.remove(&key);
+                let entry = inner.accounts.get(&key);
+                let kept = entry.filter(|e| e.failures.count_at(FailureRule::ACCOUNT, now) >= WRITTEN_FROM);
+                let (failures, label) = kept.map_or((Failures::default(), None), |e| (e.failures, e.label.clone()));
+                Counter { key, count: failures.count, last: failures.last, label: label.map(Into::into) }
+            })
+            .collect()
+    }
+}
+
+fn hex(key: &Key) -> String {
+    key.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// Reads the counters of accounts back: at start, before the first sign-in.
+///
+/// # Errors
+/// The store cannot be read: without them nobody may try (LG-06).
+pub async fn load(app: &Services) -> Result<(), ServiceError> {
+    let counters = app.store.counters().await?;
+    app.throttles.load(counters, app.clock.now());
+    Ok(())
+}
+
+/// Writes down what has changed. What could not be written is tried again at the next change of it.
+///
+/// # Errors
+/// The store cannot write.
+pub async fn write_down(app: &Services) -> Result<(), ServiceError> {
+    loop {
+        let counters = app.throttles.take_unwritten(app.clock.now());
+        if counters.is_empty() {
+            return Ok(());
+        }
+        app.store.put_counters(counters, None).await?;
+    }
+}
+
+/// What an operator clears.
+#[derive(Debug, Clone)]
+pub enum Which {
+    /// The counters of an account, from everywhere.
+    Account(UserId),
+    /// Those of a client's network.
+    Source(IpAddr),
+    /// All there are.
+    All,
+}
+
+/// Forgets failures, at an operator's word: in the store first, so that no restart brings them back. Answers how many
+/// counters there were; with none, nothing is done.
+///
+/// # Errors
+/// The store cannot write.
+pub async fn clear(app: &Services, which: Which, act: Act) -> Result<u64, ServiceError> {
+    let (accounts, places, sources) = app.throttles.concerned(&which);
+    if accounts.len() + places.len() + sources.len() == 0 {
+        return Ok(0);
+    }
+    let event = Event::new(EventKind::ThrottleCleared);
+    let event = match &which {
+        Which::Account(user) => event.user(user),
+        Which::Source(address) => event.with("source", address),
+        Which::All => event.with("all", &true),
+    };
+    let none = |key| Counter { key, count: 0, last: UnixTime::EPOCH, label: None };
+    app.store.put_counters(accounts.into_iter().map(none).collect(), Some((act, event))).await?;
+    Ok(app.throttles.forget(&which))
+}
+
+/// Whether the owner of an account signed in from here of late.
+pub fn is_known(places: &[Place], source: Option<IpAddr>, now: UnixTime) -> bool {
+    let Some(bucket) = source.map(|address| address::bucket(address).to_string()) else { return false };
+    places.iter().any(|place| place.name == bucket && place.is_known(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixTime = UnixTime::from_secs(1_000_000);
+
+    #[allow(clippy::unnecessary_wraps)] // as the functions take it
+    fn ip(n: u32) -> Option<IpAddr> {
+        Some(IpAddr::from(n.to_be_bytes()))
+    }
+
+    fn user(name: &str) -> UserId {
+        name.parse().unwrap()
+    }
+
+    #[test]
+    fn th_01_one_account_is_guessed_at_from_a_thousand_sources() {
+        let throttles = Throttles::new(true);
+        let ada = user("ada");
+        let checked = (0..1000).filter(|n| throttles.begin(&Account::Known(&ada), ip(*n), false, NOW).is_ok()).count();
+        assert_eq!(checked, 10);
+        assert!(throttles.begin(&Account::Known(&user("bob")), ip(1), false, NOW).is_ok());
+        let seen = throttles.waiting(NOW);
+        assert_eq!((seen[0].kind, seen[0].subject.as_str(), seen[0].failures), ("account", "ada", 10));
+    }
+
+    #[test]
+    fn th_01_a_thousand_accounts_are_guessed_at_from_one_source() {
+        let throttles = Throttles::new(true);
+        let checked = (0..1000)
+            .filter(|n| throttles.begin(&Account::Known(&user(&format!("u{n}"))), ip(7), false, NOW).is_ok())
+            .count();
+        assert_eq!(checked, 20);
+    }
+
+    #[test]
+    fn th_02_a_known_place_has_a_counter_of_its_own() {
+        let throttles = Throttles::new(true);
+        let ada = user("ada");
+        for n in 0..1000 {
+            let _ = throttles.begin(&Account::Known(&ada), ip(n), false, NOW);
+        }
+        let attempt = throttles.begin(&Account::Known(&ada), ip(5000), true, NOW).unwrap();
+        throttles.take_back(&attempt, true);
+        // And it is limited too, without any effect on others.
+        let guesses = (0..50).filter(|_| throttles.begin(&Account::Known(&ada), ip(5000), true, NOW).is_ok()).count();
+        assert_eq!(guesses, 10);
+        assert!(throttles.begin(&Account::Known(&ada), ip(5001), true, NOW).is_ok());
+        assert_eq!(throttles.forget(&Which::Account(ada)), 3, "its own, and two places");
+        assert_eq!(throttles.waiting(NOW), []);
+    }
+
+    #[test]
+    fn th_03_a_success_takes_back_itself_and_no_failure() {
+        let throttles = Throttles::new(true);
+        let ada = user("ada");
+        for n in 0..10 {
+            throttles.begin(&Account::Known(&ada), ip(n), false, NOW).unwrap();
+            if n < 9 {
+                let other = user("own");
+                let good = throttles.begin(&Account::Known(&other), ip(n), false, NOW).unwrap();
+                throttles.take_back(&good, true);
+            }
+        }
+        assert!(throttles.begin(&Account::Known(&ada), ip(77), false, NOW).is_err());
+        assert!(throttles.begin(&Account::Known(&user("own")), ip(78), false, NOW).is_ok(), "nothing is left of those");
+    }
+
+    #[test]
+    fn th_07_a_million_keys_take_bounded_room_and_free_no_account_under_attack() {
+        let throttles = Throttles::new(true);
+        let ada = user("ada");
+        for n in 0..10 {
+            throttles.begin(&Account::Known(&ada), ip(n), false, NOW).unwrap();
+        }
+        let rule = WindowRule::new(3, 10);
+        for n in 0..1_000_000u32 {
+            let email: Email = format!("u{n}@example.com").parse().unwrap();
+            let _ = throttles.begin(&Account::Unknown(&email), ip(n + 10_000), false, NOW);
+            let _ = throttles.request(ip(n), "/sign-in/email", rule, NOW);
+        }
+        let inner = throttles.lock();
+        let all = [inner.accounts.iter().count(), inner.sources.iter().count(), inner.windows.iter().count()];
+        assert!(all.iter().all(|n| *n <= 2 * HALF + HALF / 2), "{all:?}");
+        drop(inner);
+        assert!(throttles.begin(&Account::Known(&ada), ip(99), false, NOW).is_err(), "still under attack");
+    }
+}

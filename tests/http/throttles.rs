@@ -1,0 +1,270 @@
+//! Who has to wait (TH-01 … TH-08), and Better Auth's limits of requests.
+
+use common::Span;
+use futures_util::future::join_all;
+use serde_json::json;
+use tests::{Client, PASSWORD, Response, Server, ctl::ctl, shared};
+
+/// In production, behind a proxy on this machine, with an address for everybody.
+async fn server(more: &str) -> Server {
+    let file = format!("[http]\npublic_url = \"http://localhost:8000\"\ntrusted_proxies = [\"127.0.0.1\"]\n{more}");
+    Server::builder().file(&file).start().await
+}
+
+fn from(server: &Server, address: &str) -> Client {
+    server.client().host("localhost:8000").header("x-forwarded-for", address)
+}
+
+async fn login(client: &Client, password: &str) -> Response {
+    client.post("/api/auth/login", &json!({"email": "ada@example.com", "password": password})).await
+}
+
+async fn sign_up(client: &Client) -> Response {
+    client.post("/api/auth/signup", &json!({"email": "ada@example.com", "password": PASSWORD, "name": "Ada"})).await
+}
+
+#[tokio::test]
+async fn th_01_an_account_under_attack_from_everywhere_slows_down_and_its_owner_does_not() {
+    let server = server("").await;
+    assert_eq!(sign_up(&from(&server, "198.51.100.1")).await.status, 201);
+    server.clock.advance(Span::from_days(29));
+    // A thousand guesses from two hundred networks.
+    let mut looked_at = 0;
+    for n in 0..1000 {
+        let guess = login(&from(&server, &format!("203.0.113.{}", n % 200)), "wrong password").await;
+        match guess.status {
+            401 => looked_at += 1,
+            429 => {
+                assert_eq!(guess.code(), "TOO_MANY_REQUESTS");
+                assert_eq!(guess.header("retry-after"), "1");
+            }
+            other => panic!("{other}: {guess:?}"),
+        }
+    }
+    assert_eq!(looked_at, 10);
+    let right = login(&from(&server, "203.0.113.250"), PASSWORD).await;
+    assert_eq!(right.status, 429, "from a new place not even the right password is looked at");
+    assert_eq!(login(&from(&server, "198.51.100.1"), PASSWORD).await.status, 200, "the owner's own place");
+    // TH-02: a new place waits for a minute at most.
+    server.clock.advance(Span::from_secs(60));
+    let new_place = from(&server, "192.0.2.77");
+    assert_eq!(login(&new_place, PASSWORD).await.status, 200);
+    server.clock.advance(Span::from_secs(1));
+    assert_eq!(login(&from(&server, "203.0.113.9"), "wrong password").await.status, 401);
+    let next = login(&from(&server, "203.0.113.9"), "wrong password").await;
+    assert_eq!((next.status, next.header("retry-after")), (429, "2"), "the count goes on");
+    assert_eq!(login(&new_place, PASSWORD).await.status, 200, "which is a known one now");
+}
+
+#[tokio::test]
+async fn th_02_a_place_is_known_for_thirty_days_and_counted_apart() {
+    let server = server("").await;
+    let home = from(&server, "2001:db8:1:2::1");
+    sign_up(&home).await;
+    for n in 0..10 {
+        assert_eq!(login(&from(&server, &format!("203.0.113.{n}")), "wrong password").await.status, 401);
+    }
+    let neighbour = from(&server, "2001:db8:1:2:ffff::9");
+    assert_eq!(login(&neighbour, PASSWORD).await.status, 200, "the same /64");
+    assert_eq!(login(&from(&server, "2001:db8:1:3::1"), PASSWORD).await.status, 429, "another one");
+    let guesses = join_all((0..40).map(|_| login(&home, "wrong password"))).await;
+    assert_eq!(guesses.iter().filter(|guess| guess.status == 401).count(), 10, "the owner's place is limited too");
+    server.clock.advance(Span::from_days(31));
+    for n in 0..10 {
+        assert_eq!(login(&from(&server, &format!("203.0.113.{n}")), "wrong password").await.status, 401);
+    }
+    assert_eq!(login(&home, PASSWORD).await.status, 429, "31 days later it is a place as any other");
+}
+
+#[tokio::test]
+async fn au_06_waits_tell_nothing_of_the_account() {
+    let server = server("").await;
+    sign_up(&from(&server, "198.51.100.1")).await;
+    let mut seen = vec![];
+    for email in ["ada@example.com", "nobody@example.com"] {
+        let mut answers = vec![];
+        for n in 0..14 {
+            let client = from(&server, &format!("203.0.113.{n}"));
+            let body = json!({"email": email, "password": "wrong password"});
+            let answer = client.post("/api/auth/login", &body).await;
+            answers.push((answer.status, answer.body.clone(), answer.header("retry-after").to_owned()));
+        }
+        seen.push(answers);
+    }
+    assert_eq!(seen[0], seen[1]);
+    assert_eq!(seen[0][13].0, 429);
+}
+
+#[tokio::test]
+async fn th_01_one_network_that_guesses_at_many_accounts_slows_down() {
+    let server = server("").await;
+    let mut looked_at = 0;
+    for n in 0..200 {
+        let client = from(&server, &format!("2001:db8:7:7::{n:x}"));
+        let body = json!({"email": format!("u{n}@example.com"), "password": "wrong password"});
+        looked_at += usize::from(client.post("/api/auth/login", &body).await.status == 401);
+    }
+    assert_eq!(looked_at, 20, "one /64 is one client");
+    let body = json!({"email": "u1@example.com", "password": "wrong password"});
+    assert_eq!(from(&server, "2001:db8:7:8::1").post("/api/auth/login", &body).await.status, 401);
+    server.clock.advance(Span::from_mins(30));
+    assert_eq!(from(&server, "2001:db8:7:7::1").post("/api/auth/login", &body).await.status, 401, "forgotten");
+}
+
+#[tokio::test]
+async fn th_03_of_five_hundred_guesses_at_once_ten_are_looked_at() {
+    let server = server("").await;
+    sign_up(&from(&server, "198.51.100.1")).await;
+    let clients: Vec<Client> = (0..500).map(|n| from(&server, &format!("203.{}.{}.1", n / 250, n % 250))).collect();
+    let guesses = join_all(clients.iter().map(|client| login(client, "wrong password"))).await;
+    let looked_at = guesses.iter().filter(|guess| guess.status == 401).count();
+    let busy = guesses.iter().filter(|guess| guess.status == 503).count();
+    assert!(looked_at <= 10, "{looked_at}");
+    assert_eq!(looked_at + busy + guesses.iter().filter(|guess| guess.status == 429).count(), 500);
+}
+
+#[tokio::test]
+async fn th_03_a_success_elsewhere_and_a_restart_free_nobody() {
+    let server = server("").await;
+    sign_up(&from(&server, "198.51.100.1")).await;
+    for n in 0..10 {
+        login(&from(&server, &format!("203.0.113.{n}")), "wrong password").await;
+    }
+    assert_eq!(login(&from(&server, "198.51.100.1"), PASSWORD).await.status, 200);
+    assert_eq!(login(&from(&server, "203.0.113.99"), "wrong password").await.status, 429);
+    let server = server.restart().await;
+    assert_eq!(login(&from(&server, "203.0.113.99"), "wrong password").await.status, 429);
+    assert_eq!(login(&from(&server, "198.51.100.1"), PASSWORD).await.status, 200);
+}
+
+#[tokio::test]
+async fn operators_see_who_waits_and_let_them_try_again() {
+    let server = server("").await;
+    sign_up(&from(&server, "198.51.100.1")).await;
+    let run = async |line: &str| ctl(&server.socket).run(line).await;
+    assert!(run("throttle list").await.ok().err.contains("no throttles"));
+    assert_eq!(run("throttle clear --user ada@example.com").await.exit, 3, "nothing to do");
+    for n in 0..25 {
+        login(&from(&server, "203.0.113.5"), "wrong password").await;
+        let body = json!({"email": format!("u{n}@example.com"), "password": "wrong password"});
+        from(&server, "203.0.113.5").post("/api/auth/login", &body).await;
+    }
+    let seen = run("throttle list -o json").await.ok().json();
+    let kinds: Vec<&str> = seen.as_array().unwrap().iter().map(|w| w["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds.len(), 2, "{seen}");
+    assert!(kinds.contains(&"account") && kinds.contains(&"source"), "{seen}");
+    let table = run("throttle list").await.ok().out;
+    assert!(table.contains("203.0.113.5") && table.contains("FAILED"), "{table}");
+    run("throttle clear --source 203.0.113.5").await.ok();
+    let cleared = run("throttle clear --user ada@example.com --reason asked").await.ok();
+    assert!(cleared.err.contains("may try again"), "{cleared:?}");
+    assert_eq!(login(&from(&server, "203.0.113.5"), PASSWORD).await.status, 200);
+    let trail = run("audit list --event throttle.cleared -o json").await.ok().json();
+    assert_eq!((trail.as_array().unwrap().len(), &trail[0]["reason"]), (2, &json!("asked")));
+    assert_eq!(run("throttle clear --source nonsense").await.exit, 2);
+    assert_eq!(run("throttle clear").await.exit, 2);
+    assert_eq!(run("throttle clear --all").await.ok().exit, 0, "the owner's place is counted");
+}
+
+#[tokio::test]
+async fn th_04_a_proxy_that_is_not_trusted_is_told_of_and_believed_in_nothing() {
+    let file = "[http]\npublic_url = \"http://localhost:8000\"\n";
+    let server = Server::builder().file(file).start().await;
+    sign_up(&from(&server, "198.51.100.1")).await;
+    for n in 0..30 {
+        login(&from(&server, &format!("203.0.113.{n}")), "wrong password").await;
+    }
+    let status = ctl(&server.socket).run("status -o json").await.ok().json();
+    let problem = status["problems"].to_string();
+    assert!(
+        problem.contains("by 127.0.0.1 named other clients") && problem.contains("http.trusted_proxies"),
+        "{status}"
+    );
+    assert_eq!(status["ready"], true);
+
+    let file = "[http]\npublic_url = \"https://auth.example.com\"\n";
+    let behind = Server::builder().file(file).start().await;
+    let notes = ctl(&behind.socket).run("status -o json").await.ok().json()["notes"].to_string();
+    assert!(notes.contains("all clients count as one"), "at start: {notes}");
+}
+
+/// The recorded exchanges, one after the other, with time passing where it did.
+#[tokio::test]
+async fn the_recorded_limits_of_requests() {
+    let Some(recorded) = shared::json("better-auth/transcripts/rate-limit.json") else { return };
+    let file = "[http]\npublic_url = \"http://localhost:8000\"\ntrusted_proxies = [\"127.0.0.1\"]\n[throttle]\nfailures = false\n";
+    let server = Server::builder().file(file).set("throttle.requests", "on").start().await;
+    let mut alike = 0;
+    for exchange in recorded.as_array().unwrap() {
+        let name = exchange["name"].as_str().unwrap();
+        let (request, expected) = (&exchange["request"], &exchange["response"]);
+        let path = request["path"].as_str().unwrap();
+        if name == "after the window" {
+            server.clock.advance(Span::from_secs(10));
+        }
+        if name == "get-session request 100 in 10 s" {
+            // The recording leaves out the first 99.
+            for _ in 0..99 {
+                from(&server, "198.51.100.9").get(path).await;
+            }
+        }
+        if name.starts_with("x-forwarded-for with two values") {
+            // There nothing was trusted; here the rightmost address that is no proxy counts (TH-04).
+            continue;
+        }
+        let mut client = server.client().host("localhost:8000");
+        for (header, value) in request["headers"].as_object().unwrap() {
+            if !matches!(header.as_str(), "host" | "content-type") {
+                client = client.header(header, value.as_str().unwrap());
+            }
+        }
+        let answer = match request.get("body") {
+            Some(body) if !body.is_null() => client.post(path, body).await,
+            _ => client.get(path).await,
+        };
+        let limited = expected["status"] == 429;
+        assert_eq!(answer.status == 429, limited, "{name}: {answer:?}");
+        if limited {
+            assert_eq!(answer.json(), expected["body"], "{name}");
+            assert_eq!(answer.header("x-retry-after"), expected["headers"]["x-retry-after"], "{name}");
+        }
+        alike += 1;
+    }
+    assert_eq!(alike, 17);
+}
+
+#[tokio::test]
+async fn th_08_every_endpoint_has_a_limit_and_a_refusal_costs_no_hash() {
+    let file = "[http]\npublic_url = \"http://localhost:8000\"\n";
+    let server = Server::builder().file(file).set("throttle.requests", "on").start().await;
+    let client = server.client().host("localhost:8000");
+    let nothing = json!({});
+    for (path, most) in [("/login", 20), ("/signup", 10), ("/refresh", 300), ("/logout", 100)] {
+        for prefix in ["/api/auth", "/api"] {
+            let mut allowed = 0;
+            let last = loop {
+                let answer = client.post(&format!("{prefix}{path}"), &nothing).await;
+                if answer.status == 429 {
+                    break answer;
+                }
+                allowed += 1;
+                assert!(allowed <= most, "{path}");
+            };
+            // The mounts are two names of one endpoint.
+            assert_eq!(allowed, if prefix == "/api" { 0 } else { most }, "{prefix}{path}");
+            assert_eq!((last.code().as_str(), last.header("retry-after")), ("TOO_MANY_REQUESTS", "10"), "{path}");
+        }
+    }
+    for path in ["/api/auth/jwks", "/.well-known/jwks.json", "/readyz"] {
+        for _ in 0..150 {
+            assert_eq!(client.get(path).await.status, 200, "{path} is never limited");
+        }
+    }
+    let preflight = client.header("origin", "http://localhost:8000").header("access-control-request-method", "POST");
+    let answer = preflight.send(http::Method::OPTIONS, "/api/auth/login", None, bytes::Bytes::new()).await;
+    assert_ne!(answer.status, 429);
+    // TH-05: other spellings are no way around.
+    for path in ["/api/auth//login", "/api/auth/./login", "/api/auth/%6cogin", "/api/auth/login/", "/API/auth/login"] {
+        assert_eq!(server.client().host("localhost:8000").post(path, &nothing).await.status, 404, "{path}");
+    }
+}
