@@ -1,6 +1,12 @@
 //! Everything put together. The only file that names every concrete type.
 
-use std::{io::ErrorKind, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io::ErrorKind,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use common::{Span, UnixTime};
 use hyper_util::service::TowerToHyperService;
@@ -193,7 +199,11 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
 
     let (stop, stopping) = watch::channel(false);
     let mut tasks = JoinSet::new();
-    let connections = Arc::new(Gauge::new(connection_limit(settings.http.max_connections)));
+    let proxies = settings.http.trusted_proxies.clone();
+    let speaks_for_many = move |address: IpAddr| address.is_loopback() || proxies.iter().any(|n| n.contains(address));
+    let connections = Gauge::new(connection_limit(settings.http.max_connections))
+        .per_client(settings.http.max_connections_per_client as usize, speaks_for_many);
+    let connections = Arc::new(connections);
     let limits = Limits {
         first_head: settings.http.header_timeout.to_std(),
         idle: settings.http.idle_timeout.to_std(),

@@ -3,11 +3,13 @@
 //! limits for the first request, for silence and for a reader that does not read, and a drain with a deadline.
 
 use std::{
+    collections::HashMap,
     convert::Infallible,
     future::Future,
     io,
+    net::IpAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -24,6 +26,7 @@ use tracing::{debug, warn};
 use warp::reply::Response;
 
 use crate::{
+    domain::address::{bucket, canonical},
     door::{Head, Peer, PeerCredentials},
     framing::{Doubtful, Scanner},
 };
@@ -73,17 +76,63 @@ impl<S> Answer for S where
 }
 
 /// The connections of a door, whichever of its listeners they came by.
-#[derive(Debug)]
 pub struct Gauge {
     limit: usize,
     permits: Arc<Semaphore>,
+    per_client: usize,
+    is_exempt: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
+    clients: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// A connection that counts for its client until this is dropped.
+struct Guest(Option<(Arc<Gauge>, IpAddr)>);
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let Some((gauge, client)) = &self.0 else { return };
+        let mut clients = gauge.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = clients.get_mut(client) {
+            *count -= 1;
+            if *count == 0 {
+                clients.remove(client);
+            }
+        }
+    }
 }
 
 impl Gauge {
     /// For so many at once; further ones wait in the listener's queue.
     pub fn new(limit: usize) -> Self {
         let limit = limit.min(Semaphore::MAX_PERMITS);
-        Self { limit, permits: Arc::new(Semaphore::new(limit)) }
+        Self {
+            limit,
+            permits: Arc::new(Semaphore::new(limit)),
+            per_client: usize::MAX,
+            is_exempt: Box::new(|_| true),
+            clients: Mutex::default(),
+        }
+    }
+
+    /// And so many of one client (IPv6: of one /64), but for the exempt ones, who speak for others.
+    #[must_use]
+    pub fn per_client(self, limit: usize, is_exempt: impl Fn(IpAddr) -> bool + Send + Sync + 'static) -> Self {
+        Self { per_client: limit, is_exempt: Box::new(is_exempt), ..self }
+    }
+
+    /// Whether this client may have one more.
+    fn admit(self: &Arc<Self>, client: IpAddr) -> Option<Guest> {
+        let client = canonical(client);
+        if (self.is_exempt)(client) {
+            return Some(Guest(None));
+        }
+        let client = bucket(client);
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = clients.entry(client).or_default();
+        if *count >= self.per_client {
+            return None;
+        }
+        *count += 1;
+        Some(Guest(Some((self.clone(), client))))
     }
 
     /// How many are served now.
@@ -133,6 +182,12 @@ pub async fn serve<S: Answer>(
                 continue;
             }
         };
+        let guest = match &stream {
+            Stream::Tcp(_, Peer::Tcp(address)) => gauge.admit(address.ip()),
+            _ => Some(Guest(None)),
+        };
+        // Closed without a word: a client with so many connections learns nothing from one more answer.
+        let Some(guest) = guest else { continue };
         let (service, stop) = (service.clone(), stop.clone());
         tokio::spawn(async move {
             match stream {
@@ -147,7 +202,7 @@ pub async fn serve<S: Answer>(
                     connection(stream, peer, service, limits, stop).await;
                 }
             }
-            drop(permit);
+            drop((permit, guest));
         });
     }
     drop(listener);
@@ -513,6 +568,41 @@ mod tests {
         let gauge = Arc::new(Gauge::new(2));
         let serving = tokio::spawn(serve(Listener::Tcp(listener), service, limits, gauge.clone(), stopping));
         (address, gauge, stop, serving)
+    }
+
+    #[tokio::test]
+    async fn ht_02_one_client_has_so_many_connections_and_others_are_served_all_the_same() {
+        let gauge = Arc::new(Gauge::new(100).per_client(2, |address| address == IpAddr::from([192, 0, 2, 1])));
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let held = [gauge.admit(ip("2001:db8::1")), gauge.admit(ip("2001:db8::2"))];
+        assert!(held.iter().all(Option::is_some));
+        assert!(gauge.admit(ip("2001:db8::3")).is_none(), "one /64 is one client");
+        assert!(gauge.admit(ip("2001:db8:0:1::3")).is_some());
+        let proxied: Vec<_> = (0..50).map(|_| gauge.admit(ip("::ffff:192.0.2.1"))).collect();
+        assert!(proxied.iter().all(Option::is_some), "a proxy speaks for many");
+        drop(held);
+        assert!(gauge.admit(ip("2001:db8::3")).is_some());
+        drop(proxied);
+        assert!(gauge.clients.lock().unwrap().is_empty(), "nothing is kept of who is gone");
+    }
+
+    #[tokio::test]
+    async fn ht_02_a_connection_too_many_of_one_client_is_closed_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopping) = watch::channel(false);
+        let gauge = Arc::new(Gauge::new(100).per_client(1, |_| false));
+        let serving = tokio::spawn(serve(Listener::Tcp(listener), sized(1), LIMITS, gauge.clone(), stopping));
+        let mut first = TcpStream::connect(address).await.unwrap();
+        first.write_all(GET).await.unwrap();
+        assert!(first.read(&mut [0; 64]).await.unwrap() > 0);
+        let mut second = TcpStream::connect(address).await.unwrap();
+        // Closed, or reset where our bytes came first.
+        assert!(matches!(second.read(&mut [0; 64]).await, Ok(0) | Err(_)));
+        first.write_all(GET).await.unwrap();
+        assert!(first.read(&mut [0; 64]).await.unwrap() > 0, "the first goes on");
+        drop((first, stop));
+        serving.abort();
     }
 
     async fn asked(address: std::net::SocketAddr) -> TcpStream {

@@ -152,6 +152,9 @@ fn http(mode: Mode, s: &Settings, refuse: &mut impl FnMut(&str, String)) {
     if !(1..=1_000_000).contains(&http.max_connections) {
         refuse("http.max_connections", "it must be between 1 and 1000000".into());
     }
+    if http.max_connections_per_client == 0 {
+        refuse("http.max_connections_per_client", "it must be at least 1".into());
+    }
     if !(1024..=16 << 20).contains(&http.max_body.0) {
         refuse("http.max_body", "it must be between 1KiB and 16MiB".into());
     }

@@ -116,6 +116,9 @@ settings! {
         insecure_public_url: bool = "false";
         /// How many connections are served at once; further ones wait.
         max_connections: u32 = "10000";
+        /// How many of them one client may have (IPv6: one /64); further ones are closed. This machine and trusted proxies speak
+        /// for many, and may have all.
+        max_connections_per_client: u32 = "256";
         /// The largest body of a request.
         max_body: ByteSize = "64KiB";
         /// How long the first request of a connection may take to arrive.

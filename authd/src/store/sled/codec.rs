@@ -550,7 +550,10 @@ mod tests {
         let places = Places(vec![Place { name: "192.0.2.1".into(), last: at }]);
         assert_eq!(hex(&encode(b"k", &places).unwrap()), "0101093139322e302e322e31f68985b2c06838271e51");
         let counter = Counter { key: [5; 16], count: 11, last: at, label: Some("u1".into()) };
-        assert_eq!(hex(&encode(b"k", &counter).unwrap()), "01050505050505050505050505050505050bf68985b2c068010275319da5f335");
+        assert_eq!(
+            hex(&encode(b"k", &counter).unwrap()),
+            "01050505050505050505050505050505050bf68985b2c068010275319da5f335"
+        );
         let key = SigningKey {
             kid: "k1".parse().unwrap(),
             algorithm: Algorithm::EdDsa,
