@@ -111,7 +111,7 @@ fn says_something(line: &str, format: Format, outcome: &Outcome) {
 }
 
 #[tokio::test]
-async fn every_command_answers_in_every_format() {
+async fn cl_02_every_command_answers_in_every_format() {
     for format in Format::value_variants() {
         let server = Server::start().await;
         let made = server.sign_up("ada@example.com").await;
@@ -184,7 +184,7 @@ async fn fields_are_named_alike_in_every_format() {
 }
 
 #[tokio::test]
-async fn exit_codes_are_what_the_help_says() {
+async fn cl_02_exit_codes_are_what_the_help_says() {
     let mut server = Server::start().await;
     let made = server.sign_up("ada@example.com").await;
     let exit = |line: &'static str, input: String| {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests are tests
 
+mod answers;
 mod attacks;
 mod better_auth;
 mod hosts;
@@ -11,6 +12,7 @@ mod limits;
 mod naughty;
 mod origins;
 mod passwords;
+mod paths;
 mod plain;
 mod refresh;
 mod replay;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests are tests
 
+mod requirements;
+
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
@@ -398,7 +400,7 @@ fn authctl_and_common_know_nothing_of_authd() {
 }
 
 #[test]
-fn what_may_not_stand_in_the_code() {
+fn dp_02_what_may_not_stand_in_the_code() {
     let mut problems = vec![];
     for folder in [
         "authd/src",
@@ -421,6 +423,41 @@ fn what_may_not_stand_in_the_code() {
                     problems.push(format!("{file}:{}: {}", n + 1, line.trim()));
                 }
             }
+        }
+    }
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
+#[test]
+fn dp_02_release_builds_check_overflows_and_unwind() {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let release = manifest.split("\n[profile.release]\n").nth(1).unwrap().split("\n[").next().unwrap();
+    for line in ["overflow-checks = true", "panic = \"unwind\""] {
+        assert!(release.lines().any(|found| found == line), "{line}");
+    }
+    // zxcvbn overflows on purpose-made input, and its numbers are only estimates.
+    let unchecked = manifest.matches("overflow-checks = false").count();
+    assert_eq!(unchecked, manifest.matches("package.zxcvbn]\n").count(), "of no other package");
+}
+
+#[test]
+fn cr_06_secrets_are_compared_in_constant_time_and_no_rsa_crate_is_in_the_tree() {
+    let lock = std::fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    assert!(!lock.contains("name = \"rsa\"\n"), "its private-key operations leak timing (RUSTSEC-2023-0071)");
+    // What `expose()` gives, and MACs, may only go through `is_same_secret`.
+    let compares = |line: &str| {
+        let code = line.split("//").next().unwrap_or_default();
+        let secret = ["expose()", ".mac(", "_mac(", "mac ==", "== mac", "signature ==", "== signature"];
+        (code.contains("==") || code.contains("!=")) && secret.iter().any(|word| code.contains(word))
+    };
+    for seeded in ["if token.expose() == stored", "if self.mac.mac(&[x]) != found {", "expected_mac == mac"] {
+        assert!(compares(seeded), "{seeded}");
+    }
+    let mut problems = vec![];
+    for folder in ["authd/src", "authctl/src", "common/src"] {
+        for (file, text) in sources(folder) {
+            let found = product(&text).lines().filter(|line| compares(line)).map(str::to_owned).collect::<Vec<_>>();
+            problems.extend(found.into_iter().map(|line| format!("{file}: {}", line.trim())));
         }
     }
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::AuditQuery;
 use crate::{
-    digest::sha256,
+    digest::{is_same_secret, sha256},
     domain::{Act, Actor, AuditRecord, Event, audit::chain_input},
     ports::Mac,
 };
@@ -62,5 +62,5 @@ pub(super) fn misfit(record: &AuditRecord, expected: u64, before: &[u8; 32], mac
         return Some("its payload was altered".into());
     }
     let input = chain_input(before, record.seq, record.at, &record.digest);
-    (mac.mac(&[&input]) != record.mac).then(|| "its MAC does not fit the record before it".into())
+    (!is_same_secret(&mac.mac(&[&input]), &record.mac)).then(|| "its MAC does not fit the record before it".into())
 }
