@@ -3,6 +3,7 @@
 mod fixtures;
 #[cfg(test)]
 mod model;
+mod pages;
 #[cfg(test)]
 mod restart;
 
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use common::Span;
 
 pub use self::fixtures::{T0, act, credential, key, session, user};
-use super::{AuditQuery, Ended, Ending, NewSession, Refresh, Refreshed, Rehash, Store, StoreError, UserQuery};
+use super::{AuditQuery, Ended, Ending, NewSession, Refresh, Refreshed, Rehash, Store, StoreError};
 use crate::domain::{
     Act, Ban, ClientDigest, Credential, Event, EventKind, Generation, IdempotencyKey, PasswordHash, SessionPolicy,
     SigningKey, User,
@@ -33,7 +34,7 @@ pub async fn suite(store: Arc<dyn Store>) {
     passwords_and_bans(&*store).await;
     signing_keys(&*store).await;
     sweeping(&*store).await;
-    pages(&*store).await;
+    pages::every_page(&*store).await;
     repeats(&*store).await;
     races(&store).await;
     let chain = store.audit_verify().await.unwrap();
@@ -299,51 +300,6 @@ async fn sweeping(store: &dyn Store) {
     assert!(swept >= 4);
     let left: Vec<_> = store.sessions_of(&user("old").id).await.unwrap().iter().map(|s| s.id.to_string()).collect();
     assert_eq!(left, ["session-old-3"]);
-}
-
-#[allow(clippy::unwrap_used)]
-async fn pages(store: &dyn Store) {
-    for n in 0..7 {
-        new_user(store, &format!("page{n}")).await;
-    }
-    let mut seen = vec![];
-    let mut query = UserQuery { contains: Some("PAGE".into()), limit: 3, ..UserQuery::default() };
-    loop {
-        let page = store.users(query.clone()).await.unwrap();
-        seen.extend(page.items.iter().map(|u| u.email.to_string()));
-        match page.next {
-            Some(next) => query.after = Some(next),
-            None => break,
-        }
-    }
-    let expected: Vec<_> = (0..7).map(|n| format!("page{n}@example.com")).collect();
-    assert_eq!(seen, expected);
-
-    let mut seqs = vec![];
-    let mut query = AuditQuery { kind: Some(EventKind::UserCreated), limit: 4, ..AuditQuery::default() };
-    loop {
-        let page = store.audit(query.clone()).await.unwrap();
-        seqs.extend(page.items.iter().map(|r| r.seq));
-        match page.next {
-            Some(next) => query.before = next.parse().ok(),
-            None => break,
-        }
-    }
-    assert!(seqs.len() >= 7 && seqs.is_sorted_by(|a, b| a > b), "newest first, none twice");
-    let of_user = AuditQuery { user: Some(user("page3").id), limit: 10, ..AuditQuery::default() };
-    assert_eq!(store.audit(of_user).await.unwrap().items.len(), 1);
-
-    let mut count = 0;
-    let mut after = None;
-    loop {
-        let page = store.sessions(after, 2).await.unwrap();
-        count += page.items.len() as u64;
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
-    assert_eq!(count, store.counts().await.unwrap().sessions);
 }
 
 /// CL-04: an act with a name of its own is done once, however often it is asked for.

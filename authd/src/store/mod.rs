@@ -150,7 +150,7 @@ pub struct Ended {
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,
-    /// Where the next page begins; `None` at the end.
+    /// Where the next page begins; `None` if nothing of what was asked for follows.
     pub next: Option<String>,
 }
 

@@ -6,6 +6,7 @@ use super::{
     restart::{memory, open},
     *,
 };
+use crate::store::UserQuery;
 
 #[derive(Debug, Clone)]
 enum Step {

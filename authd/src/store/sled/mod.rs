@@ -304,19 +304,20 @@ impl Store for SledStore {
                 if !key.starts_with(&prefix) {
                     break;
                 }
-                if items.len() >= query.limit {
-                    let next = items.last().map(|user| user.email.to_string());
-                    return Ok(Page { items, next });
-                }
                 let Link(id) = codec::decode(&key, &value)?;
                 let id: UserId = id.parse().map_err(|_| StoreError::Damaged("an index entry".into()))?;
                 let Some(user) = read::<User>(db, &keys::user(&id))? else { continue };
                 let wanted = contains
                     .as_ref()
                     .is_none_or(|text| user.email.as_str().contains(text) || user.name.to_lowercase().contains(text));
-                if wanted && query.banned.is_none_or(|banned| user.ban.is_some() == banned) {
-                    items.push(Arc::new(user));
+                if !wanted || query.banned.is_some_and(|banned| user.ban.is_some() != banned) {
+                    continue;
                 }
+                if items.len() >= query.limit {
+                    let next = items.last().map(|user| user.email.to_string());
+                    return Ok(Page { items, next });
+                }
+                items.push(Arc::new(user));
             }
             Ok(Page { items, next: None })
         })
@@ -368,14 +369,13 @@ impl Store for SledStore {
                 if !key.starts_with(&prefix) {
                     break;
                 }
+                let session: Session = codec::decode(&key, &value)?;
+                let Some(user) = read::<User>(db, &keys::user(&session.user))? else { continue };
                 if items.len() >= limit {
                     let next = items.last().map(|live| live.session.id.to_string());
                     return Ok(Page { items, next });
                 }
-                let session: Session = codec::decode(&key, &value)?;
-                if let Some(user) = read::<User>(db, &keys::user(&session.user))? {
-                    items.push(Live { session: Arc::new(session), user: Arc::new(user) });
-                }
+                items.push(Live { session: Arc::new(session), user: Arc::new(user) });
             }
             Ok(Page { items, next: None })
         })
@@ -400,13 +400,14 @@ impl Store for SledStore {
                 if query.since.is_some_and(|since| record.at < since) {
                     break;
                 }
+                if !super::payload::is_wanted(&record, &query) {
+                    continue;
+                }
                 if items.len() >= query.limit {
                     let next = items.last().map(|r| r.seq.to_string());
                     return Ok(Page { items, next });
                 }
-                if super::payload::is_wanted(&record, &query) {
-                    items.push(record);
-                }
+                items.push(record);
             }
             Ok(Page { items, next: None })
         })
