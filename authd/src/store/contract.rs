@@ -1,5 +1,6 @@
 //! One suite for every implementation of [`Store`], and a comparison of two of them step by step.
 
+mod audit;
 mod fixtures;
 #[cfg(test)]
 mod model;
@@ -37,6 +38,8 @@ pub async fn suite(store: Arc<dyn Store>) {
     pages::every_page(&*store).await;
     repeats(&*store).await;
     races(&store).await;
+    audit::erasure(&*store).await;
+    audit::removal(&*store).await;
     let chain = store.audit_verify().await.unwrap();
     assert_eq!(chain.broken, None);
     assert_eq!(chain.records, store.counts().await.unwrap().audit);
@@ -119,7 +122,7 @@ async fn sessions(store: &dyn Store) {
     store.open_session(foreign, 0, None, act(), event(EventKind::SignedIn)).await.unwrap();
     assert!(store.session(&session("bob", 4).session.id).await.unwrap().is_none());
     let of_bob = AuditQuery { user: Some(bob.id.clone()), limit: 1, ..AuditQuery::default() };
-    let newest = store.audit(of_bob).await.unwrap().items.remove(0).payload.unwrap();
+    let newest = store.audit(of_bob).await.unwrap().items.remove(0).open;
     assert!(newest.contains("session.signed_out"), "and its owner's trail says so: {newest}");
 
     // SE-10: more sessions than the policy allows end the oldest.
@@ -161,7 +164,7 @@ async fn refreshes(store: &dyn Store) {
     };
     let newest = async || {
         let one = AuditQuery { user: Some(rob.id.clone()), limit: 1, ..AuditQuery::default() };
-        let payload = store.audit(one).await.unwrap().items.remove(0).payload.unwrap();
+        let payload = store.audit(one).await.unwrap().items.remove(0).open;
         ["token.refreshed", "token.refresh_repeated", "token.refresh_reused"].into_iter().find(|k| payload.contains(k))
     };
     // In use it is prolonged as a cookie's session is: once a day.

@@ -6,7 +6,7 @@ use super::{
     restart::{memory, open},
     *,
 };
-use crate::store::UserQuery;
+use crate::store::{Erasure, UserQuery};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -20,6 +20,8 @@ enum Step {
     Ban { user: u8, on: bool },
     Delete(u8),
     Sweep { days: u64, limit: usize },
+    Erase { user: u8, secs: Option<u64>, limit: usize },
+    Remove { secs: u64, limit: usize },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -44,7 +46,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         (user.clone(), n.clone()).prop_map(|(user, keep)| Step::EndOthers { user, keep }),
         (user.clone(), proptest::option::of(n)).prop_map(|(user, keep)| Step::Password { user, keep }),
         (user.clone(), any::<bool>()).prop_map(|(user, on)| Step::Ban { user, on }),
-        user.prop_map(Step::Delete),
+        user.clone().prop_map(Step::Delete),
+        (user, proptest::option::of(0..40u64), 1..6usize).prop_map(|(user, secs, limit)| Step::Erase {
+            user,
+            secs,
+            limit
+        }),
+        (0..40u64, 1..6usize).prop_map(|(secs, limit)| Step::Remove { secs, limit }),
         (5..32u64, 1..4usize).prop_map(|(days, limit)| Step::Sweep { days, limit }),
     ];
     proptest::collection::vec(step, 1..40)
@@ -93,6 +101,15 @@ async fn perform(store: &dyn Store, step: &Step) -> String {
         Step::Delete(u) => {
             format!("{:?}", store.delete_user(user(&name(u)).id, act(), event(EventKind::UserDeleted)).await)
         }
+        Step::Erase { user: u, secs, limit } => {
+            let before = secs.map(|secs| T0.plus(Span::from_secs(secs)));
+            let erasure = Erasure { user: user(&name(u)).id, before, limit };
+            let would = store.audit_naming(erasure.clone()).await;
+            format!("{would:?} {:?}", store.erase_audit(erasure, act()).await)
+        }
+        Step::Remove { secs, limit } => {
+            format!("{:?}", store.remove_audit(T0.plus(Span::from_secs(secs)), limit, act()).await)
+        }
         // How many one call removes is the implementation's business (its index may hold dead entries).
         Step::Sweep { days, limit } => {
             let mut swept = 0;
@@ -120,7 +137,9 @@ async fn picture(store: &dyn Store) -> String {
         }
     }
     let audit = store.audit(AuditQuery { limit: 1000, ..AuditQuery::default() }).await.unwrap().items;
-    out + &format!("{audit:?}")
+    let chain = store.audit_verify().await.unwrap();
+    assert_eq!(chain.broken, None);
+    out + &format!("{audit:?} {chain:?} {:?}", store.audit_checkpoint().await.unwrap())
 }
 
 proptest! {
