@@ -142,6 +142,7 @@ async fn every_command_answers_in_every_format() {
             &format!("keys revoke {kid} --yes"),
             "audit list",
             "audit verify",
+            "audit erase --user ada@example.com --yes",
         ] {
             let name = format.to_possible_value().unwrap().get_name().to_owned();
             let outcome =
