@@ -4,8 +4,8 @@
 use common::{UnixTime, UserId};
 
 use super::{
-    ChainReport,
-    payload::{open, personal},
+    AuditQuery, ChainReport,
+    payload::{is_wanted, open, personal},
 };
 use crate::{
     digest::sha256,
@@ -95,8 +95,8 @@ impl Removal {
         if let Some(problem) = misfit(record, &self.now.last, mac) {
             return Err(problem);
         }
-        let own = format!("\"event\":\"{}\"", EventKind::AuditRemoved.as_str());
-        self.now.owes |= !record.open.contains(&own);
+        let own = AuditQuery { kind: Some(EventKind::AuditRemoved), ..AuditQuery::default() };
+        self.now.owes |= !is_wanted(record, &own);
         (self.now.last, self.now.until) = (ChainHead { seq: record.seq, mac: record.mac }, record.at);
         self.removed += 1;
         Ok(())
