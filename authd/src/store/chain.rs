@@ -120,6 +120,16 @@ impl Removal {
     }
 }
 
+/// Where a walk begins.
+pub(super) enum Begin<'a> {
+    /// At the first record there ever was.
+    First,
+    /// Behind the records that were removed.
+    Checkpoint(&'a Checkpoint),
+    /// Nobody knows: there is a checkpoint, and it cannot be read.
+    Unreadable,
+}
+
 /// A walk along the whole chain.
 pub(super) struct Walk<'a> {
     mac: &'a dyn Mac,
@@ -131,13 +141,15 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// From the checkpoint, if there is one; `Err` if there is one that cannot be read.
-    pub(super) fn new(checkpoint: Result<Option<&Checkpoint>, ()>, mac: &'a dyn Mac) -> Self {
-        let genuine = checkpoint.ok().flatten().filter(|checkpoint| is_genuine(checkpoint, mac));
+    pub(super) fn new(begin: &Begin<'_>, mac: &'a dyn Mac) -> Self {
+        let genuine = match begin {
+            Begin::Checkpoint(checkpoint) if is_genuine(checkpoint, mac) => Some(checkpoint),
+            _ => None,
+        };
+        let forged = genuine.is_none() && !matches!(begin, Begin::First);
         let begin = genuine.map(|checkpoint| checkpoint.last);
         let removed = genuine.map(|checkpoint| (checkpoint.last.seq, checkpoint.until));
         let report = ChainReport { records: 0, range: None, removed, erased: 0, broken: None };
-        let forged = genuine.is_none() && checkpoint != Ok(None);
         Self { mac, before: begin.unwrap_or_default(), begin, forged, report }
     }
 

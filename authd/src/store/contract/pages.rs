@@ -19,7 +19,7 @@ fn turned<T, I>(page: Page<T>, seen: &mut Vec<I>, limit: usize, id: impl Fn(&T) 
 pub(super) async fn every_page(store: &dyn Store) {
     for n in 0..7 {
         new_user(store, &format!("page{n}")).await;
-        let ban = (n % 3 == 0).then(|| Ban { reason: None, expires_at: None });
+        let ban = (n % 3 == 0).then_some(Ban { reason: None, expires_at: None });
         store.set_ban(user(&format!("page{n}")).id, ban, act(), event(EventKind::UserDisabled)).await.unwrap();
     }
     for limit in 1..=9 {

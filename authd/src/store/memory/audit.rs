@@ -7,7 +7,7 @@ use crate::{
     domain::{Act, AuditRecord, ChainHead, Event},
     store::{
         AuditQuery, ChainReport, Erased, Erasure, Page, StoreError,
-        chain::{self, Removal, Walk},
+        chain::{self, Begin, Removal, Walk},
         payload::{is_wanted, names},
     },
 };
@@ -22,7 +22,7 @@ impl MemoryStore {
     }
 
     pub(super) fn verify(&self, state: &State) -> ChainReport {
-        let mut walk = Walk::new(Ok(state.checkpoint.as_ref()), &*self.mac);
+        let mut walk = Walk::new(&state.checkpoint.as_ref().map_or(Begin::First, Begin::Checkpoint), &*self.mac);
         for record in &state.audit {
             walk = match walk.take(record.seq, record) {
                 Ok(walk) => walk,

@@ -14,7 +14,7 @@ use crate::{
     ports::Mac,
     store::{
         AuditQuery, ChainReport, Erased, Erasure, Page, StoreError,
-        chain::{self, Removal, Walk},
+        chain::{self, Begin, Removal, Walk},
         payload::{is_wanted, names},
     },
 };
@@ -68,12 +68,16 @@ pub(super) fn verify(db: &sled::Db, mac: &dyn Mac) -> Result<ChainReport, StoreE
 
 fn walk(db: &sled::Db, mac: &dyn Mac) -> Result<ChainReport, StoreError> {
     let checkpoint = match checkpoint(db) {
-        Ok(checkpoint) => Ok(checkpoint),
         Err(StoreError::Damaged(_)) => Err(()),
-        Err(e) => return Err(e),
+        other => Ok(other?),
+    };
+    let begin = match &checkpoint {
+        Ok(None) => Begin::First,
+        Ok(Some(checkpoint)) => Begin::Checkpoint(checkpoint),
+        Err(()) => Begin::Unreadable,
     };
     let recorded = head(db)?;
-    let mut walk = Walk::new(checkpoint.as_ref().map(Option::as_ref).map_err(|()| ()), mac);
+    let mut walk = Walk::new(&begin, mac);
     for entry in db.scan_prefix(keys::prefix(Kind::Audit)) {
         let (key, value) = entry.map_err(|e| unreadable(&e))?;
         let expected = walk.before.seq + 1;
@@ -116,11 +120,11 @@ fn is_due(record: &AuditRecord, erasure: &Erasure) -> bool {
 /// `found` is what [`naming`] said a moment ago; what has become of it since is seen here.
 pub(super) fn erase(tx: &mut Txn<'_>, erasure: &Erasure, found: &[u64], act: &Act) -> Result<Erased, StoreError> {
     let by = tx.head().seq + 1;
-    let (mut records, mut left) = (0, 0);
+    let (limit, mut records, mut left) = (erasure.limit as u64, 0, 0);
     for seq in found {
         let key = keys::audit(*seq);
         let Some(record) = tx.get::<AuditRecord>(&key)?.filter(|record| is_due(record, erasure)) else { continue };
-        if records as usize >= erasure.limit {
+        if records >= limit {
             left += 1;
             continue;
         }
