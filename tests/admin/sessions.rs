@@ -28,6 +28,7 @@ async fn a_users_sessions_come_by_pages_oldest_first_and_each_once() {
         loop {
             let (items, next) = page(&format!("&limit={limit}{cursor}")).await;
             assert!(next.is_none() || items.len() == limit);
+            assert!(!items.is_empty(), "nothing is on a page that was announced");
             seen.extend(items);
             match next {
                 Some(next) => cursor = format!("&cursor={next}"),

@@ -6,7 +6,7 @@ mod fixtures;
 mod model;
 mod pages;
 #[cfg(test)]
-mod restart;
+pub(super) mod restart;
 
 use std::sync::Arc;
 

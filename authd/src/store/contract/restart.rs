@@ -1,6 +1,6 @@
 //! The suite on both stores, and what must be there after a restart.
 
-use std::{path::Path, sync::Arc};
+use std::{fmt::Display, path::Path, sync::Arc};
 
 use super::*;
 use crate::{
@@ -16,9 +16,25 @@ pub(super) fn memory() -> MemoryStore {
     MemoryStore::new(Arc::new(HmacKey::new(b"audit")))
 }
 
-pub(super) fn open(path: &Path) -> SledStore {
+/// Opens what was closed a moment ago: sled's own threads may hold its lock a little longer than the store is there.
+pub(in crate::store) fn again<T, E: Display>(open: impl Fn() -> Result<T, E>) -> T {
+    for _ in 0..100_000 {
+        match open() {
+            Ok(opened) => return opened,
+            Err(e) if e.to_string().contains("acquire lock") => std::thread::yield_now(),
+            Err(e) => panic!("{e}"),
+        }
+    }
+    panic!("somebody keeps the lock");
+}
+
+fn closed(path: &Path, options: SledOptions) -> Opening {
+    again(|| Opening::open(&path.join("sled"), options))
+}
+
+pub(in crate::store) fn open(path: &Path) -> SledStore {
     let options = SledOptions { cache_bytes: 4 << 20, reserve_bytes: 0, ..SledOptions::default() };
-    Opening::open(&path.join("sled"), options).unwrap().start(Arc::new(HmacKey::new(b"audit"))).unwrap()
+    closed(path, options).start(Arc::new(HmacKey::new(b"audit"))).unwrap()
 }
 
 #[tokio::test]
@@ -45,7 +61,7 @@ async fn what_was_answered_is_there_after_a_restart() {
     let counts = store.counts().await.unwrap();
     drop(store);
 
-    let opening = Opening::open(&dir.path().join("sled"), SledOptions::default()).unwrap();
+    let opening = closed(dir.path(), SledOptions::default());
     assert_eq!(opening.meta().unwrap(), Some(meta));
     let store = opening.start(Arc::new(HmacKey::new(b"audit"))).unwrap();
     assert_eq!(store.counts().await.unwrap(), counts);
@@ -54,7 +70,7 @@ async fn what_was_answered_is_there_after_a_restart() {
     assert_eq!(store.audit_verify().await.unwrap().broken, None);
     drop(store);
 
-    let other_key = Opening::open(&dir.path().join("sled"), SledOptions::default()).unwrap();
+    let other_key = closed(dir.path(), SledOptions::default());
     let store = other_key.start(Arc::new(HmacKey::new(b"another"))).unwrap();
     assert_eq!(store.audit_verify().await.unwrap().broken.unwrap().0, 1, "another key finds no chain");
 }
@@ -67,7 +83,7 @@ async fn op_06_a_store_without_room_says_so_before_anybody_writes_and_goes_on_re
     assert_eq!(store.health(), Ok(()));
     drop(store);
     let full = SledOptions { reserve_bytes: u64::MAX, ..SledOptions::default() };
-    let opening = Opening::open(&dir.path().join("sled"), full).unwrap();
+    let opening = closed(dir.path(), full);
     let store = opening.start(Arc::new(HmacKey::new(b"audit"))).unwrap();
     assert_eq!(store.health(), Err(StoreError::Full));
     assert_eq!(store.note_time(T0).await, Err(StoreError::Full));

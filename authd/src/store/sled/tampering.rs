@@ -1,12 +1,12 @@
 //! What somebody can do to the audit trail who can write the data directory and has no key (LG-07): whatever it is, the
 //! verification names the place. Every change has the right checksum: it is no damage but a lie.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use common::{Span, UnixTime, UserId};
 
 use super::{
-    Opening, SledOptions, SledStore,
+    SledStore,
     audit::verify,
     codec::{self, Stored},
     keys::{self, Kind},
@@ -15,16 +15,22 @@ use super::{
 use crate::{
     crypto::mac::HmacKey,
     domain::{Act, Actor, AuditRecord, ChainHead, Checkpoint, Event, EventKind, Personal},
-    store::{Erasure, Store, contract::T0},
+    store::{
+        Erasure, Store,
+        contract::{
+            T0,
+            restart::{again, open},
+        },
+    },
 };
 
 fn mac() -> HmacKey {
     HmacKey::new(b"audit")
 }
 
-fn open(path: &Path) -> SledStore {
-    let options = SledOptions { cache_bytes: 4 << 20, reserve_bytes: 0, ..SledOptions::default() };
-    Opening::open(&path.join("sled"), options).unwrap().start(Arc::new(mac())).unwrap()
+/// As it lies on disk, without the store.
+fn raw(dir: &Path) -> sled::Db {
+    again(|| sled::Config::new().path(dir.join("sled")).mode(sled::Mode::LowSpace).open())
 }
 
 fn at(secs: u64) -> UnixTime {
@@ -63,7 +69,7 @@ impl Trail {
         assert_eq!((report.broken, report.removed.map(|(n, _)| n)), (None, (removed > 0).then_some(removed)));
         let (first, last) = report.range.unwrap();
         drop(store);
-        let db = sled::Config::new().path(dir.join("sled")).mode(sled::Mode::LowSpace).open().unwrap();
+        let db = raw(dir);
         Self { db, first, last }
     }
 
@@ -214,7 +220,7 @@ async fn lg_07_an_altered_missing_or_older_checkpoint_is_found() {
     assert_eq!(store.remove_audit(at(9), 100, Act::by_daemon(at(300))).await, Ok(5));
     assert_eq!(store.audit_verify().await.unwrap().removed, Some((10, at(9))));
     drop(store);
-    let db = sled::Config::new().path(dir.path().join("sled")).mode(sled::Mode::LowSpace).open().unwrap();
+    let db = raw(dir.path());
     let trail = Trail { db, first: 11, last: 0 };
     trail.finds(6, "record 6 is missing; 11 follows", "an older one", |t| t.put(key(), &found));
 }
