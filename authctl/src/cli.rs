@@ -343,4 +343,16 @@ pub enum Audit {
     },
     /// Check the whole chain; exit code 8 if a record was altered, removed or put in
     Verify,
+    /// Erase what the records say of a user: who, from where, why; the events and the chain stay
+    Erase {
+        /// Id, e-mail address or name; the id also of a user who was deleted
+        #[arg(long, value_name = "USER")]
+        user: String,
+        /// Only records before this time (2026-11-22T12:00:00Z, or 30d for so long ago)
+        #[arg(long, value_name = "TIME")]
+        before: Option<String>,
+        /// Whether to ask.
+        #[command(flatten)]
+        consent: Consent,
+    },
 }

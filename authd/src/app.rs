@@ -392,6 +392,7 @@ fn policy(config: &Config, origin: &str) -> Policy {
         reuse_window: s.session.reuse_window,
         sign_up_enabled: s.sign_up.enabled,
         auto_sign_in: s.sign_up.auto_sign_in,
+        audit_retention: Some(s.audit.retention).filter(|retention| *retention != Span::ZERO),
     }
 }
 

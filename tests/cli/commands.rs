@@ -148,6 +148,7 @@ async fn cl_02_every_command_answers_in_every_format() {
             "throttle clear --all",
             "audit list",
             "audit verify",
+            "audit erase --user ada@example.com --yes",
         ] {
             let name = format.to_possible_value().unwrap().get_name().to_owned();
             let outcome =

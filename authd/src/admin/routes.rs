@@ -63,4 +63,5 @@ pub static ROUTES: &[Route] = &[
     read(Post, "/v1/tokens/verify", handler!(tokens::verify)),
     read(Get, "/v1/audit", handler!(audit::list)),
     read(Get, "/v1/audit/verify", handler!(audit::verify)),
+    write(Post, "/v1/audit/erase", handler!(audit::erase)),
 ];

@@ -217,6 +217,12 @@ settings! {
         /// Where it is. Unset: /run/authd/admin.sock.
         socket: Option<PathBuf> = "";
     }
+    /// The audit trail, which is kept in the store.
+    audit: Audit {
+        /// How long its records are kept; 0s: for ever. Older ones are removed once a day, from the beginning of the chain; it
+        /// can still be checked. The default is a year, and time to look back at its end.
+        retention: Span = "400d";
+    }
     /// Where everything is kept.
     store: Store {
         /// The data directory. Unset: /var/lib/authd.

@@ -395,6 +395,7 @@ pub(crate) mod tests {
             reuse_window: Span::ZERO,
             sign_up_enabled: true,
             auto_sign_in: true,
+            audit_retention: None,
         };
         let services = Services {
             store: Arc::new(MemoryStore::new(mac())),

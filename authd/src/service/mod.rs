@@ -69,6 +69,8 @@ pub struct Policy {
     pub sign_up_enabled: bool,
     /// Whether a new account is signed in at once.
     pub auto_sign_in: bool,
+    /// How long audit records are kept; `None`: for ever.
+    pub audit_retention: Option<Span>,
 }
 
 /// Where a request came from: what sessions and audit events record of it.

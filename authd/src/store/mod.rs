@@ -5,6 +5,7 @@
 //! Implementations: [`sled`] (the product) and [`memory`] (tests and the reference model). Both pass [`contract`]. No
 //! method may assume that one process is all there is.
 
+mod chain;
 #[cfg(any(test, feature = "test-util"))]
 pub mod contract;
 pub mod memory;
@@ -17,8 +18,8 @@ use async_trait::async_trait;
 use common::{Email, FamilyId, SessionId, Span, UnixTime, UserId, admin::Counts};
 
 use crate::domain::{
-    Act, AuditRecord, Ban, ClientDigest, Credential, Event, EventKind, Family, Generation, IdempotencyKey, KeySet,
-    PasswordHash, Session, SessionPolicy, SigningKey, TokenDigest, User, throttle::Place,
+    Act, AuditRecord, Ban, Checkpoint, ClientDigest, Credential, Event, EventKind, Family, Generation, IdempotencyKey,
+    KeySet, PasswordHash, Session, SessionPolicy, SigningKey, TokenDigest, User, throttle::Place,
 };
 
 /// Why the store did not do it. A variant exists where a caller does something else because of it.
@@ -163,7 +164,7 @@ pub struct Ended {
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,
-    /// Where the next page begins; `None` at the end.
+    /// Where the next page begins; `None` if nothing of what was asked for follows.
     pub next: Option<String>,
 }
 
@@ -202,8 +203,32 @@ pub struct ChainReport {
     pub records: u64,
     /// First and last.
     pub range: Option<(u64, u64)>,
+    /// How many were removed before the first, and the time of the last of them.
+    pub removed: Option<(u64, UnixTime)>,
+    /// How many of those that were checked have no personal part any more.
+    pub erased: u64,
     /// The first record that does not fit, and why.
     pub broken: Option<(u64, String)>,
+}
+
+/// Whose records are to forget whom they are about.
+#[derive(Debug, Clone)]
+pub struct Erasure {
+    /// Those that name this user, as the one whom they are about or as the one who acted.
+    pub user: UserId,
+    /// Only those before this time.
+    pub before: Option<UnixTime>,
+    /// At most so many, the oldest.
+    pub limit: usize,
+}
+
+/// What an erasure did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// Records that have no personal part any more.
+    pub records: u64,
+    /// Those that are left, because of the limit.
+    pub left: u64,
 }
 
 /// What stands in a store from its first record on.
@@ -259,6 +284,10 @@ pub trait Store: Send + Sync {
     async fn audit(&self, query: AuditQuery) -> Result<Page<AuditRecord>, StoreError>;
     /// Walks the whole chain.
     async fn audit_verify(&self) -> Result<ChainReport, StoreError>;
+    /// Where the chain begins, if its first records were removed.
+    async fn audit_checkpoint(&self) -> Result<Option<Checkpoint>, StoreError>;
+    /// How many records [`Store::erase_audit`] would change, its limit apart.
+    async fn audit_naming(&self, erasure: Erasure) -> Result<u64, StoreError>;
     /// What is stored.
     async fn counts(&self) -> Result<Counts, StoreError>;
     /// Whether changes are taken.
@@ -378,6 +407,19 @@ pub trait Store: Send + Sync {
 
     /// Notes that it is so late, whatever was noted before.
     async fn note_clock(&self, now: UnixTime, act: Act, event: Event) -> Result<(), StoreError>;
+
+    /// Erases the personal part of records; the chain stays whole. Event `audit.erased`; none, and no change, if there is
+    /// nothing to erase. Records that come while it is under way stay as they are.
+    async fn erase_audit(&self, erasure: Erasure, act: Act) -> Result<Erased, StoreError>;
+
+    /// Removes records of no later time than `through` from the beginning of the chain, at most `limit`, and never the
+    /// newest; and stores a checkpoint in their place, from which the chain can be checked. Answers how many. When nothing
+    /// more is due (fewer than `limit`), one event `audit.removed` tells of all steps since the last; removing nothing but
+    /// such events makes none.
+    ///
+    /// # Errors
+    /// `Damaged` if a record does not fit: what was tampered with stays.
+    async fn remove_audit(&self, through: UnixTime, limit: usize, act: Act) -> Result<u64, StoreError>;
 
     /// Removes sessions that ended before `now`, at most `limit`. Answers how many.
     async fn sweep(&self, now: UnixTime, limit: usize) -> Result<u64, StoreError>;

@@ -16,12 +16,11 @@ use tracing::error;
 use super::{
     SledOptions,
     cache::HotCache,
-    codec::ChainHead,
     disk::Disk,
     load_keys,
     txn::{Group, Txn},
 };
-use crate::{ports::Mac, store::StoreError};
+use crate::{domain::ChainHead, ports::Mac, store::StoreError};
 
 /// How many intents share one sync.
 const GROUP: usize = 512;
