@@ -39,7 +39,10 @@ use crate::{
     listen::{self, Inherited, SocketFile},
     net::{self, Gauge, Limits, Listener},
     ports::{Clock, Entropy, PasswordHasher, Secrets, TokenSigner},
-    service::{Policy, Services, keys, maintenance, tokens::RecentJwts},
+    service::{
+        Policy, Services, keys, maintenance,
+        tokens::{RecentJwts, VerifiedTokens},
+    },
     store::{
         Meta, SealedSecret, Store, StoreError,
         sled::{OpenError, Opening, SledOptions, SledStore},
@@ -58,6 +61,10 @@ pub struct Parts {
     pub inherited: Inherited,
     /// How the store behaves, besides what is configured.
     pub store: SledOptions,
+    /// Stands between the use cases and the store: failures, for tests.
+    pub around_store: Option<Around<dyn Store>>,
+    /// Stands between the use cases and the signer.
+    pub around_signer: Option<Around<dyn TokenSigner>>,
     /// Whether the clock is right although the store has records of a later time.
     pub trust_clock: bool,
 }
@@ -66,7 +73,18 @@ impl Default for Parts {
     fn default() -> Self {
         let clock = Arc::new(SystemClock::default());
         let (inherited, store) = (Inherited::default(), SledOptions::default());
-        Self { clock, cost: None, hasher: None, inherited, store, trust_clock: false }
+        let (around_store, around_signer) = (None, None);
+        Self { clock, cost: None, hasher: None, inherited, store, around_store, around_signer, trust_clock: false }
+    }
+}
+
+/// Puts something around the real thing.
+pub type Around<T> = Arc<dyn Fn(Arc<T>) -> Arc<T> + Send + Sync>;
+
+fn around<T: ?Sized>(wrap: Option<Around<T>>, real: Arc<T>) -> Arc<T> {
+    match wrap {
+        Some(wrap) => wrap(real),
+        None => real,
     }
 }
 
@@ -152,14 +170,15 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let (listeners, address) = listen::public(parts.inherited.http, settings.http.listen, also_ipv6).await?;
     let public_url = config.public_url(address.port());
     let services = Arc::new(Services {
-        store: store.clone(),
+        store: around(parts.around_store, store.clone()),
         clock: clock.clone(),
         entropy: entropy.clone(),
         hasher,
-        signer,
+        signer: around(parts.around_signer, signer),
         secrets,
         policy: policy(config, public_url.origin()),
         recent_jwts: RecentJwts::default(),
+        verified_tokens: VerifiedTokens::default(),
     });
 
     let listen_on: Vec<String> = listeners.iter().filter_map(|l| l.local_addr().ok()).map(|a| a.to_string()).collect();

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 use super::seal::Sealer;
 use crate::{
     domain::{
-        Algorithm, KeySet, KeyState, SigningKey,
+        Algorithm, KeySet, SigningKey,
         token::{ACCESS_TOKEN_TYPE, Claims, TokenProblem},
     },
     json,
@@ -189,12 +189,7 @@ impl TokenSigner for Jwt {
         if kind.is_empty() && header.contains_key("typ") {
             return Err(TokenProblem::WrongType);
         }
-        let key = keys.get(kid).ok_or(TokenProblem::UnknownKey)?;
-        match key.state(now) {
-            KeyState::Published | KeyState::Signing | KeyState::Retiring => {}
-            KeyState::Revoked => return Err(TokenProblem::KeyRevoked),
-            KeyState::Staged | KeyState::Gone => return Err(TokenProblem::KeyNotActive),
-        }
+        let key = keys.verifying(kid, now)?;
         if alg != key.algorithm.as_str() {
             return Err(TokenProblem::WrongAlgorithm);
         }
@@ -216,7 +211,7 @@ impl TokenSigner for Jwt {
             return Err(TokenProblem::BadClaim("jti"));
         }
         let claims = claims(&payload)?;
-        Ok(VerifiedToken { kind, kid: kid.to_owned(), claims })
+        Ok(VerifiedToken { kind, kid: key.kid.clone(), claims })
     }
 
     fn decode(&self, token: &str) -> Result<DecodedToken, TokenProblem> {

@@ -43,6 +43,8 @@ pub struct Services {
     pub policy: Policy,
     /// JWTs in Better Auth's shape that were made a moment ago.
     pub recent_jwts: tokens::RecentJwts,
+    /// JWTs that were found good, and need not be verified again.
+    pub verified_tokens: tokens::VerifiedTokens,
 }
 
 /// The configured rules.
