@@ -55,12 +55,10 @@ pub fn main() -> ExitCode {
         Some(Command::Config(ConfigCommand::Show)) => read(&flags, &env).and_then(|config| out(&config.show())),
         None => read(&flags, &env).and_then(|config| serve(&config, &env, cli.trust_clock)),
     };
+    telemetry::finish(outcome.as_ref().err().map(|failure| format!("authd: {failure}\n")));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            let _ = writeln!(io::stderr(), "authd: {failure}");
-            ExitCode::from(failure.exit as u8)
-        }
+        Err(failure) => ExitCode::from(failure.exit as u8),
     }
 }
 
@@ -152,7 +150,8 @@ fn confine() {
 }
 
 fn serve(config: &Config, env: &[(String, String)], trust_clock: bool) -> Result<(), Failure> {
-    telemetry::start(config.settings.log.format, config.settings.log.level);
+    telemetry::start(config.settings.log.format, config.settings.log.level)
+        .map_err(|e| Failure::new(Exit::System, format!("no thread for the log: {e}")))?;
     confine();
     let names = env.iter().find(|(name, _)| name == "LISTEN_FDNAMES").map(|(_, value)| value.as_str());
     let inherited = Inherited::take(names)?;

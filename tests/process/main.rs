@@ -6,6 +6,7 @@ mod authctl;
 mod configuration;
 mod kill_loop;
 mod lifecycle;
+mod log_pipe;
 mod master_key;
 mod readme;
 mod systemd;

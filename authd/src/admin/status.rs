@@ -6,6 +6,7 @@ use super::{AdminApp, AdminError, AdminReq};
 use crate::{
     door::Reply,
     service::{keys, maintenance},
+    telemetry,
 };
 
 /// `GET /v1/status`
@@ -27,6 +28,10 @@ pub async fn show(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
             services.policy.algorithm.as_str()
         ));
     }
+    let log_lines_dropped = telemetry::dropped();
+    if log_lines_dropped > 0 {
+        problems.push(format!("the log has lost {log_lines_dropped} lines since the start: nobody read them in time"));
+    }
     let load = services.hasher.load();
     Ok(Reply::json(&Status {
         version: env!("CARGO_PKG_VERSION").into(),
@@ -45,5 +50,6 @@ pub async fn show(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
         signing_key: signing_key.map(|key| key.kid.clone()),
         hashing: Hashing { threads: load.threads as u64, queued: load.waiting as u64, capacity: load.capacity as u64 },
         connections: app.connections.get(),
+        log_lines_dropped,
     }))
 }
