@@ -4,6 +4,7 @@
 
 mod attacks;
 mod better_auth;
+mod claims;
 mod hosts;
 mod json_bodies;
 mod jwks;
@@ -18,3 +19,4 @@ mod routes;
 mod sessions;
 mod token_cache;
 mod tokens;
+mod vectors;

@@ -111,7 +111,7 @@ fn write_whole(out: &mut impl Write, mut rest: &[u8]) -> io::Result<()> {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(n) => rest = &rest[n..],
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(e) if e.kind() == ErrorKind::WouldBlock => thread::sleep(FULL),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => thread::park_timeout(FULL),
             Err(e) => return Err(e),
         }
     }
@@ -167,7 +167,6 @@ mod tests {
         }
     }
 
-    #[expect(clippy::type_complexity)]
     fn gated(limit: usize) -> (Arc<Queue>, Sender<io::Result<()>>, Receiver<String>) {
         let queue = Queue::new(limit);
         let (let_through, open) = channel();
