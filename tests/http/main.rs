@@ -9,6 +9,7 @@ mod hosts;
 mod json_bodies;
 mod jwks;
 mod limits;
+mod mutated;
 mod naughty;
 mod origins;
 mod passwords;
