@@ -5,6 +5,7 @@
 mod attacks;
 mod better_auth;
 mod claims;
+mod failures;
 mod hosts;
 mod json_bodies;
 mod jwks;

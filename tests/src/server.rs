@@ -264,6 +264,16 @@ impl Server {
         self.running.as_ref().expect("the server runs").services.clone()
     }
 
+    /// Waits until it finds that it cannot go on.
+    ///
+    /// # Panics
+    /// If it goes on, or was stopped.
+    #[allow(clippy::expect_used)]
+    pub async fn failed(&mut self) -> Failure {
+        let running = self.running.as_mut().expect("the server runs");
+        tokio::time::timeout(crate::process::LIMIT, running.failed()).await.expect("it goes on")
+    }
+
     /// Stops it in order.
     pub async fn stop(&mut self) {
         if let Some(running) = self.running.take() {
