@@ -4,6 +4,7 @@
 
 mod authctl;
 mod configuration;
+mod failures;
 mod kill_loop;
 mod lifecycle;
 mod log_pipe;

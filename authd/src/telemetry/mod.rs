@@ -84,3 +84,34 @@ pub fn start(format: LogFormat, level: LogLevel) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lg_03_lg_05_a_panic_is_one_line_whatever_it_says() {
+        let queue = Queue::new(QUEUE_BYTES);
+        let (mut reader, writer) = io::pipe().unwrap();
+        let subscriber = fmt().json().flatten_event(true).with_writer(Lines(queue.clone())).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let before = std::panic::take_hook();
+            std::panic::set_hook(Box::new(log_panic));
+            let caught = std::panic::catch_unwind(|| {
+                panic!("two\nlines, {{\"level\":\"INFO\"}}\r\n\u{1b}[31m and \u{202e}more")
+            });
+            std::panic::set_hook(before);
+            assert!(caught.is_err());
+        });
+        queue.clone().write_to(writer).unwrap();
+        queue.flush(Duration::from_mins(1));
+        let mut bytes = [0; 4096];
+        let length = io::Read::read(&mut reader, &mut bytes).unwrap();
+        let text = std::str::from_utf8(&bytes[..length]).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let line: serde_json::Value = serde_json::from_str(text).unwrap();
+        assert_eq!(line["level"], "ERROR");
+        let said = line["message"].as_str().unwrap();
+        assert!(said.starts_with("panicked: two") && !said.contains(['\n', '\r', '\u{1b}', '\u{202e}']), "{said:?}");
+    }
+}
