@@ -7,6 +7,7 @@ mod configuration;
 mod failures;
 mod kill_loop;
 mod lifecycle;
+mod log_injection;
 mod log_pipe;
 mod master_key;
 mod readme;
