@@ -47,6 +47,7 @@ use crate::{
         Meta, SealedSecret, Store, StoreError,
         sled::{OpenError, Opening, SledOptions, SledStore},
     },
+    telemetry,
 };
 
 /// What a test puts in the place of the real thing.
@@ -223,6 +224,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         data_dir: places.data_dir.clone(),
         advice: config.advice.clone(),
         admin_group: listen::admin_group().map(nix::unistd::Gid::as_raw),
+        log_lines_dropped: telemetry::dropped,
         own_uid: geteuid().as_raw(),
     };
     let admin = Arc::new(AdminApp::new(services.clone(), info, connections));

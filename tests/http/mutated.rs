@@ -1,6 +1,8 @@
 //! Valid requests of every route, and what becomes of them when bytes, lines, headers and bodies are changed at random
 //! (HT-08, F-21). Some thousands each run; a hundred thousand with `AUTHD_TEST_LONG=1`. `AUTHD_TEST_SEED` repeats a run.
 
+#![allow(clippy::print_stderr)] // the seed
+
 use std::{
     path::PathBuf,
     sync::{
@@ -10,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use authd::{admin, door::Verb, http};
+use authd::{admin, crypto::entropy::SystemEntropy, door::Verb, http, ports::Entropy};
 use serde_json::json;
 use tests::{PASSWORD, Server};
 use tokio::{
@@ -19,7 +21,7 @@ use tokio::{
     time::timeout,
 };
 
-/// SplitMix64: as random as this needs, and the same everywhere.
+/// `SplitMix64`: as random as this needs, and the same everywhere.
 struct Dice(u64);
 
 impl Dice {
@@ -249,11 +251,12 @@ fn count_panics() {
 /// So many requests, from four connections at a time.
 async fn batter(door: Arc<Door>, valid: Vec<String>, count: usize) -> Arc<Tally> {
     let seed = std::env::var("AUTHD_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        u64::from(now.subsec_nanos()) ^ now.as_secs()
+        let mut seed = [0; 8];
+        SystemEntropy::default().fill(&mut seed);
+        u64::from_le_bytes(seed)
     });
     count_panics();
-    println!("AUTHD_TEST_SEED={seed} ({count} requests)");
+    eprintln!("AUTHD_TEST_SEED={seed} ({count} requests)");
     let (tally, valid) = (Arc::new(Tally::default()), Arc::new(valid));
     let workers: Vec<_> = (0..4_u64)
         .map(|worker| {
@@ -294,7 +297,7 @@ async fn assert_well(server: &Server, tally: &Tally) {
     let (sent, answered) = (tally.sent.load(Ordering::Relaxed), tally.answered.load(Ordering::Relaxed));
     let refused = tally.refused.load(Ordering::Relaxed);
     assert_eq!(PANICS.load(Ordering::SeqCst), 0);
-    println!("{sent} sent, {answered} answered, {refused} of them refused");
+    eprintln!("{sent} sent, {answered} answered, {refused} of them refused");
     assert!(answered * 4 > sent && refused * 4 > sent, "{sent} {answered} {refused}");
 }
 

@@ -6,7 +6,6 @@ use super::{AdminApp, AdminError, AdminReq};
 use crate::{
     door::Reply,
     service::{keys, maintenance},
-    telemetry,
 };
 
 /// `GET /v1/status`
@@ -28,7 +27,7 @@ pub async fn show(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
             services.policy.algorithm.as_str()
         ));
     }
-    let log_lines_dropped = telemetry::dropped();
+    let log_lines_dropped = (info.log_lines_dropped)();
     if log_lines_dropped > 0 {
         problems.push(format!("the log has lost {log_lines_dropped} lines since the start: nobody read them in time"));
     }
