@@ -48,12 +48,13 @@ use crate::{
     service::{
         Policy, Services, keys, maintenance,
         throttle::{self, Throttles},
-        tokens::RecentJwts,
+        tokens::{RecentJwts, VerifiedTokens},
     },
     store::{
         Meta, SealedSecret, Store, StoreError,
         sled::{OpenError, Opening, SledOptions, SledStore},
     },
+    telemetry,
 };
 
 /// What a test puts in the place of the real thing.
@@ -68,6 +69,10 @@ pub struct Parts {
     pub inherited: Inherited,
     /// How the store behaves, besides what is configured.
     pub store: SledOptions,
+    /// Stands between the use cases and the store: failures, for tests.
+    pub around_store: Option<Around<dyn Store>>,
+    /// Stands between the use cases and the signer.
+    pub around_signer: Option<Around<dyn TokenSigner>>,
     /// Whether the clock is right although the store has records of a later time.
     pub trust_clock: bool,
 }
@@ -76,7 +81,18 @@ impl Default for Parts {
     fn default() -> Self {
         let clock = Arc::new(SystemClock::default());
         let (inherited, store) = (Inherited::default(), SledOptions::default());
-        Self { clock, cost: None, hasher: None, inherited, store, trust_clock: false }
+        let (around_store, around_signer) = (None, None);
+        Self { clock, cost: None, hasher: None, inherited, store, around_store, around_signer, trust_clock: false }
+    }
+}
+
+/// Puts something around the real thing.
+pub type Around<T> = Arc<dyn Fn(Arc<T>) -> Arc<T> + Send + Sync>;
+
+fn around<T: ?Sized>(wrap: Option<Around<T>>, real: Arc<T>) -> Arc<T> {
+    match wrap {
+        Some(wrap) => wrap(real),
+        None => real,
     }
 }
 
@@ -165,15 +181,16 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let (listeners, address) = listen::public(parts.inherited.http, settings.http.listen, also_ipv6).await?;
     let public_url = config.public_url(address.port());
     let services = Arc::new(Services {
-        store: store.clone(),
+        store: around(parts.around_store, store.clone()),
         clock: clock.clone(),
         entropy: entropy.clone(),
         hasher,
-        signer,
+        signer: around(parts.around_signer, signer),
         secrets,
         policy: policy(config, public_url.origin()),
         throttles: Throttles::new(settings.throttle.failures),
         recent_jwts: RecentJwts::default(),
+        verified_tokens: VerifiedTokens::default(),
     });
 
     let listen_on: Vec<String> = listeners.iter().filter_map(|l| l.local_addr().ok()).map(|a| a.to_string()).collect();
@@ -227,6 +244,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         data_dir: places.data_dir.clone(),
         advice: config.advice.clone(),
         admin_group: listen::admin_group().map(nix::unistd::Gid::as_raw),
+        log_lines_dropped: telemetry::dropped,
         own_uid: geteuid().as_raw(),
     };
     let admin = Arc::new(AdminApp::new(services.clone(), info, connections));

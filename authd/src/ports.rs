@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use common::{SecretString, Span, UnixTime};
+use common::{Kid, SecretString, Span, UnixTime};
 
 use crate::domain::{Algorithm, KeySet, PasswordHash, SigningKey, token::Claims, token::TokenProblem};
 
@@ -109,7 +109,7 @@ pub struct VerifiedToken {
     /// The `typ` of the header, in lower case and without `application/`; empty if absent.
     pub kind: String,
     /// The key that signed it.
-    pub kid: String,
+    pub kid: Kid,
     /// Its claims.
     pub claims: Claims,
 }

@@ -55,12 +55,10 @@ pub fn main() -> ExitCode {
         Some(Command::Config(ConfigCommand::Show)) => read(&flags, &env).and_then(|config| out(&config.show())),
         None => read(&flags, &env).and_then(|config| serve(&config, &env, cli.trust_clock)),
     };
+    telemetry::finish(outcome.as_ref().err().map(|failure| format!("authd: {failure}\n")));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            let _ = writeln!(io::stderr(), "authd: {failure}");
-            ExitCode::from(failure.exit as u8)
-        }
+        Err(failure) => ExitCode::from(failure.exit as u8),
     }
 }
 
@@ -116,11 +114,20 @@ const fn cost_for_tests(_: &[(String, String)]) -> Option<Cost> {
 /// The store, with the fault that the environment asks for. The variable means nothing to a release build.
 #[cfg(debug_assertions)]
 fn store_for_tests(env: &[(String, String)]) -> SledOptions {
-    let asked = env.iter().any(|(name, value)| name == "AUTHD_TEST_FAULT" && value == "answer-before-commit");
-    if asked {
-        warn!("AUTHD_TEST_FAULT: what is acknowledged may be lost");
+    let fault = env.iter().find(|(name, _)| name == "AUTHD_TEST_FAULT").map(|(_, value)| value.as_str());
+    let mut options = SledOptions::default();
+    match fault {
+        Some("answer-before-commit") => {
+            warn!("AUTHD_TEST_FAULT: what is acknowledged may be lost");
+            options.answers_too_early = true;
+        }
+        Some("panic-in-writer") => {
+            warn!("AUTHD_TEST_FAULT: the store stops after a few changes");
+            options.panics_at_group = 8;
+        }
+        _ => {}
     }
-    SledOptions { answers_too_early: asked, ..SledOptions::default() }
+    options
 }
 
 #[cfg(not(debug_assertions))]
@@ -152,7 +159,8 @@ fn confine() {
 }
 
 fn serve(config: &Config, env: &[(String, String)], trust_clock: bool) -> Result<(), Failure> {
-    telemetry::start(config.settings.log.format, config.settings.log.level);
+    telemetry::start(config.settings.log.format, config.settings.log.level)
+        .map_err(|e| Failure::new(Exit::System, format!("no thread for the log: {e}")))?;
     confine();
     let names = env.iter().find(|(name, _)| name == "LISTEN_FDNAMES").map(|(_, value)| value.as_str());
     let inherited = Inherited::take(names)?;

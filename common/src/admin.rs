@@ -64,6 +64,9 @@ pub struct Status {
     pub hashing: Hashing,
     /// Connections on the public door.
     pub connections: u64,
+    /// Lines that the log has lost because nobody read them in time.
+    #[serde(default)]
+    pub log_lines_dropped: u64,
 }
 
 /// What the store holds.

@@ -2,13 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests are tests
 
+mod abandoned;
 mod answers;
 mod attacks;
 mod better_auth;
+mod claims;
+mod failures;
 mod hosts;
 mod json_bodies;
 mod jwks;
 mod limits;
+mod mutated;
 mod naughty;
 mod origins;
 mod passwords;
@@ -19,4 +23,6 @@ mod replay;
 mod routes;
 mod sessions;
 mod throttles;
+mod token_cache;
 mod tokens;
+mod vectors;

@@ -4,9 +4,12 @@
 
 mod authctl;
 mod configuration;
+mod failures;
 mod kill_loop;
 mod lifecycle;
 mod log;
+mod log_injection;
+mod log_pipe;
 mod master_key;
 mod readme;
 mod systemd;

@@ -64,6 +64,8 @@ pub struct Info {
     pub advice: Vec<String>,
     /// The group whose members are administrators; `None` if the host has no such group.
     pub admin_group: Option<u32>,
+    /// How many lines the log has lost.
+    pub log_lines_dropped: fn() -> u64,
     /// The daemon's own user, who is an administrator.
     pub own_uid: u32,
 }

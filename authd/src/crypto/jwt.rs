@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 use super::seal::Sealer;
 use crate::{
     domain::{
-        Algorithm, KeySet, KeyState, SigningKey,
+        Algorithm, KeySet, SigningKey,
         token::{ACCESS_TOKEN_TYPE, Claims, TokenProblem},
     },
     json,
@@ -170,6 +170,37 @@ impl TokenSigner for Jwt {
     }
 
     fn verify(&self, token: &str, keys: &KeySet, now: UnixTime) -> Result<VerifiedToken, TokenProblem> {
+        let Authentic { kind, kid, payload } = self.authentic(token, keys, now)?;
+        let payload = json::parse_object(&payload).map_err(TokenProblem::Malformed)?;
+        if kind == ACCESS_TOKEN_TYPE && !payload.contains_key("jti") {
+            return Err(TokenProblem::BadClaim("jti"));
+        }
+        Ok(VerifiedToken { kind, kid, claims: claims(&payload)? })
+    }
+
+    fn decode(&self, token: &str) -> Result<DecodedToken, TokenProblem> {
+        let parts = Parts::of(token)?;
+        let payload = json::parse_object(&parts.payload).map_err(TokenProblem::Malformed)?;
+        Ok(DecodedToken { header: parts.header()?, payload })
+    }
+}
+
+/// A compact JWS whose form, key and signature are good, whatever it says.
+pub struct Authentic {
+    /// As [`VerifiedToken::kind`].
+    pub kind: String,
+    /// The key that signed it.
+    pub kid: Kid,
+    /// What it says.
+    pub payload: Vec<u8>,
+}
+
+impl Jwt {
+    /// Form, header, key and signature: what comes before the claims, apart for those who have vectors without claims.
+    ///
+    /// # Errors
+    /// The first of these that does not hold.
+    pub fn authentic(&self, token: &str, keys: &KeySet, now: UnixTime) -> Result<Authentic, TokenProblem> {
         let parts = Parts::of(token)?;
         let header = parts.header()?;
         // One header, three members: whatever else a JWS may carry (`crit`, `b64`, `zip`, `jwk`, `jku`, `x5u` …) is not ours.
@@ -189,17 +220,25 @@ impl TokenSigner for Jwt {
         if kind.is_empty() && header.contains_key("typ") {
             return Err(TokenProblem::WrongType);
         }
-        let key = keys.get(kid).ok_or(TokenProblem::UnknownKey)?;
-        match key.state(now) {
-            KeyState::Published | KeyState::Signing | KeyState::Retiring => {}
-            KeyState::Revoked => return Err(TokenProblem::KeyRevoked),
-            KeyState::Staged | KeyState::Gone => return Err(TokenProblem::KeyNotActive),
-        }
+        let key = keys.verifying(kid, now)?;
         if alg != key.algorithm.as_str() {
             return Err(TokenProblem::WrongAlgorithm);
         }
+        self.check_signature(key, parts.message.as_bytes(), parts.signature)?;
+        Ok(Authentic { kind, kid: key.kid.clone(), payload: parts.payload })
+    }
+
+    /// Whether this is the key's signature of the message, in base64url.
+    ///
+    /// # Errors
+    /// `BadSignature`; `UnknownKey` if the public key is none.
+    pub fn check_signature(&self, key: &SigningKey, message: &[u8], signature: &str) -> Result<(), TokenProblem> {
         let decoding = kept(&self.public, &key.kid, || {
-            let jwk: Jwk = serde_json::from_str(&key.public_jwk).map_err(|_| TokenProblem::UnknownKey)?;
+            let jwk: Value = serde_json::from_str(&key.public_jwk).map_err(|_| TokenProblem::UnknownKey)?;
+            if !is_for_verifying(&jwk, key.algorithm) {
+                return Err(TokenProblem::UnknownKey);
+            }
+            let jwk: Jwk = serde_json::from_value(jwk).map_err(|_| TokenProblem::UnknownKey)?;
             DecodingKey::from_jwk(&jwk).map_err(|_| TokenProblem::UnknownKey)
         })?;
         let algorithm = match key.algorithm {
@@ -207,22 +246,24 @@ impl TokenSigner for Jwt {
             Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
             Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
         };
-        let good = jsonwebtoken::crypto::verify(parts.signature, parts.message.as_bytes(), &decoding, algorithm);
-        if !good.unwrap_or(false) {
-            return Err(TokenProblem::BadSignature);
-        }
-        let payload = parts.payload()?;
-        if kind == ACCESS_TOKEN_TYPE && !payload.contains_key("jti") {
-            return Err(TokenProblem::BadClaim("jti"));
-        }
-        let claims = claims(&payload)?;
-        Ok(VerifiedToken { kind, kid: kid.to_owned(), claims })
+        let good = jsonwebtoken::crypto::verify(signature, message, &decoding, algorithm);
+        if good.unwrap_or(false) { Ok(()) } else { Err(TokenProblem::BadSignature) }
     }
+}
 
-    fn decode(&self, token: &str) -> Result<DecodedToken, TokenProblem> {
-        let parts = Parts::of(token)?;
-        Ok(DecodedToken { header: parts.header()?, payload: parts.payload()? })
-    }
+/// Whether a public JWK is a key of this algorithm, and nothing in it says that it is for something else than verifying
+/// signatures (RFC 7517 §4.2 to §4.4).
+fn is_for_verifying(jwk: &Value, algorithm: Algorithm) -> bool {
+    let is = |name, wanted: &str| jwk.get(name).is_some_and(|found| found == wanted);
+    let may_be = |name, wanted: &str| jwk.get(name).is_none_or(|found| found == wanted);
+    let kind = match algorithm {
+        Algorithm::EdDsa => is("kty", "OKP") && is("crv", "Ed25519"),
+        Algorithm::Es256 => is("kty", "EC") && is("crv", "P-256"),
+        Algorithm::Rs256 => is("kty", "RSA"),
+    };
+    let verify = json!("verify");
+    let operations = jwk.get("key_ops").is_none_or(|ops| ops.as_array().is_some_and(|ops| ops.contains(&verify)));
+    kind && may_be("alg", algorithm.as_str()) && may_be("use", "sig") && operations
 }
 
 /// The three parts of a compact JWS (RFC 7515 §7.1), each checked to be canonical base64url.
@@ -261,10 +302,6 @@ impl<'a> Parts<'a> {
 
     fn header(&self) -> Result<Map<String, Value>, TokenProblem> {
         json::parse_object(&self.header).map_err(TokenProblem::Malformed)
-    }
-
-    fn payload(&self) -> Result<Map<String, Value>, TokenProblem> {
-        json::parse_object(&self.payload).map_err(TokenProblem::Malformed)
     }
 }
 

@@ -331,7 +331,10 @@ pub(crate) mod tests {
         domain::{Algorithm, KeyPolicy, PasswordHash, PasswordPolicy, SessionPolicy, token::Expected},
         door::Peer,
         ports::{Clock, HasherError, HasherLoad, PasswordHasher, Secrets, Verdict},
-        service::{Policy, tokens::RecentJwts},
+        service::{
+            Policy,
+            tokens::{RecentJwts, VerifiedTokens},
+        },
         store::{contract::T0, memory::MemoryStore},
     };
 
@@ -407,6 +410,7 @@ pub(crate) mod tests {
             policy,
             throttles: crate::service::throttle::Throttles::new(true),
             recent_jwts: RecentJwts::default(),
+            verified_tokens: VerifiedTokens::default(),
         };
         let mut settings = Settings {
             mode: Mode::Development,

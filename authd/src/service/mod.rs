@@ -46,6 +46,8 @@ pub struct Services {
     pub throttles: throttle::Throttles,
     /// JWTs in Better Auth's shape that were made a moment ago.
     pub recent_jwts: tokens::RecentJwts,
+    /// JWTs that were found good, and need not be verified again.
+    pub verified_tokens: tokens::VerifiedTokens,
 }
 
 /// The configured rules.

@@ -54,6 +54,9 @@ pub struct SledOptions {
     /// commit waits for whoever comes next. Release builds have no way to ask for it.
     #[cfg(debug_assertions)]
     pub answers_too_early: bool,
+    /// A fault on purpose: the writer panics instead of committing this group, counted from one. Zero is never.
+    #[cfg(debug_assertions)]
+    pub panics_at_group: u64,
 }
 
 impl Default for SledOptions {
@@ -63,6 +66,8 @@ impl Default for SledOptions {
             reserve_bytes: disk::RESERVE_BYTES,
             #[cfg(debug_assertions)]
             answers_too_early: false,
+            #[cfg(debug_assertions)]
+            panics_at_group: 0,
         }
     }
 }

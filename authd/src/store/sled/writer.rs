@@ -164,6 +164,8 @@ fn write_groups(ground: Ground, jobs: &Receiver<Box<dyn Job>>, health: &Health) 
     let too_early = options.answers_too_early;
     #[cfg(not(debug_assertions))]
     let (too_early, _) = (false, options);
+    #[cfg(debug_assertions)]
+    let mut groups = 0;
     let mut held = None;
     while let Some(first) = held.take().or_else(|| jobs.recv().ok()) {
         let mut waiting = vec![first];
@@ -184,6 +186,11 @@ fn write_groups(ground: Ground, jobs: &Receiver<Box<dyn Job>>, health: &Health) 
         if too_early {
             waiting.drain(..).for_each(|job| job.answer(&Ok(())));
             held = jobs.recv().ok();
+        }
+        #[cfg(debug_assertions)]
+        if !group.changes.is_empty() {
+            groups += 1;
+            assert!(groups != options.panics_at_group, "a fault on purpose");
         }
         let committed = if group.changes.is_empty() { Ok(()) } else { commit(&db, &disk, &group, health) };
         if committed.is_ok() {
