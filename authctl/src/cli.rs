@@ -262,6 +262,18 @@ pub enum Keys {
         #[command(flatten)]
         consent: Consent,
     },
+    /// Change the master key: everything sealed is sealed under the new one, in one step, while authd runs
+    ///
+    /// `authd new-master-key FILE` makes one. authd starts again only with the new key: the file has to be put in place of
+    /// the old one before that.
+    Rewrap {
+        /// The file with the new master key
+        #[arg(long, value_name = "FILE")]
+        new_master_key: PathBuf,
+        /// Whether to ask.
+        #[command(flatten)]
+        consent: Consent,
+    },
     /// Declare a key unusable: its tokens are refused from now on
     Revoke {
         /// Its id

@@ -50,6 +50,7 @@ pub fn main() -> ExitCode {
             let next = format!("\nnext: look through it, then  authd config check --config {}\n", config.display());
             out(&(done.join("\n") + &next))
         }),
+        Some(Command::NewMasterKey { file }) => init::new_master_key(file).and_then(|done| out(&done)),
         Some(Command::Config(ConfigCommand::Init)) => given(&flags).and_then(|given| out(&Config::template(&given))),
         Some(Command::Config(ConfigCommand::Check)) => read(&flags, &env).and_then(|config| check(&config)),
         Some(Command::Config(ConfigCommand::Show)) => read(&flags, &env).and_then(|config| out(&config.show())),

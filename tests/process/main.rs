@@ -8,6 +8,7 @@ mod kill_loop;
 mod lifecycle;
 mod master_key;
 mod readme;
+mod rewrap;
 mod systemd;
 
 /// The host of a test; without built programs the test is skipped.

@@ -9,6 +9,7 @@ use tracing::error;
 use crate::{
     domain::{PasswordProblem, key::KeyProblem},
     door::Reply,
+    ports::VaultError,
     service::ServiceError,
     store::StoreError,
 };
@@ -148,6 +149,16 @@ impl From<ServiceError> for AdminError {
             S::HasherFailed => Self::new(ErrorCode::StoreUnavailable).cause("the hashing failed"),
             S::NoSigningKey(_) => {
                 Self::new(ErrorCode::Internal).cause("no key signs now").fix("authctl keys rotate --now")
+            }
+            S::MasterKey(VaultError::NotAKey) => Self::new(ErrorCode::ValidationError)
+                .cause("the file does not have a master key that authd made")
+                .fix("make one with: authd new-master-key FILE"),
+            S::MasterKey(VaultError::SameKey) => {
+                Self::new(ErrorCode::Conflict).cause("that is the master key in force; nothing was done")
+            }
+            S::MasterKey(VaultError::Changing) => Self::new(ErrorCode::Busy).cause("the master key is being changed"),
+            S::MasterKey(error @ VaultError::Sealed(_)) => {
+                Self::new(ErrorCode::Internal).cause(error.to_string()).fix("restore a backup; nothing was changed")
             }
             S::Signer(error) => Self::new(ErrorCode::Internal).cause(error.to_string()),
         }

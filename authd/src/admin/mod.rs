@@ -59,6 +59,8 @@ pub struct Info {
     pub config: Option<PathBuf>,
     /// The data directory.
     pub data_dir: PathBuf,
+    /// The file of the master key; `None` if it is a credential of systemd.
+    pub master_key: Option<PathBuf>,
     /// What the configuration's reader found worth a look.
     pub advice: Vec<String>,
     /// The group whose members are administrators; `None` if the host has no such group.

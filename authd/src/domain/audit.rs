@@ -113,6 +113,8 @@ kinds! {
     KeyRevoked = "keys.revoked";
     /// The private half of a key was erased, because its last token has expired.
     KeyErased = "keys.erased";
+    /// The master key was changed: everything sealed was sealed anew, and the old key opens the store no more.
+    KeysRewrapped = "keys.rewrapped";
     /// An operator declared the host's clock right, although there were records of a later time.
     ClockTrusted = "clock.trusted";
     /// Signing keys may sign tokens of a longer life than before.

@@ -152,7 +152,9 @@ impl From<ServiceError> for ApiError {
             S::Repeated(_) => ErrorCode::AlreadyDone,
             S::OtherAct(_) => ErrorCode::IdempotencyKeyReused,
             S::Unexpected(_) => ErrorCode::UnexpectedCount,
-            S::Store(crate::store::StoreError::Damaged(_)) | S::NoSigningKey(_) | S::Signer(_) => ErrorCode::Internal,
+            S::Store(crate::store::StoreError::Damaged(_)) | S::NoSigningKey(_) | S::Signer(_) | S::MasterKey(_) => {
+                ErrorCode::Internal
+            }
             S::Store(_) | S::HasherFailed => ErrorCode::StoreUnavailable,
         };
         let needs_a_word = matches!(code, ErrorCode::Internal | ErrorCode::StoreUnavailable);

@@ -317,7 +317,12 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::{
-        crypto::{entropy::SystemEntropy, jwt::Jwt, mac::HmacKey, seal::Sealer},
+        crypto::{
+            entropy::SystemEntropy,
+            jwt::Jwt,
+            mac::HmacKey,
+            seal::{MasterVault, Sealer},
+        },
         domain::{Algorithm, KeyPolicy, PasswordHash, PasswordPolicy, SessionPolicy, token::Expected},
         door::Peer,
         ports::{Clock, HasherError, HasherLoad, PasswordHasher, Secrets, Verdict},
@@ -386,12 +391,14 @@ pub(crate) mod tests {
             sign_up_enabled: true,
             auto_sign_in: true,
         };
+        let vault = Arc::new(MasterVault::new(Sealer::new(&[7; 32]), entropy.clone()));
         let services = Services {
             store: Arc::new(MemoryStore::new(mac())),
             clock: Arc::new(Still),
-            entropy: entropy.clone(),
+            entropy,
             hasher: Arc::new(hasher),
-            signer: Arc::new(Jwt::new(Arc::new(Sealer::new(&[7; 32])), entropy)),
+            signer: Arc::new(Jwt::new(vault.clone())),
+            vault,
             secrets: Secrets { cookie: mac(), refresh: mac() },
             policy,
             recent_jwts: RecentJwts::default(),

@@ -4,7 +4,7 @@ use common::UnixTime;
 
 use crate::{
     domain::{PasswordProblem, key::KeyProblem},
-    ports::{HasherError, SignerError},
+    ports::{HasherError, SignerError, VaultError},
     store::StoreError,
 };
 
@@ -70,7 +70,10 @@ pub enum ServiceError {
     Store(StoreError),
     /// The signer did not do it.
     #[error(transparent)]
-    Signer(#[from] SignerError),
+    Signer(SignerError),
+    /// The master key cannot be changed as asked.
+    #[error(transparent)]
+    MasterKey(#[from] VaultError),
     /// A password could not be hashed or compared; the log says why.
     #[error("the hashing failed")]
     HasherFailed,
@@ -88,6 +91,15 @@ impl From<StoreError> for ServiceError {
             StoreError::OtherAct(seq) => Self::OtherAct(seq),
             StoreError::Busy => Self::Busy,
             StoreError::Full | StoreError::Unavailable(_) | StoreError::Damaged(_) => Self::Store(error),
+        }
+    }
+}
+
+impl From<SignerError> for ServiceError {
+    fn from(error: SignerError) -> Self {
+        match error {
+            SignerError::Changing => Self::Busy,
+            SignerError::Sealed(_) | SignerError::Refused(_) => Self::Signer(error),
         }
     }
 }

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use common::{Span, UnixTime};
 
-use super::{AuditQuery, Ended, Ending, NewSession, Refresh, Refreshed, Rehash, Store, StoreError, UserQuery};
+use super::{
+    AuditQuery, Ended, Ending, NewSession, Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Store, StoreError,
+    UserQuery,
+};
 use crate::domain::{
     Act, Algorithm, Ban, ClientDigest, Credential, Event, EventKind, Family, Generation, IdempotencyKey, PasswordHash,
     RepeatSeen, Session, SessionPolicy, SigningKey, TokenDigest, User,
@@ -371,6 +374,51 @@ async fn signing_keys(store: &dyn Store) {
 }
 
 #[allow(clippy::unwrap_used)]
+/// What must hold of a change of the master key. Takes a store with the fingerprint `old`, one sealed secret and the
+/// signing key `k0`.
+///
+/// # Panics
+/// Where it does not hold.
+#[allow(clippy::unwrap_used)]
+pub async fn rewraps(store: Arc<dyn Store>) {
+    let sealed = |mut key: SigningKey| {
+        key.sealed = Arc::from([7u8, 7]);
+        key
+    };
+    let secrets = store.secrets().await.unwrap();
+    assert_eq!(secrets.len(), 1);
+    let anew: Vec<SealedSecret> =
+        secrets.iter().map(|secret| SealedSecret { sealed: vec![7], ..secret.clone() }).collect();
+    let rewrap = |from: &str, keys: Vec<SigningKey>, secrets: &[SealedSecret]| Rewrap {
+        from: from.into(),
+        to: "new".into(),
+        keys,
+        secrets: secrets.into(),
+    };
+    let version = store.keys().version;
+    let whole = |from| rewrap(from, vec![sealed(key("k0"))], &anew);
+    let before = store.counts().await.unwrap();
+    for (version, wrong) in [
+        (version + 1, whole("old")),
+        (version, whole("another")),
+        (version, rewrap("old", vec![], &anew)),
+        (version, rewrap("old", vec![sealed(key("k0"))], &[])),
+    ] {
+        let refused = store.rewrap(version, wrong, act(), event(EventKind::KeysRewrapped)).await;
+        assert_eq!(refused, Err(StoreError::Stale));
+    }
+    assert_eq!((store.secrets().await.unwrap(), store.counts().await.unwrap()), (secrets, before));
+    assert_eq!(*store.keys().get("k0").unwrap().sealed, [1, 2], "nothing was changed");
+
+    store.rewrap(version, whole("old"), act(), event(EventKind::KeysRewrapped)).await.unwrap();
+    assert_eq!(store.secrets().await.unwrap(), anew);
+    assert_eq!(*store.keys().get("k0").unwrap().sealed, [7, 7]);
+    let twice = store.rewrap(version + 1, whole("old"), act(), event(EventKind::KeysRewrapped)).await;
+    assert_eq!(twice, Err(StoreError::Stale), "the old fingerprint is gone");
+    let late = store.put_keys(version, vec![key("k9")], act(), event(EventKind::KeysRotated)).await;
+    assert_eq!(late, Err(StoreError::Stale), "a key that was sealed before comes too late");
+}
+
 async fn sweeping(store: &dyn Store) {
     new_user(store, "old").await;
     for n in 1..=5 {
@@ -526,6 +574,24 @@ mod tests {
     async fn the_sled_store_holds_the_contract() {
         let dir = tempfile::tempdir().unwrap();
         suite(Arc::new(open(dir.path()))).await;
+    }
+
+    fn beginning() -> (Meta, Vec<SealedSecret>, SigningKey) {
+        let secret = SealedSecret { purpose: "cookie".into(), id: "1".into(), sealed: vec![1, 2], created_at: T0 };
+        (Meta { fingerprint: "old".into(), created_at: T0 }, vec![secret], key("k0"))
+    }
+
+    #[tokio::test]
+    async fn cr_08_a_rewrap_is_whole_or_nothing_on_sled_and_in_memory() {
+        let (meta, secrets, key) = beginning();
+        rewraps(Arc::new(memory().with_secrets(meta, secrets, key))).await;
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let (meta, secrets, key) = beginning();
+        store.initialise(meta.clone(), secrets, key, act(), event(EventKind::StoreCreated)).await.unwrap();
+        rewraps(Arc::new(store)).await;
+        let opening = Opening::open(&dir.path().join("sled"), SledOptions::default()).unwrap();
+        assert_eq!(opening.meta().unwrap(), Some(Meta { fingerprint: "new".into(), ..meta }));
     }
 
     #[tokio::test]
