@@ -45,6 +45,7 @@ use crate::{
         Meta, SealedSecret, Store, StoreError,
         sled::{OpenError, Opening, SledOptions, SledStore},
     },
+    takeover,
 };
 
 /// What a test puts in the place of the real thing.
@@ -132,6 +133,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
     let clock = parts.clock;
 
+    let takeover = takeover::load(config, clock.now())?;
     let data = DataDir::claim(&places.data_dir)?;
     let options =
         SledOptions { cache_bytes: settings.store.cache.0, reserve_bytes: settings.store.reserve.0, ..parts.store };
@@ -169,7 +171,8 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     });
 
     let listen_on: Vec<String> = listeners.iter().filter_map(|l| l.local_addr().ok()).map(|a| a.to_string()).collect();
-    let cookies = Cookies::new(cookie_mac, public_url.is_secure, settings.session.expires_in);
+    let cookies = Cookies::new(cookie_mac, public_url.is_secure, settings.session.expires_in)
+        .taking_over(takeover, clock.clone());
     let door = http::Settings {
         mode: config.mode,
         public_url: public_url.clone(),
@@ -210,6 +213,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         data_dir: places.data_dir.clone(),
         master_key: (!places.is_credential).then(|| places.master_key.clone()),
         advice: config.advice.clone(),
+        legacy_secret_until: settings.session.legacy_secret_until,
         admin_group: listen::admin_group().map(nix::unistd::Gid::as_raw),
         own_uid: geteuid().as_raw(),
     };

@@ -63,6 +63,8 @@ pub struct Info {
     pub master_key: Option<PathBuf>,
     /// What the configuration's reader found worth a look.
     pub advice: Vec<String>,
+    /// Until when cookies of the server before are taken, if that was configured.
+    pub legacy_secret_until: Option<UnixTime>,
     /// The group whose members are administrators; `None` if the host has no such group.
     pub admin_group: Option<u32>,
     /// The daemon's own user, who is an administrator.

@@ -6,6 +6,7 @@ use super::{AdminApp, AdminError, AdminReq};
 use crate::{
     door::Reply,
     service::{keys, maintenance},
+    takeover,
 };
 
 /// `GET /v1/status`
@@ -27,6 +28,8 @@ pub async fn show(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
             services.policy.algorithm.as_str()
         ));
     }
+    let mut notes = info.advice.clone();
+    notes.extend(info.legacy_secret_until.map(|until| takeover::note(until, now)));
     let load = services.hasher.load();
     Ok(Reply::json(&Status {
         version: env!("CARGO_PKG_VERSION").into(),
@@ -36,7 +39,7 @@ pub async fn show(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
         now,
         ready,
         problems,
-        notes: info.advice.clone(),
+        notes,
         listen: info.listen.clone(),
         public_url: info.public_url.clone(),
         config: info.config.as_ref().map(|path| path.display().to_string()),
