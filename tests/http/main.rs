@@ -16,4 +16,5 @@ mod refresh;
 mod replay;
 mod routes;
 mod sessions;
+mod takeover;
 mod tokens;

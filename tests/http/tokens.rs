@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use authd::{
-    crypto::{entropy::SystemEntropy, jwt::Jwt, seal::{MasterVault, Sealer}},
+    crypto::{
+        entropy::SystemEntropy,
+        jwt::Jwt,
+        seal::{MasterVault, Sealer},
+    },
     domain::{Algorithm, SigningKey},
     ports::TokenSigner,
 };
