@@ -5,6 +5,7 @@
 mod authctl;
 mod configuration;
 mod kill_loop;
+mod leaks;
 mod lifecycle;
 mod master_key;
 mod readme;
