@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
+use common::SecretString;
 
 /// Administer authd over its admin socket.
 #[derive(Debug, Parser)]
@@ -107,7 +108,7 @@ pub struct PasswordSource {
     pub temporary: bool,
     /// Refused: what stands on a command line is seen by every process of this machine.
     #[arg(long, hide = true, num_args = 0..=1, value_name = "REFUSED", default_missing_value = "")]
-    pub password: Option<String>,
+    pub password: Option<SecretString>,
 }
 
 /// Before something is ended or removed.
@@ -292,7 +293,7 @@ pub struct TokenSource {
     pub file: Option<PathBuf>,
     /// Refused: what stands on a command line is seen by every process of this machine.
     #[arg(hide = true, value_name = "REFUSED")]
-    pub token: Option<String>,
+    pub token: Option<SecretString>,
 }
 
 /// `authctl token …`

@@ -200,6 +200,15 @@ pub trait MasterKeyChange: Send + Sync {
     fn done(self: Box<Self>);
 }
 
+/// The secret of a Better Auth server that authd takes over from: it verifies cookies, and never signs.
+#[derive(Clone)]
+pub struct Takeover {
+    /// Verifies its cookies.
+    pub mac: Arc<dyn Mac>,
+    /// From this millisecond on it is as if there were no such secret.
+    pub until: UnixTime,
+}
+
 /// The keys that are not for signing tokens, each for one purpose (CR-07).
 #[derive(Clone)]
 pub struct Secrets {

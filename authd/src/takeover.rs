@@ -10,20 +10,12 @@ use crate::{
     config::Config,
     crypto::{known::weakness, mac::HmacKey, secret_file},
     exit::{Exit, Failure},
-    ports::Mac,
+    ports::Takeover,
+    service::maintenance::takeover_note,
 };
 
 /// How far ahead the deadline may be at most: longer than sessions live, and not for good.
 pub const LONGEST: Span = Span::from_days(90);
-
-/// The secret of the server before, and until when it counts.
-#[derive(Clone)]
-pub struct Takeover {
-    /// Verifies its cookies.
-    pub mac: Arc<dyn Mac>,
-    /// From this millisecond on it is as if there were no such secret.
-    pub until: UnixTime,
-}
 
 /// Whether the deadline may stand there at `now`.
 ///
@@ -49,7 +41,7 @@ pub fn load(config: &Config, now: UnixTime) -> Result<Option<Takeover>, Failure>
     check_deadline(config, now)?;
     let Some(until) = config.settings.session.legacy_secret_until else { return Ok(None) };
     if now >= until {
-        warn!("{}", note(until, now));
+        warn!("{}", takeover_note(until, now));
         return Ok(None);
     }
     let Some(place) = &config.places.legacy_secret else {
@@ -70,13 +62,4 @@ pub fn load(config: &Config, now: UnixTime) -> Result<Option<Takeover>, Failure>
     }
     info!(%until, "cookies signed with the secret of the server before are taken");
     Ok(Some(Takeover { mac: Arc::new(HmacKey::new(secret.as_bytes())), until }))
-}
-
-/// What operators should know of it.
-pub fn note(until: UnixTime, now: UnixTime) -> String {
-    if now < until {
-        format!("cookies signed with the secret of the server before are taken until {until}")
-    } else {
-        "session.legacy_secret_until has passed: remove it, session.legacy_secret_file and the secret itself".into()
-    }
 }

@@ -9,7 +9,6 @@ use tracing::error;
 use crate::{
     domain::{PasswordProblem, key::KeyProblem},
     door::Reply,
-    ports::VaultError,
     service::ServiceError,
     store::StoreError,
 };
@@ -150,16 +149,15 @@ impl From<ServiceError> for AdminError {
             S::NoSigningKey(_) => {
                 Self::new(ErrorCode::Internal).cause("no key signs now").fix("authctl keys rotate --now")
             }
-            S::MasterKey(VaultError::NotAKey) => Self::new(ErrorCode::ValidationError)
+            S::NotAMasterKey => Self::new(ErrorCode::ValidationError)
                 .cause("the file does not have a master key that authd made")
                 .fix("make one with: authd new-master-key FILE"),
-            S::MasterKey(VaultError::SameKey) => {
+            S::SameMasterKey => {
                 Self::new(ErrorCode::Conflict).cause("that is the master key in force; nothing was done")
             }
-            S::MasterKey(VaultError::Changing) => Self::new(ErrorCode::Busy).cause("the master key is being changed"),
-            S::MasterKey(error @ VaultError::Sealed(_)) => {
-                Self::new(ErrorCode::Internal).cause(error.to_string()).fix("restore a backup; nothing was changed")
-            }
+            S::Sealed(what) => Self::new(ErrorCode::Internal)
+                .cause(format!("{what} does not open with the master key"))
+                .fix("restore a backup; nothing was changed"),
             S::Signer(error) => Self::new(ErrorCode::Internal).cause(error.to_string()),
         }
     }

@@ -6,7 +6,6 @@ use super::{AdminApp, AdminError, AdminReq};
 use crate::{
     door::Reply,
     service::{keys, maintenance},
-    takeover,
 };
 
 /// `GET /v1/status`
@@ -29,7 +28,7 @@ pub async fn show(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
         ));
     }
     let mut notes = info.advice.clone();
-    notes.extend(info.legacy_secret_until.map(|until| takeover::note(until, now)));
+    notes.extend(info.legacy_secret_until.map(|until| maintenance::takeover_note(until, now)));
     let load = services.hasher.load();
     Ok(Reply::json(&Status {
         version: env!("CARGO_PKG_VERSION").into(),

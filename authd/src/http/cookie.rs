@@ -10,8 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use crate::{
     digest::is_same_secret,
     door::Head,
-    ports::{Clock, Mac},
-    takeover::Takeover,
+    ports::{Clock, Mac, Takeover},
 };
 
 /// What `encodeURIComponent` leaves alone.

@@ -71,9 +71,15 @@ pub enum ServiceError {
     /// The signer did not do it.
     #[error(transparent)]
     Signer(SignerError),
-    /// The master key cannot be changed as asked.
-    #[error(transparent)]
-    MasterKey(#[from] VaultError),
+    /// The text is no master key that authd made.
+    #[error("not a master key")]
+    NotAMasterKey,
+    /// It is the master key in force.
+    #[error("that is the master key in force")]
+    SameMasterKey,
+    /// Something in the store does not open with the master key.
+    #[error("{0} does not open with the master key")]
+    Sealed(String),
     /// A password could not be hashed or compared; the log says why.
     #[error("the hashing failed")]
     HasherFailed,
@@ -100,6 +106,17 @@ impl From<SignerError> for ServiceError {
         match error {
             SignerError::Changing => Self::Busy,
             SignerError::Sealed(_) | SignerError::Refused(_) => Self::Signer(error),
+        }
+    }
+}
+
+impl From<VaultError> for ServiceError {
+    fn from(error: VaultError) -> Self {
+        match error {
+            VaultError::NotAKey => Self::NotAMasterKey,
+            VaultError::SameKey => Self::SameMasterKey,
+            VaultError::Changing => Self::Busy,
+            VaultError::Sealed(what) => Self::Sealed(what),
         }
     }
 }

@@ -31,7 +31,7 @@ const ATTEMPTS: usize = 5;
 /// whether that can be done.
 ///
 /// # Errors
-/// `MasterKey` if it is no key, the same key, or something sealed does not open.
+/// `NotAMasterKey`, `SameMasterKey`; `Sealed` if something does not open; `Busy` while another change is under way.
 pub async fn rewrap(
     app: Arc<Services>,
     line: SecretString,
