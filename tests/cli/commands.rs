@@ -121,6 +121,8 @@ async fn every_command_answers_in_every_format() {
         };
         let session = first("session list -o id").await;
         let kid = first("keys list -o id").await;
+        let new_key = server.dir().join("new.key");
+        authd::init::new_master_key(&new_key).unwrap();
         let mut left = all_commands();
         for line in [
             "status",
@@ -140,6 +142,7 @@ async fn every_command_answers_in_every_format() {
             "keys rotate --yes",
             "keys rollback --yes",
             &format!("keys revoke {kid} --yes"),
+            &format!("keys rewrap --yes --new-master-key {}", new_key.display()),
             "audit list",
             "audit verify",
         ] {
