@@ -138,7 +138,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("master.key");
         let b64 = |bytes: &[u8]| STANDARD.encode(bytes);
-        let good: [u8; 32] = std::array::from_fn(|i| (i * i * 7 + 131) as u8);
+        let good = crate::digest::sha256(b"as good as drawn");
+        let mut n = 199u8;
+        let counted: [u8; 32] = std::array::from_fn(|_| {
+            n += 1;
+            n
+        });
+        let repeated = [&good[..16], &good[..16]].concat();
         for bad in [
             String::new(),
             "secret".into(),
@@ -146,8 +152,8 @@ mod tests {
             format!("{PREFIX}{}", b64(&[7; 31])),
             format!("{PREFIX}{}", b64(b"abababababababababababababababab")),
             format!("{PREFIX}{}", b64(b"correct horse battery staple now")),
-            format!("{PREFIX}{}", b64(&std::array::from_fn::<u8, 32, _>(|i| 200 + i as u8))),
-            format!("{PREFIX}{}", b64(&std::array::from_fn::<u8, 32, _>(|i| (i as u8 % 16).wrapping_mul(37)))),
+            format!("{PREFIX}{}", b64(&counted)),
+            format!("{PREFIX}{}", b64(&repeated)),
             format!("{PREFIX}{}\n\n", b64(&good)),
             format!("{PREFIX}{} ", b64(&good)),
             format!(" {PREFIX}{}", b64(&good)),

@@ -373,7 +373,6 @@ async fn signing_keys(store: &dyn Store) {
     assert_eq!(store.keys().get("k1"), Some(&revoked));
 }
 
-#[allow(clippy::unwrap_used)]
 /// What must hold of a change of the master key. Takes a store with the fingerprint `old`, one sealed secret and the
 /// signing key `k0`.
 ///
@@ -419,6 +418,7 @@ pub async fn rewraps(store: Arc<dyn Store>) {
     assert_eq!(late, Err(StoreError::Stale), "a key that was sealed before comes too late");
 }
 
+#[allow(clippy::unwrap_used)]
 async fn sweeping(store: &dyn Store) {
     new_user(store, "old").await;
     for n in 1..=5 {
