@@ -33,7 +33,8 @@ use crate::{
         jwt::Jwt,
         mac::{HmacKey, derive},
         master::{self, MasterKey, MasterKeyError},
-        seal::Sealer,
+        seal::{MasterVault, Sealer},
+        secret_file::lies_in,
         strength::Strength,
     },
     datadir::{self, DataDir},
@@ -54,7 +55,7 @@ use crate::{
         Meta, SealedSecret, Store, StoreError,
         sled::{OpenError, Opening, SledOptions, SledStore},
     },
-    telemetry,
+    takeover, telemetry,
 };
 
 /// What a test puts in the place of the real thing.
@@ -160,15 +161,20 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
     let clock = parts.clock;
 
+    let takeover = takeover::load(config, clock.now())?;
     let data = DataDir::claim(&places.data_dir)?;
     let options =
         SledOptions { cache_bytes: settings.store.cache.0, reserve_bytes: settings.store.reserve.0, ..parts.store };
     let store_path = data.store();
     let opening = open_store(store_path, options).await?;
     let (master, made_master_key) = master_key(config, &opening, &*entropy)?;
-    let sealer = Arc::new(Sealer::new(&master));
-    let signer: Arc<dyn TokenSigner> = Arc::new(Jwt::new(sealer.clone(), entropy.clone()));
-    let (store, secrets, cookie_mac) = bring_up(config, opening, &sealer, &signer, &entropy, clock.now()).await?;
+    let sealer = Sealer::new(master.expose());
+    let fingerprint = sealer.fingerprint().to_owned();
+    drop(master);
+    let vault = Arc::new(MasterVault::new(sealer, entropy.clone()));
+    let signer: Arc<dyn TokenSigner> = Arc::new(Jwt::new(vault.clone()));
+    let store = bring_up(config, opening, &vault, fingerprint, &signer, &entropy, clock.now()).await?;
+    let (store, secrets, cookie_mac) = store;
     let store = Arc::new(store);
     settle_time(&store, &*clock, parts.trust_clock).await?;
     let store_stopped = store.stopped();
@@ -186,6 +192,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         entropy: entropy.clone(),
         hasher,
         signer: around(parts.around_signer, signer),
+        vault,
         secrets,
         policy: policy(config, public_url.origin()),
         throttles: Throttles::new(settings.throttle.failures),
@@ -194,7 +201,8 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     });
 
     let listen_on: Vec<String> = listeners.iter().filter_map(|l| l.local_addr().ok()).map(|a| a.to_string()).collect();
-    let cookies = Cookies::new(cookie_mac, public_url.is_secure, settings.session.expires_in);
+    let cookies = Cookies::new(cookie_mac, public_url.is_secure, settings.session.expires_in)
+        .taking_over(takeover, clock.clone());
     let door = http::Settings {
         mode: config.mode,
         public_url: public_url.clone(),
@@ -242,7 +250,9 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         public_url: public_url.origin().to_owned(),
         config: config.file.clone(),
         data_dir: places.data_dir.clone(),
+        master_key: (!places.is_credential).then(|| places.master_key.clone()),
         advice: config.advice.clone(),
+        legacy_secret_until: settings.session.legacy_secret_until,
         admin_group: listen::admin_group().map(nix::unistd::Gid::as_raw),
         log_lines_dropped: telemetry::dropped,
         own_uid: geteuid().as_raw(),
@@ -455,6 +465,12 @@ fn master_key(config: &Config, opening: &Opening, entropy: &dyn Entropy) -> Resu
     let places = &config.places;
     let path = &places.master_key;
     let meta = opening.meta().map_err(|e| unusable(&e))?;
+    if !places.is_credential && lies_in(path, &places.data_dir) {
+        let message =
+            format!("the master key {} lies in the data directory {}", path.display(), places.data_dir.display());
+        return Err(Failure::new(Exit::Configuration, message)
+            .fix("move it out: a copy of the data must not be a copy of the key"));
+    }
     let key = match master::load(path, places.is_credential) {
         Ok(key) => key,
         Err(MasterKeyError::Missing(_)) if meta.is_none() && config.mode == Mode::Development => {
@@ -473,7 +489,7 @@ fn master_key(config: &Config, opening: &Opening, entropy: &dyn Entropy) -> Resu
         }
         Err(e) => return Err(Failure::new(Exit::Configuration, e.to_string())),
     };
-    let fingerprint = Sealer::new(&key).fingerprint().to_owned();
+    let fingerprint = Sealer::new(key.expose()).fingerprint().to_owned();
     match meta {
         Some(meta) if meta.fingerprint != fingerprint => {
             let message = format!(
@@ -501,7 +517,8 @@ fn mac_of(secret: &[u8], purpose: &str) -> Arc<HmacKey> {
 async fn bring_up(
     config: &Config,
     opening: Opening,
-    sealer: &Arc<Sealer>,
+    vault: &MasterVault,
+    fingerprint: String,
     signer: &Arc<dyn TokenSigner>,
     entropy: &Arc<dyn Entropy>,
     now: UnixTime,
@@ -514,14 +531,11 @@ async fn bring_up(
             .map(|purpose| {
                 let mut secret = Zeroizing::new([0; 32]);
                 entropy.fill(secret.as_mut());
-                SealedSecret {
-                    purpose: purpose.into(),
-                    id: "1".into(),
-                    sealed: sealer.seal(&**entropy, purpose, "1", secret.as_ref()),
-                    created_at: now,
-                }
+                let sealed = vault.seal(purpose, "1", secret.as_ref());
+                let sealed = sealed.map_err(|e| Failure::new(Exit::Software, e.to_string()))?;
+                Ok(SealedSecret { purpose: purpose.into(), id: "1".into(), sealed, created_at: now })
             })
-            .collect();
+            .collect::<Result<_, Failure>>()?;
     }
     let open = |purpose: &str| {
         let wrong = || {
@@ -529,7 +543,7 @@ async fn bring_up(
             Failure::new(Exit::Io, message).fix("restore a backup")
         };
         let found = sealed.iter().rev().find(|secret| secret.purpose == purpose).ok_or_else(wrong)?;
-        let secret = sealer.open(purpose, &found.id, &found.sealed).map_err(|_| wrong())?;
+        let secret = vault.open(purpose, &found.id, &found.sealed).map_err(|_| wrong())?;
         Ok::<_, Failure>(mac_of(&secret, purpose))
     };
     let cookie = open(COOKIE)?;
@@ -539,9 +553,9 @@ async fn bring_up(
         let key = signer
             .generate(config.settings.keys.algorithm, config.settings.token.expires_in, now)
             .map_err(|e| Failure::new(Exit::System, format!("no signing key could be made: {e}")))?;
-        let meta = Meta { fingerprint: sealer.fingerprint().into(), created_at: now };
         let act = Act::by_daemon(now);
-        let event = Event::new(EventKind::StoreCreated).with("kid", &key.kid).with("master_key", &sealer.fingerprint());
+        let event = Event::new(EventKind::StoreCreated).with("kid", &key.kid).with("master_key", &fingerprint);
+        let meta = Meta { fingerprint, created_at: now };
         store.initialise(meta, sealed, key, act, event).await.map_err(|e| unusable(&e))?;
     }
     Ok((store, secrets, cookie))

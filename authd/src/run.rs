@@ -23,13 +23,15 @@ use crate::{
     app::{self, Parts, Running},
     card,
     cli::{Cli, Command, ConfigCommand},
+    clock::SystemClock,
     config::{self, Config, Flags, Mode},
     crypto::hasher::Cost,
     exit::{Exit, Failure},
     init,
     listen::Inherited,
+    ports::Clock,
     store::sled::SledOptions,
-    telemetry,
+    takeover, telemetry,
 };
 
 /// Runs the program. Messages go to standard error; data, and the start-up card, to standard output.
@@ -50,6 +52,7 @@ pub fn main() -> ExitCode {
             let next = format!("\nnext: look through it, then  authd config check --config {}\n", config.display());
             out(&(done.join("\n") + &next))
         }),
+        Some(Command::NewMasterKey { file }) => init::new_master_key(file).and_then(|done| out(&done)),
         Some(Command::Config(ConfigCommand::Init)) => given(&flags).and_then(|given| out(&Config::template(&given))),
         Some(Command::Config(ConfigCommand::Check)) => read(&flags, &env).and_then(|config| check(&config)),
         Some(Command::Config(ConfigCommand::Show)) => read(&flags, &env).and_then(|config| out(&config.show())),
@@ -75,6 +78,7 @@ fn given(flags: &Flags) -> Result<Vec<(String, String)>, Failure> {
 }
 
 fn check(config: &Config) -> Result<(), Failure> {
+    takeover::check_deadline(config, SystemClock::default().now())?;
     let file = config.file.as_ref().map_or_else(|| "no file".into(), |file| file.display().to_string());
     let mut text = format!("the configuration is sound ({}, {file})\n", config.mode.as_str());
     for advice in &config.advice {

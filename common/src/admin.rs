@@ -296,6 +296,35 @@ pub struct KeysChanged {
     pub dry_run: bool,
 }
 
+/// `POST /v1/keys/rewrap`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RewrapKeys {
+    /// The text of the new master key's file.
+    pub new_master_key: SecretString,
+    /// Only say what would happen.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What a change of the master key did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeysRewrapped {
+    /// The fingerprint of the key that opens the store no more.
+    pub from: String,
+    /// The fingerprint of the key that opens it now.
+    pub to: String,
+    /// Where authd reads its master key at the next start; absent if it is a credential of systemd.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub master_key_file: Option<String>,
+    /// What was done and what is to be done, for people.
+    pub timeline: Vec<String>,
+    /// Whether nothing was done because only a preview was asked for.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
 /// `POST /v1/tokens/inspect` and `/verify`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -125,6 +125,8 @@ async fn cl_02_every_command_answers_in_every_format() {
             server.client().without("user-agent").post("/api/auth/login", &guess).await;
         }
         let kid = first("keys list -o id").await;
+        let new_key = server.dir().join("new.key");
+        authd::init::new_master_key(&new_key).unwrap();
         let mut left = all_commands();
         for line in [
             "status",
@@ -144,6 +146,7 @@ async fn cl_02_every_command_answers_in_every_format() {
             "keys rotate --yes",
             "keys rollback --yes",
             &format!("keys revoke {kid} --yes"),
+            &format!("keys rewrap --yes --new-master-key {}", new_key.display()),
             "throttle list",
             "throttle clear --all",
             "audit list",

@@ -139,7 +139,7 @@ impl Kitchen {
         let server = Server::builder().file(&format!("[keys]\nalgorithm = \"{algorithm}\"\n")).start().await;
         let token = server.sign_up("ada@example.com").await.text("/access_token");
         let jwks = server.client().get("/api/auth/jwks").await.body;
-        let sealer = Sealer::new(&master::load(&server.dir().join("master.key"), false).unwrap());
+        let sealer = Sealer::new(master::load(&server.dir().join("master.key"), false).unwrap().expose());
         let services = server.services();
         let record = services.store.keys().signing(server.clock.now_time()).unwrap().clone();
         let pkcs8 = sealer.open("signing-key", record.kid.as_str(), &record.sealed).unwrap();

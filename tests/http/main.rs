@@ -22,6 +22,7 @@ mod refresh;
 mod replay;
 mod routes;
 mod sessions;
+mod takeover;
 mod throttles;
 mod token_cache;
 mod tokens;

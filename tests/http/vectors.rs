@@ -4,7 +4,11 @@
 use std::sync::Arc;
 
 use authd::{
-    crypto::{entropy::SystemEntropy, jwt::Jwt, seal::Sealer},
+    crypto::{
+        entropy::SystemEntropy,
+        jwt::Jwt,
+        seal::{MasterVault, Sealer},
+    },
     domain::{Algorithm, KeySet, SigningKey, token::TokenProblem},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -15,7 +19,7 @@ use tests::shared;
 const NOW: UnixTime = UnixTime::from_secs(1_000_000);
 
 fn jwt() -> Jwt {
-    Jwt::new(Arc::new(Sealer::new(&[3; 32])), Arc::new(SystemEntropy::default()))
+    Jwt::new(Arc::new(MasterVault::new(Sealer::new(&[3; 32]), Arc::new(SystemEntropy::default()))))
 }
 
 /// A key of the store with this public half.

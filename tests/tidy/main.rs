@@ -449,6 +449,74 @@ fn dp_02_what_may_not_stand_in_the_code() {
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
 }
 
+/// Fields that would show a secret: they have the name of one and a type that prints, or a type that is key material.
+fn shown_secrets(text: &str) -> Vec<String> {
+    const NAMES: [&str; 7] = ["password", "secret", "token", "private", "cookie", "authorization", "master_key"];
+    const PRINTS: [&str; 8] = ["String", "Vec<u8>", "[u8", "Box<str>", "Arc<str>", "Arc<[u8]>", "Value", "Bytes"];
+    const MATERIAL: [&str; 6] = ["Zeroizing<", "hmac::Key", "XChaCha20Poly1305", "KeyPair", "HeaderMap", "SigningPair"];
+    let mut found = vec![];
+    for (at, _) in text.match_indices("#[derive(") {
+        let rest = &text[at..];
+        let Some((derived, item)) = rest.split_once(")]") else { continue };
+        let has_debug = derived.split(['(', ',']).any(|name| name.trim() == "Debug");
+        // As far as the item goes: to its closing brace, or to the end of a tuple struct.
+        let tuple = item.find(";\n").filter(|end| !item[..*end].contains('{'));
+        let end = [item.find("\n}"), tuple].into_iter().flatten().min();
+        let Some(end) = end.filter(|_| has_debug) else { continue };
+        let lines = || item[..end].lines().filter(|line| !line.trim_start().starts_with("#["));
+        let name = lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+        let name = name.split([' ', '(', '{']).filter(|word| !word.is_empty()).take(3).collect::<Vec<_>>().join(" ");
+        for line in lines() {
+            let (field, kind) = line.split_once(": ").unwrap_or(("", line));
+            let field = field.trim().trim_start_matches("pub ").to_owned();
+            let is_named = NAMES.iter().any(|secret| field == *secret || field.ends_with(&format!("_{secret}")));
+            let prints = PRINTS.iter().any(|plain| kind.trim_start_matches("Option<").starts_with(plain));
+            if is_named && prints || MATERIAL.iter().any(|material| kind.contains(material)) {
+                found.push(format!("{name}: {}", line.trim()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn cr_04_no_type_prints_the_secrets_it_holds() {
+    // Public by intent: the handle of a session, by Better Auth's name; and how a password is stored, a word.
+    let public = ["api.rs: pub struct SessionBody", "api.rs: pub struct SignUpBody", "api.rs: pub struct SignInBody"];
+    let word = "admin.rs: pub struct UserView: pub password";
+    let mut problems = vec![];
+    for folder in ["authd/src", "authctl/src", "common/src"] {
+        for (file, text) in sources(folder) {
+            problems.extend(shown_secrets(&product(&text)).into_iter().map(|found| format!("{file}: {found}")));
+        }
+    }
+    problems.retain(|found| !public.iter().chain([&word]).any(|known| found.contains(known)));
+    assert!(problems.is_empty(), "write a Debug of its own, or hold a SecretString:\n{}", problems.join("\n"));
+}
+
+#[test]
+fn the_rule_of_debug_finds_seeded_faults() {
+    for bad in [
+        "#[derive(Debug)]\nstruct A {\n    password: String,\n}\n",
+        "#[derive(Debug, Clone)]\npub struct A {\n    x: u8,\n    pub refresh_token: Option<String>,\n}\n",
+        "#[derive(Clone, Debug)]\npub struct A {\n    pub new_secret: Arc<str>,\n}\n",
+        "#[derive(Debug)]\npub struct Key(Zeroizing<[u8; 32]>);\n",
+        "#[derive(Debug)]\nenum A {\n    Some {\n        token: Vec<u8>,\n    },\n}\n",
+        "#[derive(Debug)]\nstruct Keys {\n    mac: hmac::Key,\n}\n",
+        "#[derive(Debug)]\nstruct Unit;\n#[derive(Debug)]\nstruct A {\n    token: String,\n}\n",
+    ] {
+        assert_eq!(shown_secrets(bad).len(), 1, "{bad}");
+    }
+    for good in [
+        "#[derive(Clone)]\nstruct A {\n    password: String,\n}\n",
+        "#[derive(Debug)]\nstruct A {\n    password: SecretString,\n    token: Option<SecretString>,\n}\n",
+        "#[derive(Debug)]\nstruct A {\n    token_life: Span,\n    token_type: String,\n}\n",
+        "pub struct Key(Zeroizing<[u8; 32]>);\n",
+    ] {
+        assert_eq!(shown_secrets(good), Vec::<String>::new(), "{good}");
+    }
+}
+
 #[test]
 fn dp_02_release_builds_check_overflows_and_unwind() {
     let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();

@@ -37,6 +37,8 @@ pub async fn show(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
     if log_lines_dropped > 0 {
         problems.push(format!("the log has lost {log_lines_dropped} lines since the start: nobody read them in time"));
     }
+    let mut notes = info.advice.clone();
+    notes.extend(info.legacy_secret_until.map(|until| maintenance::takeover_note(until, now)));
     let load = services.hasher.load();
     Ok(Reply::json(&Status {
         version: env!("CARGO_PKG_VERSION").into(),
@@ -46,7 +48,7 @@ pub async fn show(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
         now,
         ready,
         problems,
-        notes: info.advice.clone(),
+        notes,
         listen: info.listen.clone(),
         public_url: info.public_url.clone(),
         config: info.config.as_ref().map(|path| path.display().to_string()),

@@ -19,26 +19,22 @@ use jsonwebtoken::{
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::seal::Sealer;
+use super::seal::{MasterVault, SIGNING_KEY};
 use crate::{
     domain::{
         Algorithm, KeySet, SigningKey,
         token::{ACCESS_TOKEN_TYPE, Claims, TokenProblem},
     },
     json,
-    ports::{DecodedToken, Entropy, SignerError, TokenSigner, VerifiedToken},
+    ports::{DecodedToken, SignerError, TokenSigner, VerifiedToken},
 };
 
 /// The longest token that is looked at, in bytes (TK-07).
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// The purpose under which private keys are sealed.
-const PURPOSE: &str = "signing-key";
-
 /// Signs and verifies; keeps what it parsed.
 pub struct Jwt {
-    sealer: Arc<Sealer>,
-    entropy: Arc<dyn Entropy>,
+    vault: Arc<MasterVault>,
     random: SystemRandom,
     private: Mutex<Vec<(Kid, Arc<Private>)>>,
     public: Mutex<Vec<(Kid, Arc<DecodingKey>)>>,
@@ -68,15 +64,15 @@ fn kept<T, E>(list: &Mutex<Vec<(Kid, Arc<T>)>>, kid: &Kid, make: impl FnOnce() -
 }
 
 impl Jwt {
-    /// With the sealer that opens the private keys.
-    pub fn new(sealer: Arc<Sealer>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { sealer, entropy, random: SystemRandom::new(), private: Mutex::default(), public: Mutex::default() }
+    /// With the vault that opens the private keys.
+    pub fn new(vault: Arc<MasterVault>) -> Self {
+        Self { vault, random: SystemRandom::new(), private: Mutex::default(), public: Mutex::default() }
     }
 
     fn private(&self, key: &SigningKey) -> Result<Arc<Private>, SignerError> {
         kept(&self.private, &key.kid, || {
             let unreadable = || SignerError::Sealed(key.kid.to_string());
-            let pkcs8 = self.sealer.open(PURPOSE, key.kid.as_str(), &key.sealed).map_err(|_| unreadable())?;
+            let pkcs8 = self.vault.open(SIGNING_KEY, key.kid.as_str(), &key.sealed).map_err(|_| unreadable())?;
             match key.algorithm {
                 Algorithm::EdDsa => Ed25519KeyPair::from_pkcs8(&pkcs8).map(Private::Ed25519),
                 Algorithm::Es256 => {
@@ -138,8 +134,9 @@ impl TokenSigner for Jwt {
         jwk["use"] = "sig".into();
         jwk["alg"] = algorithm.as_str().into();
         let kid: Kid = kid.parse().map_err(|_| refused())?;
+        let sealed = self.vault.seal(SIGNING_KEY, kid.as_str(), &pkcs8).map_err(|_| SignerError::Changing)?;
         Ok(SigningKey {
-            sealed: self.sealer.seal(&*self.entropy, PURPOSE, kid.as_str(), &pkcs8).into(),
+            sealed: sealed.into(),
             kid,
             algorithm,
             public_jwk: jwk.to_string().into(),
@@ -343,12 +340,12 @@ fn claims(payload: &Map<String, Value>) -> Result<Claims, TokenProblem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::entropy::SystemEntropy;
+    use crate::crypto::{entropy::SystemEntropy, seal::Sealer};
 
     const NOW: UnixTime = UnixTime::from_secs(1_000_000);
 
     fn jwt() -> Jwt {
-        Jwt::new(Arc::new(Sealer::new(&[3; 32])), Arc::new(SystemEntropy::default()))
+        Jwt::new(Arc::new(MasterVault::new(Sealer::new(&[3; 32]), Arc::new(SystemEntropy::default()))))
     }
 
     const CLAIMS: &str = r#"{"iss":"i","sub":"u","aud":"a","iat":1,"exp":2,"jti":"j","sid":"s"}"#;
@@ -374,12 +371,9 @@ mod tests {
 
             let other = jwt.generate(algorithm, Span::from_mins(15), NOW).unwrap();
             let impostor = SigningKey { kid: key.kid.clone(), ..other };
-            let forged = Jwt::new(Arc::new(Sealer::new(&[3; 32])), Arc::new(SystemEntropy::default()));
-            let sealed = forged.sealer.seal(&*forged.entropy, PURPOSE, key.kid.as_str(), &{
-                let open = jwt.sealer.open(PURPOSE, jwt_kid(&impostor), &impostor.sealed).unwrap();
-                open.to_vec()
-            });
-            let forged = forged.sign(&SigningKey { sealed: sealed.into(), ..impostor }, "at+jwt", CLAIMS).unwrap();
+            let open = jwt.vault.open(SIGNING_KEY, jwt_kid(&impostor), &impostor.sealed).unwrap();
+            let sealed = jwt.vault.seal(SIGNING_KEY, key.kid.as_str(), &open).unwrap();
+            let forged = self::jwt().sign(&SigningKey { sealed: sealed.into(), ..impostor }, "at+jwt", CLAIMS).unwrap();
             assert_eq!(jwt.verify(&forged, &set, NOW).unwrap_err(), TokenProblem::BadSignature);
         }
     }

@@ -115,6 +115,8 @@ kinds! {
     KeyErased = "keys.erased";
     /// An operator let somebody try again who had failed too often.
     ThrottleCleared = "throttle.cleared";
+    /// The master key was changed: everything sealed was sealed anew, and the old key opens the store no more.
+    KeysRewrapped = "keys.rewrapped";
     /// An operator declared the host's clock right, although there were records of a later time.
     ClockTrusted = "clock.trusted";
     /// Signing keys may sign tokens of a longer life than before.

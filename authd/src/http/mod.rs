@@ -327,7 +327,12 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::{
-        crypto::{entropy::SystemEntropy, jwt::Jwt, mac::HmacKey, seal::Sealer},
+        crypto::{
+            entropy::SystemEntropy,
+            jwt::Jwt,
+            mac::HmacKey,
+            seal::{MasterVault, Sealer},
+        },
         domain::{Algorithm, KeyPolicy, PasswordHash, PasswordPolicy, SessionPolicy, token::Expected},
         door::Peer,
         ports::{Clock, HasherError, HasherLoad, PasswordHasher, Secrets, Verdict},
@@ -400,12 +405,14 @@ pub(crate) mod tests {
             auto_sign_in: true,
             audit_retention: None,
         };
+        let vault = Arc::new(MasterVault::new(Sealer::new(&[7; 32]), entropy.clone()));
         let services = Services {
             store: Arc::new(MemoryStore::new(mac())),
             clock: Arc::new(Still),
-            entropy: entropy.clone(),
+            entropy,
             hasher: Arc::new(hasher),
-            signer: Arc::new(Jwt::new(Arc::new(Sealer::new(&[7; 32])), entropy)),
+            signer: Arc::new(Jwt::new(vault.clone())),
+            vault,
             secrets: Secrets { cookie: mac(), refresh: mac() },
             policy,
             throttles: crate::service::throttle::Throttles::new(true),

@@ -13,7 +13,9 @@ use std::sync::Arc;
 use common::Span;
 
 pub use self::fixtures::{T0, act, credential, key, session, user};
-use super::{AuditQuery, Counter, Ended, Ending, NewSession, Refresh, Refreshed, Rehash, Store, StoreError};
+use super::{
+    AuditQuery, Counter, Ended, Ending, NewSession, Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Store, StoreError,
+};
 use crate::domain::{
     Act, Ban, ClientDigest, Credential, Event, EventKind, Generation, IdempotencyKey, PasswordHash, SessionPolicy,
     SigningKey, User,
@@ -304,6 +306,51 @@ async fn signing_keys(store: &dyn Store) {
     let revoked = SigningKey { revoked_at: Some(T0), ..key("k1") };
     put(version + 1, vec![revoked.clone()]).await.unwrap();
     assert_eq!(store.keys().get("k1"), Some(&revoked));
+}
+
+/// What must hold of a change of the master key. Takes a store with the fingerprint `old`, one sealed secret and the
+/// signing key `k0`.
+///
+/// # Panics
+/// Where it does not hold.
+#[allow(clippy::unwrap_used)]
+pub async fn rewraps(store: Arc<dyn Store>) {
+    let sealed = |mut key: SigningKey| {
+        key.sealed = Arc::from([7u8, 7]);
+        key
+    };
+    let secrets = store.secrets().await.unwrap();
+    assert_eq!(secrets.len(), 1);
+    let anew: Vec<SealedSecret> =
+        secrets.iter().map(|secret| SealedSecret { sealed: vec![7], ..secret.clone() }).collect();
+    let rewrap = |from: &str, keys: Vec<SigningKey>, secrets: &[SealedSecret]| Rewrap {
+        from: from.into(),
+        to: "new".into(),
+        keys,
+        secrets: secrets.into(),
+    };
+    let version = store.keys().version;
+    let whole = |from| rewrap(from, vec![sealed(key("k0"))], &anew);
+    let before = store.counts().await.unwrap();
+    for (version, wrong) in [
+        (version + 1, whole("old")),
+        (version, whole("another")),
+        (version, rewrap("old", vec![], &anew)),
+        (version, rewrap("old", vec![sealed(key("k0"))], &[])),
+    ] {
+        let refused = store.rewrap(version, wrong, act(), event(EventKind::KeysRewrapped)).await;
+        assert_eq!(refused, Err(StoreError::Stale));
+    }
+    assert_eq!((store.secrets().await.unwrap(), store.counts().await.unwrap()), (secrets, before));
+    assert_eq!(*store.keys().get("k0").unwrap().sealed, [1, 2], "nothing was changed");
+
+    store.rewrap(version, whole("old"), act(), event(EventKind::KeysRewrapped)).await.unwrap();
+    assert_eq!(store.secrets().await.unwrap(), anew);
+    assert_eq!(*store.keys().get("k0").unwrap().sealed, [7, 7]);
+    let twice = store.rewrap(version + 1, whole("old"), act(), event(EventKind::KeysRewrapped)).await;
+    assert_eq!(twice, Err(StoreError::Stale), "the old fingerprint is gone");
+    let late = store.put_keys(version, vec![key("k9")], act(), event(EventKind::KeysRotated)).await;
+    assert_eq!(late, Err(StoreError::Stale), "a key that was sealed before comes too late");
 }
 
 #[allow(clippy::unwrap_used)]

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use common::{Email, FamilyId, SessionId, UnixTime, UserId, admin::Counts};
 
 use super::{
-    AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, IDEMPOTENCY, Live, NewSession, Page, Refresh,
-    Refreshed, Rehash, Store, StoreError, UserQuery,
+    AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, IDEMPOTENCY, Live, Meta, NewSession, Page,
+    Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Store, StoreError, UserQuery,
 };
 use crate::{
     domain::{
@@ -32,6 +32,8 @@ struct State {
     keys: KeySet,
     audit: Vec<AuditRecord>,
     checkpoint: Option<Checkpoint>,
+    meta: Option<Meta>,
+    secrets: BTreeMap<(String, String), SealedSecret>,
     acts: BTreeMap<String, (u64, UnixTime, [u8; 32])>,
     noted: UnixTime,
     places: BTreeMap<UserId, Vec<Place>>,
@@ -48,6 +50,17 @@ impl MemoryStore {
     /// Empty.
     pub fn new(mac: Arc<dyn Mac>) -> Self {
         Self { state: Mutex::default(), mac }
+    }
+
+    /// What it begins with, as a store on disk does.
+    #[must_use]
+    pub fn with_secrets(self, meta: Meta, secrets: Vec<SealedSecret>, key: SigningKey) -> Self {
+        let mut state = self.state();
+        state.meta = Some(meta);
+        state.secrets = secrets.into_iter().map(|s| ((s.purpose.clone(), s.id.clone()), s)).collect();
+        state.keys = KeySet { version: 1, keys: vec![key] };
+        drop(state);
+        self
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -452,6 +465,33 @@ impl Store for MemoryStore {
         if let Some((act, event)) = &by {
             self.record(&mut state, act, event);
         }
+        Ok(())
+    }
+
+    async fn secrets(&self) -> Result<Vec<SealedSecret>, StoreError> {
+        Ok(self.state().secrets.values().cloned().collect())
+    }
+
+    async fn rewrap(&self, version: u64, rewrap: Rewrap, act: Act, event: Event) -> Result<(), StoreError> {
+        let mut state = self.state_for(&act)?;
+        let given: BTreeMap<_, _> =
+            rewrap.secrets.into_iter().map(|s| ((s.purpose.clone(), s.id.clone()), s)).collect();
+        let is_given = |key: &SigningKey| rewrap.keys.iter().any(|given| given.kid == key.kid);
+        let fits = state.keys.version == version
+            && state.meta.as_ref().is_some_and(|meta| meta.fingerprint == rewrap.from)
+            && state.secrets.keys().eq(given.keys())
+            && state.keys.keys.iter().all(|key| key.sealed.is_empty() || is_given(key));
+        let Some(meta) = state.meta.as_mut().filter(|_| fits) else { return Err(StoreError::Stale) };
+        meta.fingerprint = rewrap.to;
+        state.secrets = given;
+        state.keys.version += 1;
+        for key in rewrap.keys {
+            match state.keys.keys.iter_mut().find(|k| k.kid == key.kid) {
+                Some(slot) => *slot = key,
+                None => state.keys.keys.push(key),
+            }
+        }
+        self.record(&mut state, &act, &event);
         Ok(())
     }
 

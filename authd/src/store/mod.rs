@@ -253,6 +253,19 @@ pub struct SealedSecret {
     pub created_at: UnixTime,
 }
 
+/// A change of the master key: everything that is sealed, sealed anew.
+#[derive(Debug, Clone)]
+pub struct Rewrap {
+    /// The fingerprint of the master key that must be in force.
+    pub from: String,
+    /// That of the key which takes its place.
+    pub to: String,
+    /// All signing keys whose private half is kept.
+    pub keys: Vec<SigningKey>,
+    /// All other sealed secrets.
+    pub secrets: Vec<SealedSecret>,
+}
+
 /// See the module's text.
 #[async_trait]
 pub trait Store: Send + Sync {
@@ -280,6 +293,8 @@ pub trait Store: Send + Sync {
     async fn counters(&self) -> Result<Vec<Counter>, StoreError>;
     /// All signing keys. From memory: every signature and every check asks.
     fn keys(&self) -> Arc<KeySet>;
+    /// The sealed secrets that are not signing keys, in the order of purpose and id.
+    async fn secrets(&self) -> Result<Vec<SealedSecret>, StoreError>;
     /// A page of audit records, newest first.
     async fn audit(&self, query: AuditQuery) -> Result<Page<AuditRecord>, StoreError>;
     /// Walks the whole chain.
@@ -395,6 +410,14 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// `Stale`.
     async fn put_keys(&self, version: u64, keys: Vec<SigningKey>, act: Act, event: Event) -> Result<(), StoreError>;
+
+    /// Changes the master key: everything that is sealed and the store's fingerprint are replaced as one change, so that
+    /// the store opens with exactly one of the two keys whenever the power goes.
+    ///
+    /// # Errors
+    /// `Stale` if the set is not at `version` any more, another master key is in force, or something sealed is missing
+    /// from `rewrap`: it would be lost.
+    async fn rewrap(&self, version: u64, rewrap: Rewrap, act: Act, event: Event) -> Result<(), StoreError>;
 
     /// The latest time that is on record: of the newest audit record, or noted.
     async fn latest_time(&self) -> Result<UnixTime, StoreError>;

@@ -16,7 +16,7 @@ use authd::{
     },
     store::{
         AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Live, NewSession, Page, Refresh, Refreshed,
-        Rehash, Store, StoreError, UserQuery,
+        Rehash, Rewrap, SealedSecret, Store, StoreError, UserQuery,
     },
 };
 use common::{Email, FamilyId, SessionId, UnixTime, UserId, admin::Counts};
@@ -119,6 +119,8 @@ faulty! {
     fn sessions_of(&self, user: &UserId) -> Vec<Arc<Session>>;
     fn sessions(&self, after: Option<String>, limit: usize) -> Page<Live>;
     fn family(&self, id: &FamilyId) -> Option<Family>;
+    fn secrets(&self) -> Vec<SealedSecret>;
+    fn rewrap(&self, version: u64, rewrap: Rewrap, act: Act, event: Event) -> ();
     fn places(&self, user: &UserId) -> Vec<Place>;
     fn counters(&self) -> Vec<Counter>;
     fn audit_checkpoint(&self) -> Option<Checkpoint>;

@@ -48,6 +48,24 @@ async fn the_sled_store_holds_the_contract() {
     suite(Arc::new(open(dir.path()))).await;
 }
 
+fn beginning() -> (Meta, Vec<SealedSecret>, SigningKey) {
+    let secret = SealedSecret { purpose: "cookie".into(), id: "1".into(), sealed: vec![1, 2], created_at: T0 };
+    (Meta { fingerprint: "old".into(), created_at: T0 }, vec![secret], key("k0"))
+}
+
+#[tokio::test]
+async fn cr_08_a_rewrap_is_whole_or_nothing_on_sled_and_in_memory() {
+    let (meta, secrets, first) = beginning();
+    rewraps(Arc::new(memory().with_secrets(meta, secrets, first))).await;
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let (meta, secrets, first) = beginning();
+    store.initialise(meta.clone(), secrets, first, act(), event(EventKind::StoreCreated)).await.unwrap();
+    rewraps(Arc::new(store)).await;
+    let opening = closed(dir.path(), SledOptions::default());
+    assert_eq!(opening.meta().unwrap(), Some(Meta { fingerprint: "new".into(), ..meta }));
+}
+
 #[tokio::test]
 async fn what_was_answered_is_there_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();

@@ -26,14 +26,14 @@ use self::{
     cache::HotCache,
     codec::{Done, Link, Number, Places, SCHEMA, Stored},
     disk::Disk,
-    intents::{KEYS_VERSION, NOTED_TIME, REPEATED_SIGN_UPS},
+    intents::{KEYS_VERSION, META, NOTED_TIME, REPEATED_SIGN_UPS},
     keys::Kind,
     txn::{Txn, unreadable},
     writer::{Ground, Writer},
 };
 use super::{
     AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Live, Meta, NewSession, Page, Refresh, Refreshed,
-    Rehash, SealedSecret, Store, StoreError, UserQuery,
+    Rehash, Rewrap, SealedSecret, Store, StoreError, UserQuery,
 };
 use crate::{
     domain::{
@@ -125,6 +125,11 @@ fn read<T: Stored>(db: &sled::Db, key: &[u8]) -> Result<Option<T>, StoreError> {
     }
 }
 
+fn secrets(db: &sled::Db) -> Result<Vec<SealedSecret>, StoreError> {
+    let entries = db.scan_prefix(keys::prefix(Kind::Secret));
+    entries.map(|e| e.map_err(|e| unreadable(&e)).and_then(|(k, v)| codec::decode(&k, &v))).collect()
+}
+
 fn load_keys(db: &sled::Db) -> Result<KeySet, StoreError> {
     let Number(version) = read(db, &keys::meta(KEYS_VERSION))?.unwrap_or_default();
     let mut set = KeySet { version, keys: vec![] };
@@ -168,7 +173,7 @@ impl Opening {
     /// # Errors
     /// The record is damaged.
     pub fn meta(&self) -> Result<Option<Meta>, StoreError> {
-        read(&self.db, &keys::meta("meta"))
+        read(&self.db, &keys::meta(META))
     }
 
     /// The sealed secrets.
@@ -176,8 +181,7 @@ impl Opening {
     /// # Errors
     /// A record is damaged.
     pub fn secrets(&self) -> Result<Vec<SealedSecret>, StoreError> {
-        let entries = self.db.scan_prefix(keys::prefix(Kind::Secret));
-        entries.map(|e| e.map_err(|e| unreadable(&e)).and_then(|(k, v)| codec::decode(&k, &v))).collect()
+        secrets(&self.db)
     }
 
     /// Starts the writer, now that the key of the audit chain is known.
@@ -212,11 +216,11 @@ impl SledStore {
     ) -> Result<(), StoreError> {
         self.writer
             .write(move |tx| {
-                if tx.exists(&keys::meta("meta"))? {
+                if tx.exists(&keys::meta(META))? {
                     return Err(StoreError::Stale);
                 }
                 tx.put(keys::meta("schema"), &Number(u64::from(SCHEMA)))?;
-                tx.put(keys::meta("meta"), &meta)?;
+                tx.put(keys::meta(META), &meta)?;
                 for secret in &secrets {
                     tx.put(keys::secret(&secret.purpose, &secret.id), secret)?;
                 }
@@ -398,6 +402,10 @@ impl Store for SledStore {
         self.cache.keys()
     }
 
+    async fn secrets(&self) -> Result<Vec<SealedSecret>, StoreError> {
+        secrets(&self.db)
+    }
+
     async fn audit(&self, query: AuditQuery) -> Result<Page<AuditRecord>, StoreError> {
         self.scan(move |db| audit::page(db, &query)).await
     }
@@ -529,6 +537,10 @@ impl Store for SledStore {
                 .await
             }
         }
+    }
+
+    async fn rewrap(&self, version: u64, rewrap: Rewrap, act: Act, event: Event) -> Result<(), StoreError> {
+        self.act(act, move |tx, act| intents::rewrap(tx, version, &rewrap, act, &event)).await
     }
 
     async fn latest_time(&self) -> Result<UnixTime, StoreError> {
