@@ -93,5 +93,16 @@ pub enum ConfigCommand {
     /// Show every setting in force, and where it comes from
     Show,
     /// Print a commented configuration with every setting at its default
-    Init,
+    Init(Unread),
+}
+
+/// Flags of the others that have no meaning here.
+#[derive(Debug, Args)]
+pub struct Unread {
+    /// Refused, and therefore not in the help: it reads no configuration.
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Refused, and therefore not in the help.
+    #[arg(long, hide = true)]
+    pub development: bool,
 }

@@ -1,10 +1,10 @@
 //! The log: text for people on a terminal, JSON lines elsewhere, on standard error.
 
-use std::{io::IsTerminal, panic::PanicHookInfo};
+use std::{io::IsTerminal, panic::PanicHookInfo, sync::OnceLock};
 
 use common::text::printable;
 use tracing::error;
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{EnvFilter, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
 use crate::config::{LogFormat, LogLevel};
 
@@ -22,10 +22,26 @@ fn said(info: &PanicHookInfo<'_>) -> String {
     text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
+/// What is logged by this process, once logging was started.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
+/// sled and hyper speak only when something is wrong.
+fn filter(level: LogLevel) -> EnvFilter {
+    EnvFilter::new(format!("warn,authd={level}"))
+}
+
+/// Logs at another level from now on.
+pub fn set_level(level: LogLevel) {
+    if let Some(handle) = FILTER.get()
+        && let Err(e) = handle.reload(filter(level))
+    {
+        error!("the level of the log cannot be changed: {e}");
+    }
+}
+
 /// Starts logging for this process. A second call changes nothing.
 pub fn start(format: LogFormat, level: LogLevel) {
-    // sled and hyper speak only when something is wrong.
-    let filter = EnvFilter::new(format!("warn,authd={level}"));
+    let (filter, handle) = reload::Layer::new(filter(level));
     let json = match format {
         LogFormat::Json => true,
         LogFormat::Text => false,
@@ -40,6 +56,7 @@ pub fn start(format: LogFormat, level: LogLevel) {
     };
     // Somebody else logs already: in tests.
     if started.is_ok() {
+        FILTER.get_or_init(|| handle);
         std::panic::set_hook(Box::new(log_panic));
     }
 }

@@ -89,7 +89,7 @@ impl Builder {
     /// With a setting: `("http.max_body", "1KiB")`.
     #[must_use]
     pub fn set(mut self, key: &str, value: &str) -> Self {
-        let name = format!("AUTHD_{}", key.replacen('.', "__", 1)).to_ascii_uppercase();
+        let name = format!("AUTHD_{}", key.replace('.', "__")).to_ascii_uppercase();
         self.env.push((name, value.into()));
         self
     }

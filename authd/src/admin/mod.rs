@@ -34,7 +34,12 @@ use warp::{Filter, reply::Response};
 pub use self::{error::AdminError, request::AdminReq, routes::Route};
 use crate::{
     config::Mode,
+    domain::{
+        Access, Role,
+        access::{ADMIN_GROUP, Grant},
+    },
     door::{Body, BodyError, Found, Head, Peer, PeerCredentials, Reply, Router, body},
+    live::Live,
     net::Gauge,
     service::{Services, audit as acts},
 };
@@ -59,12 +64,21 @@ pub struct Info {
     pub config: Option<PathBuf>,
     /// The data directory.
     pub data_dir: PathBuf,
+}
+
+/// What of the daemon changes when its configuration is read again.
+#[derive(Debug, Clone, Default)]
+pub struct LastRead {
+    /// When the configuration was read last.
+    pub at: UnixTime,
+    /// Why what was read then is not in force, if it is not.
+    pub problems: Vec<String>,
+    /// Settings that are in force only after a restart.
+    pub needs_restart: Vec<String>,
     /// What the configuration's reader found worth a look.
     pub advice: Vec<String>,
-    /// The group whose members are administrators; `None` if the host has no such group.
-    pub admin_group: Option<u32>,
-    /// The daemon's own user, who is an administrator.
-    pub own_uid: u32,
+    /// Who may do what.
+    pub access: Access,
 }
 
 /// Everything that handlers work with.
@@ -73,20 +87,30 @@ pub struct AdminApp {
     pub services: Arc<Services>,
     /// What the daemon is.
     pub info: Info,
+    /// What it is configured to be at the moment.
+    pub last_read: LastRead,
     /// Connections on the public door.
     pub connections: Arc<Gauge>,
-    router: Router<Route>,
-    requests: AtomicU64,
+    router: Arc<Router<Route>>,
+    requests: Arc<AtomicU64>,
 }
 
 impl AdminApp {
     /// With the route table built.
-    pub fn new(services: Arc<Services>, info: Info, connections: Arc<Gauge>) -> Self {
+    pub fn new(services: Arc<Services>, info: Info, last_read: LastRead, connections: Arc<Gauge>) -> Self {
         let mut router = Router::default();
         for route in routes::ROUTES {
             router.insert(route.verb.method(), route.path, route);
         }
-        Self { services, info, connections, router, requests: AtomicU64::new(0) }
+        Self { services, info, last_read, connections, router: Arc::new(router), requests: Arc::default() }
+    }
+
+    /// The same door after its configuration was read again.
+    #[must_use]
+    pub fn successor(&self, services: Arc<Services>, last_read: LastRead) -> Self {
+        let Self { info, connections, router, requests, .. } = self;
+        let (info, connections) = (info.clone(), connections.clone());
+        Self { services, info, last_read, connections, router: router.clone(), requests: requests.clone() }
     }
 
     #[allow(clippy::expect_used)]
@@ -98,10 +122,10 @@ impl AdminApp {
 
     /// The one filter.
     pub fn filter(
-        self: Arc<Self>,
+        live: Arc<Live<Self>>,
     ) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + Send + Sync + 'static {
         warp::ext::get::<Arc<Head>>().and(warp::body::stream()).then(move |head: Arc<Head>, body| {
-            let app = self.clone();
+            let app = live.get();
             async move { app.answer(head, body).await }
         })
     }
@@ -133,7 +157,7 @@ impl AdminApp {
         S: Stream<Item = Result<B, warp::Error>> + Send,
         B: Buf + Send,
     {
-        let operator = self.permitted(head)?;
+        let (operator, role) = self.admitted(head)?;
         if is_browser(head) {
             return Err(AdminError::new(ErrorCode::BrowserRefused));
         }
@@ -155,6 +179,9 @@ impl AdminApp {
             Found::OtherMethods(methods) => return Err(AdminError::wrong_method(&methods)),
             Found::Nothing => return Err(AdminError::new(ErrorCode::NotFound).cause("there is no such path")),
         };
+        if role < route.role {
+            return Err(refused(&operator, role, route.role, &format!("{} {}", head.method, route.path)));
+        }
         let (body, raw) = read_body(head, stream).await?;
         let req = AdminReq {
             head: head.clone(),
@@ -164,6 +191,7 @@ impl AdminApp {
             reason: request::reason(head)?,
             idempotency: request::idempotency(head, &raw, &operator)?,
             operator,
+            role,
         };
         if route.changes
             && let Some(key) = &req.idempotency
@@ -175,20 +203,40 @@ impl AdminApp {
         Ok(reply)
     }
 
-    /// root, the daemon's own user, and members of the admin group. Everybody else is refused, whatever the mode of the
-    /// socket's file has become (AZ-04).
-    fn permitted(&self, head: &Head) -> Result<PeerCredentials, AdminError> {
+    /// Who calls, with the highest role of theirs. Who has none is refused, whatever the mode of the socket's file has become
+    /// (AZ-04).
+    fn admitted(&self, head: &Head) -> Result<(PeerCredentials, Role), AdminError> {
         let Peer::Unix(peer) = &*head.peer else { return Err(AdminError::new(ErrorCode::Forbidden)) };
-        let member = self.info.admin_group.is_some_and(|group| peer.groups.contains(&group));
-        if peer.uid == 0 || peer.uid == self.info.own_uid || member {
-            return Ok(peer.clone());
+        let access = &self.last_read.access;
+        if let Some(role) = access.role(peer.uid, peer.name.as_deref(), &peer.groups) {
+            return Ok((peer.clone(), role));
         }
-        let who = peer.name.clone().unwrap_or_else(|| format!("uid {}", peer.uid));
-        warn!(operator.uid = peer.uid, operator.pid = peer.pid, "a peer without the right to administrate was refused");
-        Err(AdminError::new(ErrorCode::Forbidden)
-            .cause(format!("{who} is not a member of the group authd-admin"))
-            .fix("sudo usermod -aG authd-admin $USER, and log in again"))
+        warn!(operator.uid = peer.uid, operator.pid = peer.pid, "a peer without a role on the admin socket was refused");
+        let forbidden = AdminError::new(ErrorCode::Forbidden);
+        // As configured by default, or on a host without the group.
+        Err(match access.grants.as_slice() {
+            [] | [(Role::Admin, Grant::Group(_))] => forbidden
+                .cause(format!("{} is not a member of the group {ADMIN_GROUP}", peer.who()))
+                .fix("sudo usermod -aG authd-admin $USER, and log in again"),
+            _ => forbidden
+                .cause(format!("{} has no role on this socket", peer.who()))
+                .fix("ask an administrator for one: admin.roles in the configuration, then systemctl reload authd"),
+        })
     }
+}
+
+/// The refusal of what needs a higher role, in the log and for the caller.
+fn refused(operator: &PeerCredentials, role: Role, needed: Role, what: &str) -> AdminError {
+    warn!(
+        operator.uid = operator.uid,
+        operator.pid = operator.pid,
+        role = role.as_str(),
+        needed = needed.as_str(),
+        "a peer was refused what its role does not allow: {what}"
+    );
+    AdminError::new(ErrorCode::Forbidden)
+        .cause(format!("{} has the role {role}, and this needs the role {needed}", operator.who()))
+        .fix(format!("ask somebody with the role {needed}, or an administrator for that role: admin.roles.{needed}"))
 }
 
 /// Browsers say where a request comes from. Nothing that does is a command line.

@@ -12,7 +12,7 @@ use crate::{
 ///
 /// # Errors
 /// The store cannot be read.
-pub async fn show(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
+pub async fn show(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let services = &app.services;
     let now = services.clock.now();
     let info = &app.info;
@@ -27,6 +27,8 @@ pub async fn show(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
             services.policy.algorithm.as_str()
         ));
     }
+    let read = &app.last_read;
+    problems.extend(read.problems.iter().map(|problem| format!("what the configuration says now is not in force: {problem}")));
     let load = services.hasher.load();
     Ok(Reply::json(&Status {
         version: env!("CARGO_PKG_VERSION").into(),
@@ -36,10 +38,13 @@ pub async fn show(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
         now,
         ready,
         problems,
-        notes: info.advice.clone(),
+        notes: read.advice.clone(),
         listen: info.listen.clone(),
         public_url: info.public_url.clone(),
         config: info.config.as_ref().map(|path| path.display().to_string()),
+        config_read_at: Some(read.at),
+        needs_restart: read.needs_restart.clone(),
+        role: Some(req.role.as_str().into()),
         data_dir: info.data_dir.display().to_string(),
         counts: maintenance::counts(services).await?,
         signing_key: signing_key.map(|key| key.kid.clone()),

@@ -117,6 +117,8 @@ kinds! {
     ClockTrusted = "clock.trusted";
     /// Signing keys may sign tokens of a longer life than before.
     TokensLiveLonger = "keys.tokens_live_longer";
+    /// The configuration was read again while the daemon ran: what was applied, and what needs a restart.
+    ConfigReloaded = "config.reloaded";
 }
 
 /// An event without its circumstances.

@@ -1,6 +1,7 @@
 //! The rules, pure: facts and `now` in, verdicts out. No async, no clock, no randomness, no I/O, no serde; imports
 //! `common` and nothing else of this workspace.
 
+pub mod access;
 pub mod address;
 pub mod audit;
 pub mod credential;
@@ -11,6 +12,7 @@ pub mod session;
 pub mod token;
 pub mod user;
 
+pub use access::{Access, Role};
 pub use audit::{Act, Actor, AuditRecord, Event, EventKind, IdempotencyKey};
 pub use credential::{Credential, HashScheme, PasswordHash, PasswordPolicy, PasswordProblem};
 pub use family::{ClientDigest, Family, Generation, RepeatSeen, Turn};

@@ -38,6 +38,7 @@ use crate::{
     config::{Host, Mode, Mount, PublicUrl},
     domain::{address::Network, origin::TrustedOrigins},
     door::{Body, BodyError, Found, Head, Reply, Router, body},
+    live::Live,
     service::Services,
 };
 
@@ -72,8 +73,8 @@ pub struct App {
     pub cookies: Cookies,
     /// The key set's prepared answer.
     pub jwks: jwks::Prepared,
-    router: Router<Route>,
-    requests: AtomicU64,
+    router: Arc<Router<Route>>,
+    requests: Arc<AtomicU64>,
     /// Tells the requests of this process from those of the one before.
     run: u32,
 }
@@ -101,10 +102,17 @@ impl App {
             settings,
             cookies,
             jwks: jwks::Prepared::default(),
-            router,
-            requests: AtomicU64::new(0),
+            router: Arc::new(router),
+            requests: Arc::default(),
             run: u32::from_be_bytes(run),
         }
+    }
+
+    /// The same door after its configuration was read again. The mounts are those of the start.
+    #[must_use]
+    pub fn successor(&self, services: Arc<Services>, settings: Settings, cookies: Cookies) -> Self {
+        let (router, requests, run) = (self.router.clone(), self.requests.clone(), self.run);
+        Self { services, settings, cookies, jwks: jwks::Prepared::default(), router, requests, run }
     }
 
     #[allow(clippy::expect_used)]
@@ -115,10 +123,10 @@ impl App {
 
     /// The one filter.
     pub fn filter(
-        self: Arc<Self>,
+        live: Arc<Live<Self>>,
     ) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + Send + Sync + 'static {
         warp::ext::get::<Arc<Head>>().and(warp::body::stream()).then(move |head: Arc<Head>, body| {
-            let app = self.clone();
+            let app = live.get();
             async move { app.answer(head, body).await }
         })
     }
@@ -394,7 +402,7 @@ pub(crate) mod tests {
             signer: Arc::new(Jwt::new(Arc::new(Sealer::new(&[7; 32])), entropy)),
             secrets: Secrets { cookie: mac(), refresh: mac() },
             policy,
-            recent_jwts: RecentJwts::default(),
+            recent_jwts: Arc::new(RecentJwts::default()),
         };
         let mut settings = Settings {
             mode: Mode::Development,

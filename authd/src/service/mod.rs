@@ -42,7 +42,24 @@ pub struct Services {
     /// The configured rules.
     pub policy: Policy,
     /// JWTs in Better Auth's shape that were made a moment ago.
-    pub recent_jwts: tokens::RecentJwts,
+    pub recent_jwts: Arc<tokens::RecentJwts>,
+}
+
+impl Services {
+    /// The same ground under other rules.
+    #[must_use]
+    pub fn with_policy(&self, policy: Policy) -> Self {
+        Self {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+            hasher: self.hasher.clone(),
+            signer: self.signer.clone(),
+            secrets: self.secrets.clone(),
+            policy,
+            recent_jwts: self.recent_jwts.clone(),
+        }
+    }
 }
 
 /// The configured rules.

@@ -359,6 +359,9 @@ pub trait Store: Send + Sync {
     /// Notes that it is so late, whatever was noted before.
     async fn note_clock(&self, now: UnixTime, act: Act, event: Event) -> Result<(), StoreError>;
 
+    /// Records an event that changes nothing else in the store.
+    async fn note_event(&self, act: Act, event: Event) -> Result<(), StoreError>;
+
     /// Removes sessions that ended before `now`, at most `limit`. Answers how many.
     async fn sweep(&self, now: UnixTime, limit: usize) -> Result<u64, StoreError>;
 }
