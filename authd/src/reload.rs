@@ -72,9 +72,6 @@ impl Reloader {
     pub async fn reload(&mut self, read: Result<Config, Vec<Problem>>) {
         let now = self.services.get().clock.now();
         if let Err(problems) = self.apply(read, now).await {
-            for problem in &problems {
-                error!("the configuration was read again and is not in force: {problem}");
-            }
             let admin = self.admin.get();
             let last_read = LastRead {
                 at: now,
@@ -82,6 +79,10 @@ impl Reloader {
                 ..admin.last_read.clone()
             };
             self.admin.put(Arc::new(admin.successor(admin.services.clone(), last_read)));
+            for problem in &problems {
+                error!("a problem of the configuration: {problem}");
+            }
+            error!(problems = problems.len(), "the configuration was read again and is not in force");
         }
     }
 

@@ -5,4 +5,5 @@
 mod audit;
 mod door;
 mod keys;
+mod reload;
 mod users;

@@ -8,6 +8,8 @@ mod kill_loop;
 mod lifecycle;
 mod master_key;
 mod readme;
+mod reload;
+mod roles;
 mod systemd;
 
 /// The host of a test; without built programs the test is skipped.

@@ -257,6 +257,16 @@ impl Server {
         self.restart().await
     }
 
+    /// Lets it read other settings while it runs, as on SIGHUP.
+    ///
+    /// # Panics
+    /// If it was stopped.
+    #[allow(clippy::expect_used)]
+    pub async fn reload(&mut self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.config.settings);
+        self.running.as_mut().expect("the server runs").reload(Ok(self.config.clone())).await;
+    }
+
     /// As after a reboot, with a clock that shows this and knows nothing of the time before.
     ///
     /// # Panics
