@@ -158,6 +158,13 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     };
     let also_ipv6 = config.mode == Mode::Development;
     let (listeners, address) = listen::public(parts.inherited.http, settings.http.listen, also_ipv6).await?;
+    if config.mode == Mode::Development && !address.ip().is_loopback() {
+        let message =
+            format!("the inherited socket listens on {address}, and development mode is for this machine only");
+        return Err(
+            Failure::new(Exit::Configuration, message).fix("authd init, and --config; or a socket on 127.0.0.1")
+        );
+    }
     let public_url = config.public_url(address.port());
     let services = Arc::new(Services {
         store: store.clone(),
@@ -173,7 +180,8 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let listen_on: Vec<String> = listeners.iter().filter_map(|l| l.local_addr().ok()).map(|a| a.to_string()).collect();
     let (door, cookies) = public_door(config, &public_url, cookie_mac.clone());
     let app = Arc::new(Live::new(Arc::new(App::new(services.clone(), door, cookies))));
-    let admin_socket = listen::admin(parts.inherited.admin, &places.admin_socket, listen::is_for_everybody(config)).await?;
+    let admin_socket =
+        listen::admin(parts.inherited.admin, &places.admin_socket, listen::is_for_everybody(config)).await?;
 
     let (stop, stopping) = watch::channel(false);
     let mut tasks = JoinSet::new();

@@ -117,10 +117,7 @@ impl Reloader {
         {
             warn!(%error, "the mode of the admin socket cannot be changed");
         }
-        let last_read = LastRead {
-            needs_restart: waiting.clone(),
-            ..last_read(&next, now, &self.socket)
-        };
+        let last_read = LastRead { needs_restart: waiting.clone(), ..last_read(&next, now, &self.socket) };
         self.services.put(services.clone());
         self.public.put(Arc::new(public.successor(services.clone(), door, cookies)));
         self.admin.put(Arc::new(admin.successor(services.clone(), last_read)));

@@ -177,7 +177,8 @@ fn serve(config: &Config, flags: &Flags, env: &[(String, String)], trust_clock: 
         // A little more than requests under way get: closing the store takes a moment too.
         let stop_within = config.settings.http.drain_timeout.to_std() + CLOSE_WITHIN;
         // The same file as at the start, or none: a file that came or went meanwhile must not change the mode.
-        let flags = Flags { config: config.file.clone(), development: config.mode == Mode::Development, ..flags.clone() };
+        let flags =
+            Flags { config: config.file.clone(), development: config.mode == Mode::Development, ..flags.clone() };
         run(running, &mut signals, stop_within, || config::load(&flags, env)).await
     })
 }

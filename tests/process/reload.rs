@@ -65,7 +65,8 @@ async fn what_can_be_applied_is_what_cannot_is_named_and_both_are_on_record() {
     let started = service.host.ctl("status -o json").await.ok().json();
     assert_eq!(started["needsRestart"], json!([]));
 
-    let more = "hosts = [\"auth.internal\"]\nmax_connections = 500\n[sign_up]\nenabled = false\n[store]\ncache = \"64MiB\"";
+    let more =
+        "hosts = [\"auth.internal\"]\nmax_connections = 500\n[sign_up]\nenabled = false\n[store]\ncache = \"64MiB\"";
     let status = service.reload(&mut daemon, more).await;
     assert_eq!(sign_up(&daemon, "bob").await, (400, "EMAIL_PASSWORD_SIGN_UP_DISABLED".into()));
     assert_eq!(daemon.client().host("auth.internal").get("/api/auth/ok").await.status, 200);

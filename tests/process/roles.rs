@@ -94,7 +94,8 @@ fn az_01_every_verb_and_every_route_is_in_the_matrix_of_roles() {
     for route in ROUTES {
         let name = format!("{} {}", route.verb.method(), route.path);
         // The least of a route's lines is what the table asks for; a handler may ask for more.
-        let least = MATRIX.iter().filter(|(_, routes, _)| routes.contains(&name.as_str())).map(|(.., role)| *role).min();
+        let least =
+            MATRIX.iter().filter(|(_, routes, _)| routes.contains(&name.as_str())).map(|(.., role)| *role).min();
         assert_eq!(least, Some(route.role), "{name}");
     }
 }
@@ -213,7 +214,9 @@ async fn az_04_each_verb_is_done_for_those_whose_role_allows_it_and_exits_5_for_
                 let of_route = ROUTES.iter().find(|r| routes.contains(&&*format!("{} {}", r.verb.method(), r.path)));
                 let said = match (role, of_route.unwrap().role) {
                     (None, _) => format!("{user} has no role"),
-                    (Some(role), least) if *role < least => format!("{user} has the role {role}, and this needs the role {least}"),
+                    (Some(role), least) if *role < least => {
+                        format!("{user} has the role {role}, and this needs the role {least}")
+                    }
                     (Some(role), _) => format!("{user} has the role {role}, and this needs the role {needed}"),
                 };
                 assert!(outcome.err.contains(&said), "{said}: {outcome:?}");
@@ -228,7 +231,10 @@ async fn az_04_each_verb_is_done_for_those_whose_role_allows_it_and_exits_5_for_
     let status = host.ctl("status -o json").await.ok().json();
     assert_eq!(status["role"], "admin", "root has every role");
     let notes = status["notes"].to_string();
-    assert!(notes.contains(&format!("user for '{nobody}'")) && notes.contains(&format!("group for '@{nobody}'")), "{notes}");
+    assert!(
+        notes.contains(&format!("user for '{nobody}'")) && notes.contains(&format!("group for '@{nobody}'")),
+        "{notes}"
+    );
     let log = daemon.stop().await.ok().err;
     let refusal = |line: &&str| line.contains("\"needed\":\"oncall\"") && line.contains("/v1/keys/rotate");
     let line = log.lines().find(refusal).unwrap_or_default();

@@ -211,7 +211,11 @@ impl AdminApp {
         if let Some(role) = access.role(peer.uid, peer.name.as_deref(), &peer.groups) {
             return Ok((peer.clone(), role));
         }
-        warn!(operator.uid = peer.uid, operator.pid = peer.pid, "a peer without a role on the admin socket was refused");
+        warn!(
+            operator.uid = peer.uid,
+            operator.pid = peer.pid,
+            "a peer without a role on the admin socket was refused"
+        );
         let forbidden = AdminError::new(ErrorCode::Forbidden);
         // As configured by default, or on a host without the group.
         Err(match access.grants.as_slice() {
@@ -265,4 +269,65 @@ where
     }
     let parsed = body::parse_json(&bytes);
     parsed.map(|body| (body, bytes)).map_err(|problem| AdminError::new(ErrorCode::BadRequest).cause(problem))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use http::{HeaderMap, Method};
+
+    use super::*;
+
+    /// The roles as the design has them: view looks, helpdesk looks after ordinary accounts, oncall after keys.
+    const OUGHT: &[(&str, Role)] = &[
+        ("GET /v1/status", Role::View),
+        ("GET /v1/users", Role::View),
+        ("POST /v1/users", Role::Helpdesk),
+        ("GET /v1/users/{user}", Role::View),
+        ("DELETE /v1/users/{user}", Role::Admin),
+        ("POST /v1/users/{user}/password", Role::Helpdesk),
+        ("POST /v1/users/{user}/disable", Role::Helpdesk),
+        ("POST /v1/users/{user}/enable", Role::Helpdesk),
+        ("GET /v1/sessions", Role::View),
+        ("POST /v1/sessions/revoke", Role::Helpdesk),
+        ("GET /v1/sessions/{session}", Role::View),
+        ("GET /v1/keys", Role::View),
+        ("POST /v1/keys/rotate", Role::Oncall),
+        ("POST /v1/keys/rollback", Role::Oncall),
+        ("POST /v1/keys/{kid}/revoke", Role::Oncall),
+        ("POST /v1/tokens/inspect", Role::View),
+        ("POST /v1/tokens/verify", Role::View),
+        ("GET /v1/audit", Role::View),
+        ("GET /v1/audit/verify", Role::View),
+    ];
+
+    /// The status of a request by a user with this name, under roles that are held by users of their names.
+    async fn status_of(name: &str, method: Method, path: &str) -> StatusCode {
+        let services = crate::http::tests::app(|_| ()).services;
+        let (started_at, data_dir) = (UnixTime::EPOCH, PathBuf::new());
+        let mode = Mode::Development;
+        let info = Info { mode, started_at, listen: vec![], public_url: String::new(), config: None, data_dir };
+        let grants = Role::ALL.map(|role| (role, Grant::User(role.to_string()))).to_vec();
+        let last_read = LastRead { access: Access { own_uid: 1, grants }, ..LastRead::default() };
+        let app = Arc::new(AdminApp::new(services, info, last_read, Arc::new(Gauge::new(1))));
+        let peer = PeerCredentials { uid: 1000, gid: 0, pid: None, name: Some(name.into()), groups: vec![0] };
+        let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("authd"))]);
+        let head = Head { method, uri: path.parse().unwrap(), headers, peer: Arc::new(Peer::Unix(peer)) };
+        app.answer(Arc::new(head), stream::iter(Vec::<Result<Bytes, warp::Error>>::new())).await.status()
+    }
+
+    #[tokio::test]
+    async fn az_01_each_route_is_for_its_role_and_those_above_it_and_for_nobody_else() {
+        let known: Vec<String> = routes::ROUTES.iter().map(|r| format!("{} {}", r.verb.method(), r.path)).collect();
+        let ought: Vec<&str> = OUGHT.iter().map(|(route, _)| *route).collect();
+        assert_eq!(known, ought, "a route without a role that somebody thought about");
+        for (route, (_, needed)) in routes::ROUTES.iter().zip(OUGHT) {
+            let path = route.path.replace('{', "").replace('}', "");
+            for (name, role) in Role::ALL.map(|role| (role.as_str(), Some(role))).into_iter().chain([("eve", None)]) {
+                let status = status_of(name, route.verb.method(), &path).await;
+                let allowed = role.is_some_and(|role| role >= *needed);
+                assert_eq!(status != StatusCode::FORBIDDEN, allowed, "{name}: {path}: {status}");
+            }
+        }
+    }
 }

@@ -28,7 +28,9 @@ pub async fn show(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
         ));
     }
     let read = &app.last_read;
-    problems.extend(read.problems.iter().map(|problem| format!("what the configuration says now is not in force: {problem}")));
+    problems.extend(
+        read.problems.iter().map(|problem| format!("what the configuration says now is not in force: {problem}")),
+    );
     let load = services.hasher.load();
     Ok(Reply::json(&Status {
         version: env!("CARGO_PKG_VERSION").into(),

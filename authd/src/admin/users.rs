@@ -56,7 +56,10 @@ fn require_for_role(req: &AdminReq, role: &str) -> Result<(), AdminError> {
     if role == DEFAULT_ROLE {
         return Ok(());
     }
-    req.require(Role::Admin, &format!("{} {}, on an account whose role is not {DEFAULT_ROLE}", req.head.method, req.head.path()))
+    req.require(
+        Role::Admin,
+        &format!("{} {}, on an account whose role is not {DEFAULT_ROLE}", req.head.method, req.head.path()),
+    )
 }
 
 /// `GET /v1/users?search=&banned=&cursor=&limit=`

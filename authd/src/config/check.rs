@@ -121,7 +121,9 @@ fn strangers(s: &Settings, origins: &[Origin]) -> Vec<String> {
         };
         // The group that is the default is missing on many a host, and nobody asked for it there.
         if !is_known && origin != Origin::Default {
-            notes.push(format!("{key} ({origin}): this host has no {what} for '{principal}', so it gives nobody a role"));
+            notes.push(format!(
+                "{key} ({origin}): this host has no {what} for '{principal}', so it gives nobody a role"
+            ));
         }
     }
     notes
@@ -158,8 +160,8 @@ fn http(mode: Mode, s: &Settings, refuse: &mut impl FnMut(&str, String)) {
             format!("{url} is plain http: write https://…, or set http.insecure_public_url = true if you must"),
         ),
         (None, Mode::Production) if !loopback => refuse(
-            "http.public_url",
-            format!("it must be set when http.listen ({}) is not a loopback address", http.listen),
+            "http.listen",
+            format!("{} is not a loopback address: set http.public_url, or listen on 127.0.0.1", http.listen),
         ),
         _ => {}
     }
@@ -182,7 +184,10 @@ fn http(mode: Mode, s: &Settings, refuse: &mut impl FnMut(&str, String)) {
     }
     for network in &http.trusted_proxies {
         if network.is_too_wide() {
-            refuse("http.trusted_proxies", format!("{network} is so wide that clients could choose their own address: name the proxies"));
+            refuse(
+                "http.trusted_proxies",
+                format!("{network} is so wide that clients could choose their own address: name the proxies"),
+            );
         }
     }
     if !(1..=1_000_000).contains(&http.max_connections) {

@@ -31,7 +31,8 @@ pub(super) fn render() -> String {
 mod tests {
     use std::path::Path;
 
-    const BEGIN: &str = "<!-- The list of settings: made from the code. After a change: UPDATE=1 cargo test -p authd manual -->\n";
+    const BEGIN: &str =
+        "<!-- The list of settings: made from the code. After a change: UPDATE=1 cargo test -p authd manual -->\n";
     const END: &str = "<!-- End of the list of settings. -->\n";
 
     #[test]

@@ -294,7 +294,8 @@ impl Settings {
     /// Who is given which role.
     pub fn roles(&self) -> impl Iterator<Item = (Role, &Principal)> {
         let r = &self.admin_roles;
-        let lists = [(Role::View, &r.view), (Role::Helpdesk, &r.helpdesk), (Role::Oncall, &r.oncall), (Role::Admin, &r.admin)];
+        let lists =
+            [(Role::View, &r.view), (Role::Helpdesk, &r.helpdesk), (Role::Oncall, &r.oncall), (Role::Admin, &r.admin)];
         lists.into_iter().flat_map(|(role, list)| list.iter().map(move |principal| (role, principal)))
     }
 

@@ -47,7 +47,8 @@ impl Places {
         origins: &[Origin],
         env: &[(String, String)],
     ) -> Result<Self, Vec<Problem>> {
-        let problem = |key: &str, message: String| Problem { key: key.into(), origin: origin_of(origins, key), message };
+        let problem =
+            |key: &str, message: String| Problem { key: key.into(), origin: origin_of(origins, key), message };
         let mut problems = vec![];
         let var = |name: &str| {
             let value = env.iter().find(|(n, v)| n == name && !v.is_empty()).map(|(_, v)| PathBuf::from(v));

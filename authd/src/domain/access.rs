@@ -151,7 +151,9 @@ mod tests {
     fn principals_are_names_and_no_numbers_patterns_or_nothing() {
         assert_eq!("ada".parse(), Ok(Principal::User("ada".into())));
         assert_eq!("@support".parse(), Ok(Principal::Group("support".into())));
-        for bad in ["", "@", "*", "@*", "0", "@0", "1000", "a b", " ada", "a:b", "a\n", "@@x", "ada@example.com", "%x y"] {
+        for bad in
+            ["", "@", "*", "@*", "0", "@0", "1000", "a b", " ada", "a:b", "a\n", "@@x", "ada@example.com", "%x y"]
+        {
             assert!(bad.parse::<Principal>().is_err(), "{bad:?}");
         }
     }
