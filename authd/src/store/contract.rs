@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use common::{Span, UnixTime};
+use common::{Span, UnixTime, admin::Counts};
 
 use super::{AuditQuery, Ended, Ending, NewSession, Refresh, Refreshed, Rehash, Store, StoreError, UserQuery};
 use crate::domain::{
@@ -128,6 +128,7 @@ pub async fn suite(store: Arc<dyn Store>) {
     refreshes(&*store).await;
     passwords_and_bans(&*store).await;
     signing_keys(&*store).await;
+    notes(&*store).await;
     sweeping(&*store).await;
     pages(&*store).await;
     repeats(&*store).await;
@@ -371,6 +372,20 @@ async fn signing_keys(store: &dyn Store) {
 }
 
 #[allow(clippy::unwrap_used)]
+async fn notes(store: &dyn Store) {
+    let before = store.counts().await.unwrap();
+    store.note_event(act(), event(EventKind::ConfigReloaded).with("applied", "x")).await.unwrap();
+    assert_eq!(
+        store.counts().await.unwrap(),
+        Counts { audit: before.audit + 1, ..before },
+        "an event, and nothing else"
+    );
+    let newest = store.audit(AuditQuery { limit: 1, ..AuditQuery::default() }).await.unwrap();
+    let payload = newest.items[0].payload.clone().unwrap();
+    assert!(payload.contains("config.reloaded") && payload.contains("applied"), "{payload}");
+    assert_eq!(store.audit_verify().await.unwrap().broken, None);
+}
+
 async fn sweeping(store: &dyn Store) {
     new_user(store, "old").await;
     for n in 1..=5 {
