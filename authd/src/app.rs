@@ -84,7 +84,7 @@ pub struct Running {
     pub made_master_key: bool,
     /// The use cases' ground, for tests.
     pub services: Arc<Services>,
-    reloader: Reloader,
+    reloader: Box<Reloader>,
     /// Tells everything to stop.
     stop: watch::Sender<bool>,
     /// Becomes true when the store has stopped taking changes.
@@ -208,7 +208,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let last_read = last_read(config, info.started_at, &places.admin_socket);
     let admin = Arc::new(Live::new(Arc::new(AdminApp::new(services.clone(), info, last_read, connections))));
     let live = Arc::new(Live::new(services.clone()));
-    let reloader = Reloader {
+    let reloader = Box::new(Reloader {
         config: config.clone(),
         public_url: public_url.clone(),
         cookie_mac,
@@ -217,7 +217,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         services: live.clone(),
         public: app,
         admin: admin.clone(),
-    };
+    });
     let service = TowerToHyperService::new(warp::service(AdminApp::filter(admin)));
     // A command line asks at once or not at all; whoever holds connections open for longer keeps others out.
     let admin_limits = Limits { first_head: ADMIN_IDLE, idle: ADMIN_IDLE, ..limits };

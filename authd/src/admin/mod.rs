@@ -322,7 +322,7 @@ mod tests {
         let ought: Vec<&str> = OUGHT.iter().map(|(route, _)| *route).collect();
         assert_eq!(known, ought, "a route without a role that somebody thought about");
         for (route, (_, needed)) in routes::ROUTES.iter().zip(OUGHT) {
-            let path = route.path.replace('{', "").replace('}', "");
+            let path = route.path.replace(['{', '}'], "");
             for (name, role) in Role::ALL.map(|role| (role.as_str(), Some(role))).into_iter().chain([("eve", None)]) {
                 let status = status_of(name, route.verb.method(), &path).await;
                 let allowed = role.is_some_and(|role| role >= *needed);

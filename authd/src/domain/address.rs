@@ -46,7 +46,7 @@ impl Network {
         family == other && a.checked_shr(shift).unwrap_or(0) == b.checked_shr(shift).unwrap_or(0)
     }
 
-    /// Whether it takes in more than any network of one's own: wider than 10.0.0.0/8 or fc00::/7. `0.0.0.0/0` is.
+    /// Whether it takes in more than any network of one's own: wider than `10.0.0.0/8` or `fc00::/7`, as `0.0.0.0/0` is.
     pub fn is_too_wide(&self) -> bool {
         match self.base {
             IpAddr::V4(_) => self.prefix < 8,

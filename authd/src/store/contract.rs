@@ -386,6 +386,7 @@ async fn notes(store: &dyn Store) {
     assert_eq!(store.audit_verify().await.unwrap().broken, None);
 }
 
+#[allow(clippy::unwrap_used)]
 async fn sweeping(store: &dyn Store) {
     new_user(store, "old").await;
     for n in 1..=5 {
