@@ -94,9 +94,9 @@ async fn keys_remember_that_tokens_live_longer_before_any_does() {
 }
 
 #[tokio::test]
-async fn settings_that_do_not_fit_what_waits_for_a_restart_are_refused_as_a_whole() {
+async fn settings_that_do_not_fit_each_other_are_refused_as_a_whole() {
     let mut server = Server::builder().file("[http]\npublic_url = \"https://auth.example.com\"\n").start().await;
-    // The daemon listens on; only live settings are looked at together with it.
+    // What is asked for is checked once more together with what stays until a restart.
     server
         .reload(|s| {
             s.session.absolute = Span::from_days(1);
