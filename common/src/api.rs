@@ -145,6 +145,20 @@ pub struct SuccessBody {
     pub success: bool,
 }
 
+/// What Better Auth's routes answer that only do something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusBody {
+    /// Always true.
+    pub status: bool,
+}
+
+/// `GET /token`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct JwtBody {
+    /// A JWT in the shape of Better Auth's jwt plugin.
+    pub token: SecretString,
+}
+
 /// `GET /ok`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OkBody {

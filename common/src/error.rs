@@ -144,6 +144,8 @@ codes! {
     VersionMismatch = "VERSION_MISMATCH", "The versions of authctl and authd do not go together";
     /// A check was made and failed (an audit chain, a token).
     CheckFailed = "CHECK_FAILED", "The check failed";
+    /// The sign-in is longer ago than `session.fresh_age`.
+    SessionNotFresh = "SESSION_NOT_FRESH", "Session is not fresh";
 }
 
 impl fmt::Display for ErrorCode {

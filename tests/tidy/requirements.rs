@@ -19,7 +19,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("DP-04", "there are no releases yet"),
     ("F-02", "with the commit log"),
     ("F-21", "100,000 mutated requests are HT-08's test; a million is for the load tests"),
-    ("SE-11", "users cannot list their sessions yet: it comes with the rest of Better Auth's routes"),
     ("F-06", "with the load tests"),
     ("F-08", "with the commit log"),
     ("F-09", "with the load tests"),

@@ -52,6 +52,7 @@ pub fn status(code: ErrorCode) -> StatusCode {
         | E::InvalidErrorCallbackUrl
         | E::InvalidNewUserCallbackUrl
         | E::PasswordChangeRequired
+        | E::SessionNotFresh
         | E::Forbidden
         | E::BrowserRefused => StatusCode::FORBIDDEN,
         E::NotFound | E::UserNotFound | E::SessionNotFound | E::KeyNotFound => StatusCode::NOT_FOUND,

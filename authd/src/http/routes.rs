@@ -108,6 +108,11 @@ pub static ROUTES: &[Route] = &[
     Route::post("/sign-out", Anyone, Json, WithCookie, handler!(better_auth::session::sign_out)),
     Route::get("/get-session", Anyone, handler!(better_auth::session::get)),
     Route::post("/get-session", Anyone, Json, WithCookie, handler!(better_auth::session::get_by_post)),
+    Route::get("/list-sessions", Session, handler!(better_auth::sessions::list)),
+    Route::post("/revoke-session", Session, Json, WithCookie, handler!(better_auth::sessions::revoke)),
+    Route::post("/revoke-sessions", Session, Json, WithCookie, handler!(better_auth::sessions::revoke_all)),
+    Route::post("/revoke-other-sessions", Session, Json, WithCookie, handler!(better_auth::sessions::revoke_others)),
+    Route::get("/token", Session, handler!(better_auth::session::token)),
     Route::get("/ok", Anyone, handler!(better_auth::session::ok)),
     // Keys and health.
     Route::get("/jwks", Anyone, handler!(jwks::get)).by_any_host(),

@@ -2,7 +2,7 @@
 
 use common::{
     ErrorCode,
-    api::{GetSessionBody, OkBody, SuccessBody},
+    api::{GetSessionBody, JwtBody, OkBody, SuccessBody},
 };
 use http::{HeaderValue, header};
 
@@ -77,6 +77,16 @@ pub async fn sign_out(app: &App, req: Req) -> Result<Reply, ApiError> {
     let mut reply = Reply::json(&SuccessBody { success: true });
     delete_session_cookies(app, &mut reply);
     Ok(reply)
+}
+
+/// `GET /token`: a JWT of the session in the shape of Better Auth's jwt plugin.
+///
+/// # Errors
+/// `Unauthorized`.
+pub async fn token(app: &App, req: Req) -> Result<Reply, ApiError> {
+    let caller = req.caller(app).await?;
+    let jwt = tokens::better_auth_jwt(&app.services, &caller.live)?;
+    Ok(caller.answer(Reply::json(&JwtBody { token: (*jwt).into() })))
 }
 
 /// `GET /ok`
