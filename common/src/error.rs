@@ -146,6 +146,12 @@ codes! {
     CheckFailed = "CHECK_FAILED", "The check failed";
     /// The sign-in is longer ago than `session.fresh_age`.
     SessionNotFresh = "SESSION_NOT_FRESH", "Session is not fresh";
+    /// The current password is another one.
+    InvalidPassword = "INVALID_PASSWORD", "Invalid password";
+    /// The account has no password.
+    CredentialAccountNotFound = "CREDENTIAL_ACCOUNT_NOT_FOUND", "Credential account not found";
+    /// `/update-user` does not change addresses.
+    EmailCanNotBeUpdated = "EMAIL_CAN_NOT_BE_UPDATED", "Email can not be updated";
 }
 
 impl fmt::Display for ErrorCode {

@@ -10,8 +10,10 @@ use super::{root, sources};
 
 /// What no test of this repository shows, and why.
 const NOT_YET: &[(&str, &str)] = &[
-    ("AU-10", "there is no change of a password by its owner yet (only in place of a temporary one)"),
-    ("AU-11", "there is no change of an address, and no deletion by its owner yet"),
+    (
+        "AU-11",
+        "there is no change of an address and no mail to the old one yet; deletion is in tests/http/own_account.rs",
+    ),
     ("AZ-07", "there is no impersonation"),
     ("CR-09", "there are no backups yet"),
     ("CR-10", "a should; compaction is not there yet"),

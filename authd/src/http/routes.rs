@@ -113,6 +113,13 @@ pub static ROUTES: &[Route] = &[
     Route::post("/revoke-sessions", Session, Json, WithCookie, handler!(better_auth::sessions::revoke_all)),
     Route::post("/revoke-other-sessions", Session, Json, WithCookie, handler!(better_auth::sessions::revoke_others)),
     Route::get("/token", Session, handler!(better_auth::session::token)),
+    Route::post("/update-session", Session, Json, WithCookie, handler!(better_auth::account::update_session)),
+    Route::post("/update-user", Session, Json, WithCookie, handler!(better_auth::account::update)),
+    Route::post("/change-password", Session, Json, WithCookie, handler!(better_auth::account::change_password)),
+    Route::post("/verify-password", Session, Json, WithCookie, handler!(better_auth::account::verify_password)),
+    Route::get("/list-accounts", Session, handler!(better_auth::account::list)),
+    Route::post("/delete-user", Session, Json, WithCookie, handler!(better_auth::account::delete)),
+    Route::get("/error", Anyone, handler!(better_auth::session::error)),
     Route::get("/ok", Anyone, handler!(better_auth::session::ok)),
     // Keys and health.
     Route::get("/jwks", Anyone, handler!(jwks::get)).by_any_host(),

@@ -14,7 +14,8 @@ use common::{Span, admin::Counts};
 
 pub use self::fixtures::{T0, act, credential, key, session, user};
 use super::{
-    AuditQuery, Counter, Ended, Ending, NewSession, Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Store, StoreError,
+    AuditQuery, Counter, Ended, Ending, NewSession, Profile, Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Store,
+    StoreError,
 };
 use crate::domain::{
     Act, Ban, ClientDigest, Credential, Event, EventKind, Generation, IdempotencyKey, PasswordHash, SessionPolicy,
@@ -269,6 +270,36 @@ async fn passwords_and_bans(store: &dyn Store) {
     assert!(!store.user(&eve.id).await.unwrap().unwrap().password_change_required);
     let ids: Vec<_> = store.sessions_of(&eve.id).await.unwrap().iter().map(|s| s.id.to_string()).collect();
     assert_eq!(ids, ["session-eve-3"]);
+
+    // One that ends no session voids sign-ins all the same, and counts only while nobody else was there.
+    let replace = |epoch, old: &str| {
+        let rehash = Rehash { old: PasswordHash::new(old), new: PasswordHash::new("h4"), chosen: true };
+        store.replace_password(eve.id.clone(), epoch, rehash, act(), event(EventKind::PasswordSet))
+    };
+    assert_eq!(replace(1, "h3").await, Err(StoreError::Stale));
+    assert_eq!(replace(2, "h2").await, Err(StoreError::Stale));
+    assert_eq!(store.credential(&eve.id).await.unwrap().unwrap().hash.as_str(), "h3");
+    assert_eq!(replace(2, "h3").await, Ok(()));
+    assert_eq!(store.credential(&eve.id).await.unwrap().unwrap().hash.as_str(), "h4");
+    assert_eq!(store.sessions_of(&eve.id).await.unwrap().len(), 1);
+    assert_eq!(open(4, 2, None).await, Err(StoreError::Stale));
+
+    // A profile changes what it names, and voids nothing.
+    let update = |profile| store.update_profile(eve.id.clone(), profile, act(), event(EventKind::UserUpdated));
+    let seen = async || {
+        let user = store.user(&eve.id).await.unwrap().unwrap();
+        (user.name.clone(), user.image.clone(), user.epoch)
+    };
+    let image = Some("https://example.com/e.png".to_owned());
+    assert_eq!(update(Profile { name: None, image: Some(image.clone()) }).await, Ok(()));
+    assert_eq!(seen().await, ("EVE".into(), image.clone(), 3));
+    assert_eq!(update(Profile { name: Some("E".into()), image: None }).await, Ok(()));
+    assert_eq!(seen().await, ("E".into(), image, 3));
+    assert_eq!(update(Profile { name: None, image: Some(None) }).await, Ok(()));
+    assert_eq!(seen().await, ("E".into(), None, 3));
+    let nobody = user("nobody").id;
+    let update = store.update_profile(nobody, Profile::default(), act(), event(EventKind::UserUpdated)).await;
+    assert_eq!(update, Err(StoreError::NoSuchUser));
 
     // A ban ends everything; the same ban again is no change; lifting it does not bring anything back.
     let ban = Some(Ban { reason: Some("spam".into()), expires_at: None });

@@ -13,7 +13,7 @@ use common::{Email, FamilyId, SessionId, UnixTime, UserId, admin::Counts};
 
 use super::{
     AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, IDEMPOTENCY, Live, Meta, NewSession, Page,
-    Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Store, StoreError, UserQuery,
+    Profile, Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Store, StoreError, UserQuery,
 };
 use crate::{
     domain::{
@@ -392,6 +392,36 @@ impl Store for MemoryStore {
         let ended = state.end_all(&id, keep.as_ref());
         self.record(&mut state, &act, &event.user(&id).with("ended_sessions", &ended.sessions));
         Ok(ended)
+    }
+
+    async fn replace_password(
+        &self,
+        user: UserId,
+        epoch: u64,
+        rehash: Rehash,
+        act: Act,
+        event: Event,
+    ) -> Result<(), StoreError> {
+        let mut state = self.state_for(&act)?;
+        if state.users.get(&user).ok_or(StoreError::NoSuchUser)?.epoch != epoch {
+            return Err(StoreError::Stale);
+        }
+        let stored = state.credentials.get_mut(&user).filter(|c| c.hash == rehash.old).ok_or(StoreError::Stale)?;
+        (stored.hash, stored.updated_at) = (rehash.new, act.at);
+        let owner = state.users.get_mut(&user).ok_or(StoreError::NoSuchUser)?;
+        (owner.epoch, owner.password_change_required, owner.updated_at) = (epoch + 1, false, act.at);
+        self.record(&mut state, &act, &event.user(&user));
+        Ok(())
+    }
+
+    async fn update_profile(&self, user: UserId, profile: Profile, act: Act, event: Event) -> Result<(), StoreError> {
+        let mut state = self.state_for(&act)?;
+        let owner = state.users.get_mut(&user).ok_or(StoreError::NoSuchUser)?;
+        owner.name = profile.name.unwrap_or_else(|| owner.name.clone());
+        owner.image = profile.image.unwrap_or_else(|| owner.image.clone());
+        owner.updated_at = act.at;
+        self.record(&mut state, &act, &event.user(&user));
+        Ok(())
     }
 
     async fn set_ban(

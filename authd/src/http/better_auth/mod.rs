@@ -1,5 +1,6 @@
 //! Better Auth's wire, by its recorded contract (PROTOCOL).
 
+pub mod account;
 pub mod session;
 pub mod sessions;
 pub mod sign_in;

@@ -15,7 +15,7 @@ use crate::{
         Act, Ban, Credential, Event, EventKind, Family, Session, SessionState, SigningKey, Turn, User, address,
         throttle::Place,
     },
-    store::{Counter, Ended, Ending, Live, Meta, NewSession, Refresh, Refreshed, Rehash, Rewrap, StoreError},
+    store::{Counter, Ended, Ending, Live, Meta, NewSession, Profile, Refresh, Refreshed, Rehash, Rewrap, StoreError},
 };
 
 pub(super) const USERS: &str = "count/users";
@@ -259,6 +259,38 @@ pub(super) fn set_password(
     tx.put(keys::user(&changed.id), &changed)?;
     tx.audit(act, &event.user(&changed.id).with("ended_sessions", &ended.sessions))?;
     Ok(ended)
+}
+
+pub(super) fn replace_password(
+    tx: &mut Txn<'_>,
+    id: &UserId,
+    epoch: u64,
+    rehash: Rehash,
+    act: &Act,
+    event: Event,
+) -> Result<(), StoreError> {
+    let owner = user(tx, id)?;
+    let key = keys::credential(id);
+    let stored = tx.get::<Credential>(&key)?.filter(|stored| stored.hash == rehash.old);
+    let Some(stored) = stored.filter(|_| owner.epoch == epoch) else { return Err(StoreError::Stale) };
+    tx.put(key, &Credential { hash: rehash.new, updated_at: act.at, ..stored })?;
+    let changed = User { epoch: epoch + 1, password_change_required: false, updated_at: act.at, ..owner };
+    tx.put(keys::user(id), &changed)?;
+    tx.audit(act, &event.user(id))
+}
+
+pub(super) fn update_profile(
+    tx: &mut Txn<'_>,
+    id: &UserId,
+    profile: Profile,
+    act: &Act,
+    event: Event,
+) -> Result<(), StoreError> {
+    let owner = user(tx, id)?;
+    let name = profile.name.unwrap_or_else(|| owner.name.clone());
+    let image = profile.image.unwrap_or_else(|| owner.image.clone());
+    tx.put(keys::user(id), &User { name, image, updated_at: act.at, ..owner })?;
+    tx.audit(act, &event.user(id))
 }
 
 pub(super) fn set_ban(

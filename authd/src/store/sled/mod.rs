@@ -32,8 +32,8 @@ use self::{
     writer::{Ground, Writer},
 };
 use super::{
-    AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Live, Meta, NewSession, Page, Refresh, Refreshed,
-    Rehash, Rewrap, SealedSecret, Store, StoreError, UserQuery,
+    AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Live, Meta, NewSession, Page, Profile, Refresh,
+    Refreshed, Rehash, Rewrap, SealedSecret, Store, StoreError, UserQuery,
 };
 use crate::{
     domain::{
@@ -493,6 +493,21 @@ impl Store for SledStore {
     ) -> Result<Ended, StoreError> {
         self.act(act, move |tx, act| intents::set_password(tx, credential, must_change, keep.as_ref(), act, event))
             .await
+    }
+
+    async fn replace_password(
+        &self,
+        user: UserId,
+        epoch: u64,
+        rehash: Rehash,
+        act: Act,
+        event: Event,
+    ) -> Result<(), StoreError> {
+        self.act(act, move |tx, act| intents::replace_password(tx, &user, epoch, rehash, act, event)).await
+    }
+
+    async fn update_profile(&self, user: UserId, profile: Profile, act: Act, event: Event) -> Result<(), StoreError> {
+        self.act(act, move |tx, act| intents::update_profile(tx, &user, profile, act, event)).await
     }
 
     async fn set_ban(
