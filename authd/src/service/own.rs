@@ -130,7 +130,7 @@ pub enum Deletion {
 /// is recent enough.
 ///
 /// # Errors
-/// `NoPassword`, `WrongPassword`, `Throttled`, `Busy`.
+/// `NoPassword`, `WrongPassword`, `Throttled`, `Busy`; `Contention` if the account was changed meanwhile.
 pub async fn delete(
     app: &Services,
     live: &Live,
@@ -148,6 +148,7 @@ pub async fn delete(
         None => {}
     }
     let act = requester.act(Actor::User(live.user.id.clone()), app.clock.now());
-    app.store.delete_user(live.user.id.clone(), act, Event::new(EventKind::UserDeleted)).await?;
+    let epoch = Some(live.user.epoch);
+    app.store.delete_user(live.user.id.clone(), epoch, act, Event::new(EventKind::UserDeleted)).await?;
     Ok(Deletion::Done)
 }

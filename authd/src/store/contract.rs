@@ -152,7 +152,7 @@ async fn places_and_counters(store: &dyn Store) {
     }
     let names: Vec<String> = store.places(&pia.id).await.unwrap().into_iter().map(|place| place.name).collect();
     assert_eq!(names, ["192.0.2.7", "2001:db8:0:1::"], "networks, each once");
-    store.delete_user(pia.id.clone(), act(), event(EventKind::UserDeleted)).await.unwrap();
+    store.delete_user(pia.id.clone(), None, act(), event(EventKind::UserDeleted)).await.unwrap();
     assert_eq!(store.places(&pia.id).await, Ok(vec![]), "nothing of a user stays");
 
     let counter = |key: u8, count| Counter { key: [key; 16], count, last: T0, label: Some("pia".into()) };
@@ -313,13 +313,16 @@ async fn passwords_and_bans(store: &dyn Store) {
     assert_eq!(open(4, epoch, None).await, Ok(()));
 
     // Deletion takes everything, and the address is free again.
-    let deleted = store.delete_user(eve.id.clone(), act(), event(EventKind::UserDeleted)).await;
+    let stale = store.delete_user(eve.id.clone(), Some(0), act(), event(EventKind::UserDeleted)).await;
+    assert_eq!(stale, Err(StoreError::Stale));
+    assert!(store.user(&eve.id).await.unwrap().is_some());
+    let deleted = store.delete_user(eve.id.clone(), None, act(), event(EventKind::UserDeleted)).await;
     assert_eq!(deleted, Ok(Ended { sessions: 1, users: 1 }));
     assert!(store.user(&eve.id).await.unwrap().is_none());
     assert!(store.user_by_email(&eve.email).await.unwrap().is_none());
     assert!(store.credential(&eve.id).await.unwrap().is_none());
     assert!(store.session(&session("eve", 4).session.id).await.unwrap().is_none());
-    let again = store.delete_user(eve.id.clone(), act(), event(EventKind::UserDeleted)).await;
+    let again = store.delete_user(eve.id.clone(), None, act(), event(EventKind::UserDeleted)).await;
     assert_eq!(again, Err(StoreError::NoSuchUser));
     assert_eq!(open(5, epoch, None).await, Err(StoreError::NoSuchUser));
     new_user(store, "eve").await;

@@ -447,9 +447,13 @@ impl Store for MemoryStore {
         Ok(Some(ended))
     }
 
-    async fn delete_user(&self, user: UserId, act: Act, event: Event) -> Result<Ended, StoreError> {
+    async fn delete_user(&self, user: UserId, epoch: Option<u64>, act: Act, event: Event) -> Result<Ended, StoreError> {
         let mut state = self.state_for(&act)?;
-        state.users.remove(&user).ok_or(StoreError::NoSuchUser)?;
+        let owner = state.users.get(&user).ok_or(StoreError::NoSuchUser)?;
+        if epoch.is_some_and(|epoch| epoch != owner.epoch) {
+            return Err(StoreError::Stale);
+        }
+        state.users.remove(&user);
         state.credentials.remove(&user);
         state.places.remove(&user);
         let ended = state.end_all(&user, None);

@@ -430,8 +430,8 @@ pub trait Store: Send + Sync {
     /// Deletes a user with everything that belongs to the account.
     ///
     /// # Errors
-    /// `NoSuchUser`.
-    async fn delete_user(&self, user: UserId, act: Act, event: Event) -> Result<Ended, StoreError>;
+    /// `Stale` if an epoch is given and the user is at another one; `NoSuchUser`.
+    async fn delete_user(&self, user: UserId, epoch: Option<u64>, act: Act, event: Event) -> Result<Ended, StoreError>;
 
     /// Writes signing keys, if the set still is at `version`.
     ///

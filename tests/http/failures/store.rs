@@ -157,7 +157,7 @@ faulty! {
     fn replace_password(&self, user: UserId, epoch: u64, rehash: Rehash, act: Act, event: Event) -> ();
     fn update_profile(&self, user: UserId, profile: Profile, act: Act, event: Event) -> ();
     fn set_ban(&self, user: UserId, ban: Option<Ban>, act: Act, event: Event) -> Option<Ended>;
-    fn delete_user(&self, user: UserId, act: Act, event: Event) -> Ended;
+    fn delete_user(&self, user: UserId, epoch: Option<u64>, act: Act, event: Event) -> Ended;
     fn put_keys(&self, version: u64, keys: Vec<SigningKey>, act: Act, event: Event) -> ();
     fn latest_time(&self) -> UnixTime;
     fn note_time(&self, now: UnixTime) -> ();

@@ -114,7 +114,7 @@ async fn perform(store: &dyn Store, step: &Step) -> String {
             format!("{:?}", store.set_ban(user(&name(u)).id, ban, act(), event(EventKind::UserDisabled)).await)
         }
         Step::Delete(u) => {
-            format!("{:?}", store.delete_user(user(&name(u)).id, act(), event(EventKind::UserDeleted)).await)
+            format!("{:?}", store.delete_user(user(&name(u)).id, None, act(), event(EventKind::UserDeleted)).await)
         }
         Step::Erase { user: u, secs, limit } => {
             let before = secs.map(|secs| T0.plus(Span::from_secs(secs)));

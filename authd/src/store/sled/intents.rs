@@ -323,8 +323,17 @@ pub(super) fn put_counters(tx: &mut Txn<'_>, counters: &[Counter]) -> Result<(),
     Ok(())
 }
 
-pub(super) fn delete_user(tx: &mut Txn<'_>, id: &UserId, act: &Act, event: Event) -> Result<Ended, StoreError> {
+pub(super) fn delete_user(
+    tx: &mut Txn<'_>,
+    id: &UserId,
+    epoch: Option<u64>,
+    act: &Act,
+    event: Event,
+) -> Result<Ended, StoreError> {
     let owner = user(tx, id)?;
+    if epoch.is_some_and(|epoch| epoch != owner.epoch) {
+        return Err(StoreError::Stale);
+    }
     let ended = end_all(tx, id, None)?;
     tx.delete(keys::user(id));
     tx.delete(keys::email(&owner.email));

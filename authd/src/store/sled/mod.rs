@@ -520,8 +520,8 @@ impl Store for SledStore {
         self.act(act, move |tx, act| intents::set_ban(tx, &user, ban, act, event)).await
     }
 
-    async fn delete_user(&self, user: UserId, act: Act, event: Event) -> Result<Ended, StoreError> {
-        self.act(act, move |tx, act| intents::delete_user(tx, &user, act, event)).await
+    async fn delete_user(&self, user: UserId, epoch: Option<u64>, act: Act, event: Event) -> Result<Ended, StoreError> {
+        self.act(act, move |tx, act| intents::delete_user(tx, &user, epoch, act, event)).await
     }
 
     async fn put_keys(&self, version: u64, put: Vec<SigningKey>, act: Act, event: Event) -> Result<(), StoreError> {
