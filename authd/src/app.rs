@@ -479,6 +479,8 @@ pub(crate) fn policy(config: &Config, origin: &str) -> Policy {
         reuse_window: s.session.reuse_window,
         sign_up_enabled: s.sign_up.enabled,
         auto_sign_in: s.sign_up.auto_sign_in,
+        password_change_ends_sessions: s.account.password_change_ends_sessions,
+        self_delete: s.account.self_delete,
         audit_retention: Some(s.audit.retention).filter(|retention| *retention != Span::ZERO),
     }
 }

@@ -121,7 +121,7 @@ pub struct SignIn {
 const ATTEMPTS: usize = 3;
 
 /// Lets an attempt through, or says how long to wait. Places are asked for only where there is an account.
-async fn begin(
+pub(super) async fn begin(
     app: &Services,
     user: Option<&User>,
     email: &Email,
