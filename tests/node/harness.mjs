@@ -90,17 +90,26 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
 }
 
 /**
- * Starts authd in development mode on a port of the system's choice, everything it keeps in a new directory. The test
- * stops it at its end, and fails if it does not stop in order.
+ * Starts authd in development mode, or with a configuration as a host has it, on a port of the system's choice, everything it
+ * keeps in a new directory. The test stops it at its end, and fails if it does not stop in order.
  * @param {import("node:test").TestContext} t
  * @param {Record<string, string>} env Settings, such as AUTHD_KEYS__ALGORITHM.
  */
-export async function startAuthd(t, env = {}) {
+export async function startAuthd(t, env = {}, { isProduction = false } = {}) {
   const dir = await mkdtemp(join(tmpdir(), "authd-"));
   const home = join(dir, "home");
   const socket = join(dir, "a.sock");
   await mkdir(home);
-  const flags = ["--development", "--data-dir", join(dir, "data"), "--listen", "127.0.0.1:0", "--admin-socket", socket];
+  const flags = ["--data-dir", join(dir, "data"), "--listen", "127.0.0.1:0", "--admin-socket", socket];
+  if (isProduction) {
+    const made = await run(AUTHD, ["init", "--dir", dir, "--public-url", "http://localhost"], { env: { HOME: home } });
+    assert.equal(made.code, 0, made.stderr);
+    // Unset, it is what it listens on.
+    env = { AUTHD_HTTP__PUBLIC_URL: "", ...env };
+    flags.unshift("--config", join(dir, "authd.toml"));
+  } else {
+    flags.unshift("--development");
+  }
   const child = spawn(AUTHD, flags, { env: environment({ HOME: home, ...env }), stdio: ["ignore", "ignore", "pipe"] });
   running.set(child, dir);
   const ended = exit(child);

@@ -130,6 +130,11 @@ impl Cookies {
         (!values(head, &self.dont_remember).is_empty()).then(|| self.deletion(&self.dont_remember))
     }
 
+    /// Deletes a session's copy in the browser, which we do not read, for a browser that has it.
+    pub fn forget_session_data(&self, head: &Head) -> Option<String> {
+        (!values(head, &self.session_data).is_empty()).then(|| self.deletion(&self.session_data))
+    }
+
     fn deletion(&self, name: &str) -> String {
         format!("{name}=; Max-Age=0; {}", self.attributes)
     }

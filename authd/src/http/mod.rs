@@ -218,7 +218,8 @@ impl App {
         if rule == BodyRule::None {
             return Ok(Body::Undefined);
         }
-        let content_type = head.text(header::CONTENT_TYPE);
+        // An empty one is as good as none.
+        let content_type = head.text(header::CONTENT_TYPE).filter(|kind| !kind.is_empty());
         let kind = content_type.map(body::media_type);
         let is_form = kind.as_deref() == Some("application/x-www-form-urlencoded");
         let allowed = match kind.as_deref() {

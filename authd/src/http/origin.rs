@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::Value;
 
 use super::{ApiError, App, OriginRule, Req};
-use crate::door::{Body, Head, Reply};
+use crate::door::{Body, Head, Reply, validate::is_truthy};
 
 /// `Sec-Fetch-Site`
 pub const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -63,7 +63,7 @@ fn check_origin(app: &App, head: &Head) -> Result<(), ApiError> {
     let missing = || Err(ApiError::new(ErrorCode::MissingOrNullOrigin));
     let claimed = match head.single(header::ORIGIN) {
         Ok(Some(origin)) => Some(origin.to_owned()),
-        Ok(None) => head.text(header::REFERER).and_then(origin_of),
+        Ok(None) => head.text(header::REFERER).map(origin_of),
         Err(_) => return Err(ApiError::new(ErrorCode::InvalidOrigin)),
     };
     let same_origin = head.text(SEC_FETCH_SITE) == Some("same-origin");
@@ -76,8 +76,9 @@ fn check_origin(app: &App, head: &Head) -> Result<(), ApiError> {
     }
 }
 
-fn origin_of(referer: &str) -> Option<String> {
-    url::Url::parse(referer).ok().map(|url| url.origin().ascii_serialization())
+/// What is no URL is an origin that nobody trusts.
+fn origin_of(referer: &str) -> String {
+    url::Url::parse(referer).map_or_else(|_| referer.to_owned(), |url| url.origin().ascii_serialization())
 }
 
 fn check_targets(app: &App, body: &Body) -> Result<(), ApiError> {
@@ -88,9 +89,10 @@ fn check_targets(app: &App, body: &Body) -> Result<(), ApiError> {
         ("errorCallbackURL", ErrorCode::InvalidErrorCallbackUrl),
         ("newUserCallbackURL", ErrorCode::InvalidNewUserCallbackUrl),
     ] {
-        match fields.get(name) {
+        // What is as good as absent is left to the schema.
+        match fields.get(name).filter(|value| is_truthy(value)) {
             None => {}
-            Some(Value::String(target)) if target.is_empty() || app.settings.origins.trusts_target(target) => {}
+            Some(Value::String(target)) if app.settings.origins.trusts_target(target) => {}
             Some(Value::String(_)) => return Err(ApiError::new(code)),
             Some(_) => {
                 let label = code.message().trim_start_matches("Invalid ");

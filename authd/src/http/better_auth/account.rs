@@ -121,16 +121,19 @@ pub async fn list(app: &App, req: Req) -> Result<Reply, ApiError> {
 /// `POST /delete-user`: with the password, or soon after the sign-in.
 ///
 /// # Errors
-/// `ValidationError`, `Unauthorized`, `InvalidPassword`; an empty 404 where it is off; 400 `SESSION_EXPIRED` for a sign-in
-/// that is too long ago (recorded).
+/// `ValidationError`, `Unauthorized`, `InvalidPassword`; an empty 404 where it is off, 404 `INVALID_TOKEN` for a token; 400
+/// `SESSION_EXPIRED` for a sign-in that is too long ago (recorded).
 pub async fn delete(app: &App, req: Req) -> Result<Reply, ApiError> {
-    let password = req.fields(|f| {
+    let (password, token) = req.fields(|f| {
         f.optional_string("callbackURL");
         let password = f.optional_string("password").filter(|text| !text.is_empty()).map(Into::into);
-        f.optional_string("token");
-        password
+        (password, f.optional_string("token").filter(|text| !text.is_empty()))
     })?;
     let caller = req.caller(app).await?;
+    if token.is_some() && app.services.policy.self_delete {
+        // A token is of a link in a mail, and none was sent: whatever else the body has, this wish is not proved.
+        return Err(ApiError::invalid_link());
+    }
     match own::delete(&app.services, &caller.live, password, &req.requester).await? {
         Deletion::Done => {
             let mut reply = Reply::json(&DeletedBody { success: true, message: "User deleted".into() });

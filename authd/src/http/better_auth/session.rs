@@ -5,6 +5,7 @@ use common::{
     api::{GetSessionBody, JwtBody, OkBody, SuccessBody},
 };
 use http::{HeaderValue, StatusCode, header};
+use url::form_urlencoded;
 
 use super::session_body;
 use crate::{
@@ -45,7 +46,7 @@ pub async fn get(app: &App, req: Req) -> Result<Reply, ApiError> {
                 false => use_cookie(app, live, &token).await,
             };
             let mut reply = shown(app, &live)?;
-            for cookie in cookies {
+            for cookie in cookies.into_iter().chain(app.cookies.forget_session_data(&req.head)) {
                 reply.add(header::SET_COOKIE, cookie);
             }
             Ok(reply)
@@ -55,7 +56,13 @@ pub async fn get(app: &App, req: Req) -> Result<Reply, ApiError> {
             delete_session_cookies(app, &mut reply);
             Ok(reply)
         }
-        CookieSession::None => Ok(no_store(Reply::json(&()))),
+        CookieSession::None => {
+            let mut reply = no_store(Reply::json(&()));
+            if let Some(cookie) = app.cookies.forget_session_data(&req.head) {
+                reply.add(header::SET_COOKIE, cookie);
+            }
+            Ok(reply)
+        }
     }
 }
 
@@ -67,11 +74,16 @@ pub async fn get_by_post(_: &App, _: Req) -> Result<Reply, ApiError> {
     Err(ApiError::new(ErrorCode::DeferredRefreshRequired).header(header::PRAGMA, HeaderValue::from_static("no-cache")))
 }
 
-/// `POST /sign-out`: 200 also without a session.
+/// `POST /sign-out`: 200 also without a session. What the body may have is for other ways of signing in.
 ///
 /// # Errors
-/// `StoreUnavailable` if it could not be made durable.
+/// `ValidationError`; `StoreUnavailable` if it could not be made durable.
 pub async fn sign_out(app: &App, req: Req) -> Result<Reply, ApiError> {
+    req.optional_fields(|f| {
+        f.optional_string("callbackURL");
+        f.optional_bool("disableRedirect");
+        f.optional_string("state");
+    })?;
     let shown = req.cookie_sessions(app).await?;
     sessions::sign_out(&app.services, shown, &req.requester).await?;
     let mut reply = Reply::json(&SuccessBody { success: true });
@@ -89,18 +101,22 @@ pub async fn token(app: &App, req: Req) -> Result<Reply, ApiError> {
     Ok(caller.answer(Reply::json(&JwtBody { token: (*jwt).into() })))
 }
 
-/// `GET /error`: where a failed link leads. To the front page, with the code, as recorded of the production mode.
+/// `GET /error`: where a failed link leads. To the front page, with the code and what is said of it, as recorded of the
+/// production mode.
 ///
 /// # Errors
 /// None.
 pub async fn error(_: &App, req: Req) -> Result<Reply, ApiError> {
     let is_code = |code: &str| {
-        !code.is_empty()
-            && code.len() <= 64
-            && code.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+        !code.is_empty() && code.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'\''))
     };
     let code = req.head.query("error").filter(|code| is_code(code));
-    let place = format!("/?error={}", code.as_deref().unwrap_or("UNKNOWN"));
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("error", code.as_deref().unwrap_or("UNKNOWN"));
+    if let Some(why) = req.head.query("error_description").filter(|why| !why.is_empty()) {
+        query.append_pair("error_description", &why);
+    }
+    let place = format!("/?{}", query.finish());
     Ok(Reply::empty(StatusCode::FOUND).header(header::LOCATION, place))
 }
 

@@ -16,7 +16,7 @@ use crate::{
 /// # Errors
 /// As recorded: `VALIDATION_ERROR`, `PASSWORD_TOO_SHORT`, `USER_ALREADY_EXISTS_USE_ANOTHER_EMAIL` and the like.
 pub async fn email(app: &App, req: Req) -> Result<Reply, ApiError> {
-    let (name, email, password, image, remember) = req.fields(|f| {
+    let (name, email, password, image, remember) = req.open_fields(|f| {
         let name = f.string("name").to_owned();
         let email = f.email("email");
         let password = f.password("password");
