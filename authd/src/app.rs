@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 use crate::{
     admin::{AdminApp, Info},
     clock::SystemClock,
-    config::{Config, Mode, Problem, PublicUrl},
+    config::{Config, CookieDomain, Mode, Problem, PublicUrl},
     crypto::{
         entropy::SystemEntropy,
         hasher::{Cost, HasherConfig, HasherPool},
@@ -42,7 +42,7 @@ use crate::{
         Act, Event, EventKind, KeyPolicy, PasswordPolicy, SessionPolicy, origin::TrustedOrigins, token::Expected,
     },
     exit::{Exit, Failure},
-    http::{self, App, Cookies},
+    http::{self, App, Bearer, Cookies, Plugins},
     listen::{self, Inherited, SocketFile},
     live::Live,
     net::{self, Gauge, Limits, Listener},
@@ -223,8 +223,10 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     });
 
     let listen_on: Vec<String> = listeners.iter().filter_map(|l| l.local_addr().ok()).map(|a| a.to_string()).collect();
-    let cookies = Cookies::new(cookie_mac, public_url.is_secure, settings.session.expires_in)
-        .taking_over(takeover, clock.clone());
+    let (prefix, domain) = (settings.cookies.prefix.as_str(), settings.cookies.domain.as_ref());
+    let (domain, age) = (domain.map(CookieDomain::as_str), settings.session.expires_in);
+    let cookies =
+        Cookies::named(cookie_mac, prefix, domain, public_url.is_secure, age).taking_over(takeover, clock.clone());
     let (door, first_cookies) = public_door(config, &public_url, &cookies);
     let app = Arc::new(Live::new(Arc::new(App::new(services.clone(), door, first_cookies))));
     let admin_socket =
@@ -442,6 +444,16 @@ pub(crate) fn public_door(config: &Config, url: &PublicUrl, cookies: &Cookies) -
         throttle_requests: s.throttle.requests.is_on(config.mode == Mode::Production),
         max_body: s.http.max_body.0,
         body_timeout: s.http.body_timeout,
+        plugins: Plugins {
+            bearer: match (s.bearer.enabled, s.bearer.require_signature) {
+                (false, _) => Bearer::Off,
+                (true, true) => Bearer::Signed,
+                (true, false) => Bearer::On,
+            },
+            jwt: s.jwt.enabled,
+            set_auth_jwt: s.jwt.enabled && s.jwt.set_header,
+        },
+        defer_refresh: s.session.defer_refresh,
     };
     (door, cookies.living(s.session.expires_in))
 }

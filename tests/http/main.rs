@@ -20,6 +20,7 @@ mod own_sessions;
 mod passwords;
 mod paths;
 mod plain;
+mod plugins;
 mod refresh;
 mod replay;
 mod routes;

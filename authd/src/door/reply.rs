@@ -70,6 +70,11 @@ impl Reply {
         self.headers.iter().any(|(n, _)| n == name)
     }
 
+    /// The values of a header.
+    pub fn values<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a HeaderValue> {
+        self.headers.iter().filter(move |(n, _)| n == name).map(|(_, value)| value)
+    }
+
     /// The status.
     pub fn code(&self) -> StatusCode {
         self.status

@@ -33,7 +33,7 @@ pub use self::{
     cookie::Cookies,
     error::ApiError,
     request::Req,
-    routes::{BodyRule, OriginRule, Route},
+    routes::{BodyRule, OriginRule, Plugin, Route},
 };
 use crate::{
     config::{AddressHeader, Host, Mode, Mount, PublicUrl},
@@ -66,6 +66,39 @@ pub struct Settings {
     pub max_body: u64,
     /// How long a body may take.
     pub body_timeout: Span,
+    /// Which of Better Auth's plugins are on.
+    pub plugins: Plugins,
+    /// Whether `GET /get-session` writes nothing, and a POST prolongs.
+    pub defer_refresh: bool,
+}
+
+/// Which of Better Auth's plugins are on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plugins {
+    /// Sessions without cookies.
+    pub bearer: Bearer,
+    /// JWTs by `/token`.
+    pub jwt: bool,
+    /// JWTs by a header, too.
+    pub set_auth_jwt: bool,
+}
+
+/// What the bearer plugin takes for a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bearer {
+    /// Nothing.
+    Off,
+    /// A signed session token.
+    Signed,
+    /// A session token, signed or not.
+    On,
+}
+
+impl Bearer {
+    /// Whether session tokens are shown, and taken, beside cookies.
+    pub fn is_on(self) -> bool {
+        self != Self::Off
+    }
 }
 
 /// Everything that handlers work with.
@@ -83,6 +116,9 @@ pub struct App {
     /// Tells the requests of this process from those of the one before.
     run: u32,
 }
+
+/// The session token for clients without cookies.
+const SET_AUTH_TOKEN: HeaderName = HeaderName::from_static("set-auth-token");
 
 /// The request's id, on every answer.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -163,7 +199,10 @@ impl App {
         if let Err(e) = check_request_line(head) {
             return e.into_reply();
         }
-        let found = self.router.find(&head.method, head.path());
+        let found = match self.router.find(&head.method, head.path()) {
+            Found::Route(route, _) if !self.serves(route) => Found::Nothing,
+            found => found,
+        };
         let any_host = matches!(&found, Found::Route(route, _) if route.any_host);
         if let Err(e) = self.check_host(head, any_host).and_then(|()| client::check_forwarding(self, head)) {
             return e.into_reply();
@@ -177,14 +216,38 @@ impl App {
         }
         // As recorded: an unknown path and a wrong method are the same empty 404.
         let Found::Route(route, _) = found else { return Reply::empty(StatusCode::NOT_FOUND) };
+        let renewed = request::Renewed::default();
         let outcome = async {
             let body = self.body(head, stream, route.body).await?;
             origin::check(self, head, route.origin, &body)?;
-            let req = Req::new(self, head.clone(), body, id.clone());
+            let req = Req::new(self, head.clone(), body, id.clone(), renewed.clone());
             in_time((route.handler)(self, req)).await
         };
         let recorded = |e: ApiError| if throttle::is_plain(route.path) { e } else { e.as_recorded() };
-        outcome.await.unwrap_or_else(|e| recorded(e).logged(id).into_reply())
+        let mut reply = outcome.await.unwrap_or_else(|e| recorded(e).logged(id).into_reply());
+        if let Some(cookies) = renewed.get()
+            && !reply.has(&header::SET_COOKIE)
+        {
+            for cookie in cookies {
+                reply.add(header::SET_COOKIE, cookie);
+            }
+        }
+        // As recorded: wherever an answer sets the session cookie. Not on the plain routes, whose modes say what a page gets.
+        if self.settings.plugins.bearer.is_on()
+            && !throttle::is_plain(route.path)
+            && let Some(token) = self.cookies.set_by(&reply)
+        {
+            reply.add(SET_AUTH_TOKEN, token);
+        }
+        reply
+    }
+
+    /// Whether the plugin that a route belongs to is on.
+    fn serves(&self, route: &Route) -> bool {
+        match route.plugin {
+            Plugin::None => true,
+            Plugin::Jwt => self.settings.plugins.jwt,
+        }
     }
 
     fn check_host(&self, head: &Head, any_host: bool) -> Result<(), ApiError> {
@@ -442,6 +505,8 @@ pub(crate) mod tests {
             throttle_requests: false,
             max_body: 1024,
             body_timeout: Span::from_secs(30),
+            plugins: Plugins { bearer: Bearer::Off, jwt: true, set_auth_jwt: true },
+            defer_refresh: false,
         };
         change(&mut settings);
         App::new(Arc::new(services), settings, Cookies::new(mac(), false, day))

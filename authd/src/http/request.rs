@@ -1,6 +1,6 @@
 //! A request as handlers see it: decoded by methods, each of which says what is wrong.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use common::{ErrorCode, RequestId};
 use http::header;
@@ -19,14 +19,24 @@ pub struct Req {
     pub body: Body,
     /// Where it came from.
     pub requester: Requester,
+    /// The cookies that this use of a session renews.
+    renewed: Renewed,
 }
 
+/// What an answer sets unless its handler sets or deletes cookies itself; kept by who dispatches.
+pub(super) type Renewed = Arc<OnceLock<Vec<String>>>;
+
 impl Req {
-    pub(super) fn new(app: &App, head: Arc<Head>, body: Body, id: RequestId) -> Self {
+    pub(super) fn new(app: &App, head: Arc<Head>, body: Body, id: RequestId, renewed: Renewed) -> Self {
         let address = client::address(app, &head);
         let source = address.map(|address| address.to_string());
         let requester = Requester { address, source, user_agent: head.user_agent(), request_id: Some(id) };
-        Self { head, body, requester }
+        Self { head, body, requester, renewed }
+    }
+
+    /// These cookies are to be set by whatever is answered.
+    pub(super) fn renew(&self, cookies: Vec<String>) {
+        let _ = self.renewed.set(cookies);
     }
 
     /// Reads fields of the body and fails with all that is wrong with them.

@@ -139,6 +139,11 @@ pub async fn used(app: &Services, live: &Live) -> Option<Live> {
     Some(Live { session: Arc::new(session), user: live.user.clone() })
 }
 
+/// Whether a use of the session at this time would prolong it.
+pub fn is_due(app: &Services, live: &Live) -> bool {
+    live.session.prolonged(&app.policy.session, app.clock.now()).is_some()
+}
+
 /// A new session for `user`, not stored yet, with its credentials.
 pub(super) fn prepare(
     app: &Services,

@@ -15,6 +15,7 @@ export const KNOWN = [
     at: /^exchanges\.\d+\.headers\.access-control-(allow-origin|allow-credentials|expose-headers)$/,
     why: "WB-05: CORS is the daemon's own; the real server leaves it to its host",
   },
+  { at: /\.headers\.strict-transport-security$/, theirs: absent, ours: "max-age=31536000", why: "WB-06: where the public URL is https" },
   { at: /\.claims\.sid$/, theirs: absent, ours: /^<sid/, why: "the session that a token ends with; claims of one's own are for that" },
   { at: /\.keys\.\d+\.use$/, theirs: absent, ours: "sig", why: "RFC 7517 section 4.2: for those who would take the key for encryption" },
   {
@@ -44,6 +45,19 @@ export const KNOWN = [
     scenario: "a new password where the session is not remembered",
     at: /\.session\.expiresAt/,
     why: "SE-09: the session that takes its place is not remembered either",
+  },
+  {
+    scenario: "an app that is not remembered",
+    step: "script GET /get-session",
+    why: "SE-09: the real server forgets, without the cookie dont_remember, that a session was not to be remembered",
+  },
+  {
+    scenario: "every use prolongs, and sets the cookie",
+    step: "ada POST /update-user",
+    at: /\.cookies$/,
+    theirs: (cookies) => cookies.length === 2 && JSON.stringify(cookies[0]) === JSON.stringify(cookies[1]),
+    ours: (cookies) => cookies.length === 1,
+    why: "the same cookie once is enough",
   },
   { scenario: "a new password where nothing is said of other devices", why: "AU-10: they end, unless the configuration says otherwise" },
   {

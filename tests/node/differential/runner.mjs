@@ -16,9 +16,13 @@ const AUTHD = {
 };
 
 /** Both servers, with options that mean the same. */
-export async function startBoth(t, { authd = {}, reference = {} } = {}) {
-  const [ours, theirs] = await Promise.all([startAuthd(t, { ...AUTHD, ...authd }, { isProduction: true }), startReference(t, reference)]);
-  return { ours, theirs };
+export async function startBoth(t, { authd = {}, reference = {}, publicUrl } = {}) {
+  const called = publicUrl === undefined ? {} : { AUTHD_HTTP__PUBLIC_URL: publicUrl };
+  const [ours, theirs] = await Promise.all([
+    startAuthd(t, { ...AUTHD, ...called, ...authd }, { isProduction: true }),
+    startReference(t, { baseURL: publicUrl, ...reference }),
+  ]);
+  return { ours: { url: ours.url, publicUrl }, theirs: { url: theirs.url, publicUrl } };
 }
 
 let scenarios = 0;

@@ -19,8 +19,8 @@ const SCRIPT = "script";
  * One exchange, without anything that a client library would add, follow or hide.
  * @returns {Promise<{status: number, statusText: string, headers: Headers, text: string}>}
  */
-function exchange({ url, path, method, headers, body }) {
-  const { hostname, port, host } = new URL(url);
+function exchange({ url, host, path, method, headers, body }) {
+  const { hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {
     const message = body === undefined ? {} : { "content-length": String(Buffer.byteLength(body)) };
     const sent = request({ hostname, port, path, method, headers: { host, ...headers, ...message }, agent: false }, (answer) => {
@@ -113,7 +113,7 @@ export class Side {
     const cookie = jar?.header();
     const all = { ...PROXY, ...(jar && BROWSER), ...(cookie !== undefined && { cookie }), ...headers };
     const sent = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null && value !== undefined));
-    const answer = await exchange({ url: this.url, path, method, headers: sent, body });
+    const answer = await exchange({ url: this.url, host: new URL(this.publicUrl).host, path, method, headers: sent, body });
     jar?.store(answer.headers);
     const seen = { method, path, ...answer };
     this.raw.push(seen);

@@ -10,6 +10,7 @@ use crate::{
     door::Reply,
     http::{
         ApiError, App, Req,
+        auth::wire_token,
         plain::{delete_session_cookies, set_session_cookies},
     },
     service::{
@@ -72,14 +73,14 @@ pub async fn change_password(app: &App, req: Req) -> Result<Reply, ApiError> {
     })?;
     let caller = req.caller(app).await?;
     let (user, opened) = own::change_password(&app.services, &caller.live, wanted, &req.requester).await?;
-    let token = opened.as_ref().map(|opened| opened.live.session.id.to_string());
+    let token = opened.as_ref().map(|opened| wire_token(app, &opened.live.session, Some(&opened.token)));
     let mut reply = Reply::json(&PasswordChangedBody { token, user: tokens::user_body(&user) });
     match opened {
         Some(opened) => {
             set_session_cookies(app, &req, &opened, &mut reply);
             Ok(reply)
         }
-        None => Ok(caller.answer(reply)),
+        None => Ok(reply),
     }
 }
 
@@ -93,7 +94,7 @@ pub async fn verify_password(app: &App, req: Req) -> Result<Reply, ApiError> {
     let checked = own::check_password(&app.services, &caller.live.user, &password, &req.requester).await;
     // As recorded, an account without a password is not told from a wrong one here.
     checked.map_err(|error| if error == ServiceError::NoPassword { ServiceError::WrongPassword } else { error })?;
-    Ok(caller.answer(Reply::json(&StatusBody { status: true })))
+    Ok(Reply::json(&StatusBody { status: true }))
 }
 
 /// `GET /list-accounts`: the password, if there is one.
@@ -115,7 +116,7 @@ pub async fn list(app: &App, req: Req) -> Result<Reply, ApiError> {
             scopes: vec![],
         })
         .collect();
-    Ok(caller.answer(Reply::json(&accounts)))
+    Ok(Reply::json(&accounts))
 }
 
 /// `POST /delete-user`: with the password, or soon after the sign-in.

@@ -1,7 +1,7 @@
 //! The session of the caller: asked for, and ended.
 
 use common::{
-    ErrorCode,
+    ErrorCode, SecretString,
     api::{GetSessionBody, JwtBody, OkBody, SuccessBody},
 };
 use http::{HeaderValue, StatusCode, header};
@@ -13,7 +13,7 @@ use crate::{
     http::{
         ApiError, App, Req,
         auth::{CookieSession, set_auth_jwt, use_cookie},
-        plain::{SET_AUTH_JWT, delete_session_cookies},
+        plain::delete_session_cookies,
     },
     service::{sessions, tokens},
     store::Live,
@@ -25,53 +25,61 @@ fn no_store(reply: Reply) -> Reply {
         .header(header::PRAGMA, HeaderValue::from_static("no-cache"))
 }
 
-fn shown(app: &App, live: &Live) -> Result<Reply, ApiError> {
-    let body = GetSessionBody { session: session_body(&live.session), user: tokens::user_body(&live.user) };
-    Ok(no_store(Reply::json(&body)).header(SET_AUTH_JWT, set_auth_jwt(app, live)?))
+fn shown(app: &App, live: &Live, own: Option<&SecretString>, needs_refresh: Option<bool>) -> Result<Reply, ApiError> {
+    let session = session_body(app, &live.session, own);
+    let body = GetSessionBody { session, user: tokens::user_body(&live.user), needs_refresh };
+    set_auth_jwt(app, live, no_store(Reply::json(&body)))
 }
 
 /// `GET /get-session`: the session and its user, or `null` with 200, never 401. A use that prolongs the session sets the
-/// cookie again; a cookie whose session has ended is deleted.
+/// cookie again; a cookie whose session has ended is deleted. Where refresh is deferred it only says whether one is due.
 ///
 /// # Errors
 /// The store cannot be read.
 pub async fn get(app: &App, req: Req) -> Result<Reply, ApiError> {
-    if let Some(live) = req.lenient_jwt(app).await? {
-        return shown(app, &live);
+    answer(app, &req, app.settings.defer_refresh).await
+}
+
+/// `POST /get-session`: the prolonging that GET leaves to it where refresh is deferred.
+///
+/// # Errors
+/// `DeferredRefreshRequired` where it is not; the store cannot be read.
+pub async fn get_by_post(app: &App, req: Req) -> Result<Reply, ApiError> {
+    if !app.settings.defer_refresh {
+        let refusal = ApiError::new(ErrorCode::DeferredRefreshRequired);
+        return Err(refusal.header(header::PRAGMA, HeaderValue::from_static("no-cache")));
     }
-    match req.cookie_session(app).await? {
+    answer(app, &req, false).await
+}
+
+async fn answer(app: &App, req: &Req, is_deferred: bool) -> Result<Reply, ApiError> {
+    if let Some(live) = req.lenient_jwt(app).await? {
+        return shown(app, &live, None, None);
+    }
+    let (mut reply, cookies) = match req.cookie_session(app).await? {
+        CookieSession::Alive(live, token) if req.has_flag("disableRefresh") => {
+            (shown(app, &live, Some(&token.token), None)?, vec![])
+        }
+        CookieSession::Alive(live, token) if is_deferred => {
+            let due = live.session.remember.then(|| sessions::is_due(&app.services, &live));
+            (shown(app, &live, Some(&token.token), due)?, vec![])
+        }
         CookieSession::Alive(live, token) => {
-            let (live, cookies) = match req.has_flag("disableRefresh") {
-                true => (live, vec![]),
-                false => use_cookie(app, live, &token).await,
-            };
-            let mut reply = shown(app, &live)?;
-            for cookie in cookies.into_iter().chain(app.cookies.forget_session_data(&req.head)) {
-                reply.add(header::SET_COOKIE, cookie);
-            }
-            Ok(reply)
+            let (live, cookies) = use_cookie(app, live, &token).await;
+            (shown(app, &live, Some(&token.token), None)?, cookies)
         }
         CookieSession::Dead(_) => {
             let mut reply = no_store(Reply::json(&()));
             delete_session_cookies(app, &mut reply);
-            Ok(reply)
+            return Ok(reply);
         }
-        CookieSession::None => {
-            let mut reply = no_store(Reply::json(&()));
-            if let Some(cookie) = app.cookies.forget_session_data(&req.head) {
-                reply.add(header::SET_COOKIE, cookie);
-            }
-            Ok(reply)
-        }
+        CookieSession::None => (no_store(Reply::json(&())), vec![]),
+    };
+    let strays = [app.cookies.forget_session_data(&req.head), app.cookies.forget_twin(&req.head)];
+    for cookie in cookies.into_iter().chain(strays.into_iter().flatten()) {
+        reply.add(header::SET_COOKIE, cookie);
     }
-}
-
-/// `POST /get-session`: only with deferred refresh, which is off.
-///
-/// # Errors
-/// `DeferredRefreshRequired`, always.
-pub async fn get_by_post(_: &App, _: Req) -> Result<Reply, ApiError> {
-    Err(ApiError::new(ErrorCode::DeferredRefreshRequired).header(header::PRAGMA, HeaderValue::from_static("no-cache")))
+    Ok(reply)
 }
 
 /// `POST /sign-out`: 200 also without a session. What the body may have is for other ways of signing in.
@@ -98,7 +106,7 @@ pub async fn sign_out(app: &App, req: Req) -> Result<Reply, ApiError> {
 pub async fn token(app: &App, req: Req) -> Result<Reply, ApiError> {
     let caller = req.caller(app).await?;
     let jwt = tokens::better_auth_jwt(&app.services, &caller.live)?;
-    Ok(caller.answer(Reply::json(&JwtBody { token: (*jwt).into() })))
+    Ok(Reply::json(&JwtBody { token: (*jwt).into() }))
 }
 
 /// `GET /error`: where a failed link leads. To the front page, with the code and what is said of it, as recorded of the

@@ -2,6 +2,7 @@
 
 import { ACCOUNT, DELETION } from "./account.mjs";
 import { HTTP, ORIGINS } from "./http.mjs";
+import { OPTIONS } from "./options.mjs";
 import { SESSION } from "./session.mjs";
 import { SIGN_IN } from "./sign_in.mjs";
 import { SIGN_UP } from "./sign_up.mjs";
@@ -18,4 +19,5 @@ export const GROUPS = [
     scenarios: DELETION,
     options: { authd: { AUTHD_ACCOUNT__SELF_DELETE: "true" }, reference: { user: { deleteUser: { enabled: true } } } },
   },
+  ...OPTIONS,
 ];
