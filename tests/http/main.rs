@@ -21,6 +21,7 @@ mod passwords;
 mod paths;
 mod plain;
 mod plugins;
+mod races;
 mod refresh;
 mod replay;
 mod routes;

@@ -5,6 +5,7 @@ import { spawn } from "node:child_process";
 import dns from "node:dns";
 import { accessSync, constants, rmSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { request as httpRequest } from "node:http";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -178,6 +179,42 @@ export async function signIn(authd, email) {
   const answer = await call("POST", `${authd.url}/api/auth/login`, { body: { email, password: PASSWORD } });
   assert.equal(answer.status, 200, JSON.stringify(answer.body));
   return answer.body.access_token;
+}
+
+/**
+ * One exchange, without anything that a client library would add, follow or hide.
+ * @returns {Promise<{status: number, statusText: string, headers: Headers, text: string}>}
+ */
+export function exchange({ url, host, path, method, headers, body }) {
+  const { hostname, port } = new URL(url);
+  return new Promise((resolve, reject) => {
+    const message = body === undefined ? {} : { "content-length": String(Buffer.byteLength(body)) };
+    const sent = httpRequest({ hostname, port, path, method, headers: { host, ...headers, ...message }, agent: false }, (answer) => {
+      const chunks = [];
+      answer.on("data", (chunk) => chunks.push(chunk));
+      answer.on("error", reject);
+      answer.on("end", () => {
+        const received = new Headers();
+        const raw = answer.rawHeaders;
+        for (let at = 0; at < raw.length; at += 2) received.append(raw[at], raw[at + 1]);
+        const text = Buffer.concat(chunks).toString();
+        resolve({ status: answer.statusCode, statusText: answer.statusMessage, headers: received, text });
+      });
+    });
+    sent.on("error", reject);
+    sent.end(body);
+  });
+}
+
+/** `fetch` as an app has it: no cookies, no origin, and nothing that a browser says of itself (Node's own fetch does). */
+export async function appFetch(input, init) {
+  const asked = new Request(input, init);
+  const { origin, host, pathname, search } = new URL(asked.url);
+  const body = asked.body === null ? undefined : await asked.text();
+  const headers = Object.fromEntries(asked.headers);
+  const answer = await exchange({ url: origin, host, path: pathname + search, method: asked.method, headers, body });
+  const { status, statusText, text } = answer;
+  return new Response([204, 304].includes(status) ? null : text, { status, statusText, headers: answer.headers });
 }
 
 /** The cookies of a browser, for one host: all that authd's are about. Expiry by the clock is left out. */

@@ -84,6 +84,8 @@ export class Labels {
       kept.map(([name, value]) => {
         if (name === "set-auth-jwt") return [name, this.jwt(value)];
         if (name === "set-auth-token") return [name, this.#signed(encodeURIComponent(value))];
+        // What is left of a window depends on the moment.
+        if (name === "x-retry-after" && /^([1-9]|10)$/.test(value)) return [name, "<up to 10 s>"];
         return [name, this.#text(value)];
       }),
     );

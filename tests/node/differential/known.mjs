@@ -16,13 +16,14 @@ export const KNOWN = [
     why: "WB-05: CORS is the daemon's own; the real server leaves it to its host",
   },
   { at: /\.headers\.strict-transport-security$/, theirs: absent, ours: "max-age=31536000", why: "WB-06: where the public URL is https" },
+  { at: /\.headers\.retry-after$/, theirs: absent, why: "TH-01: what other clients than Better Auth's look for" },
   { at: /\.claims\.sid$/, theirs: absent, ours: /^<sid/, why: "the session that a token ends with; claims of one's own are for that" },
   { at: /\.keys\.\d+\.use$/, theirs: absent, ours: "sig", why: "RFC 7517 section 4.2: for those who would take the key for encryption" },
   {
     step: /GET \/jwks/,
     at: /\.headers\.(cache-control|etag)$/,
     theirs: absent,
-    why: "KM-04: backends may keep the key set, and ask whether it changed",
+    why: "backends may keep the key set, and ask whether it changed",
   },
   { at: /^exchanges\.\d+\.headers\.cache-control$/, theirs: absent, ours: "no-store", why: "WB-06: nothing here is for caches" },
 

@@ -8,37 +8,11 @@
 // Bodies, headers and paths may be functions of the side, to show what an earlier answer gave: `s => s.answers[0].token`.
 // A header that is `null` is left out. In a scenario `@example.com` stands for a domain of its own.
 
-import { request } from "node:http";
-import { CookieJar, PAGE } from "../harness.mjs";
+import { CookieJar, exchange, PAGE } from "../harness.mjs";
 
 /** Where both servers have their routes. */
 const MOUNT = "/api/auth";
 const SCRIPT = "script";
-
-/**
- * One exchange, without anything that a client library would add, follow or hide.
- * @returns {Promise<{status: number, statusText: string, headers: Headers, text: string}>}
- */
-function exchange({ url, host, path, method, headers, body }) {
-  const { hostname, port } = new URL(url);
-  return new Promise((resolve, reject) => {
-    const message = body === undefined ? {} : { "content-length": String(Buffer.byteLength(body)) };
-    const sent = request({ hostname, port, path, method, headers: { host, ...headers, ...message }, agent: false }, (answer) => {
-      const chunks = [];
-      answer.on("data", (chunk) => chunks.push(chunk));
-      answer.on("error", reject);
-      answer.on("end", () => {
-        const received = new Headers();
-        const raw = answer.rawHeaders;
-        for (let at = 0; at < raw.length; at += 2) received.append(raw[at], raw[at + 1]);
-        const text = Buffer.concat(chunks).toString();
-        resolve({ status: answer.statusCode, statusText: answer.statusMessage, headers: received, text });
-      });
-    });
-    sent.on("error", reject);
-    sent.end(body);
-  });
-}
 
 /** What a browser sends of itself from a page of another port of the same site. */
 const BROWSER = {

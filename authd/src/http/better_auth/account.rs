@@ -38,7 +38,7 @@ pub async fn update(app: &App, req: Req) -> Result<Reply, ApiError> {
     if profile == Profile::default() {
         return Err(nothing_to_update());
     }
-    own::update(&app.services, &caller.live.user, profile, &req.requester).await?;
+    own::update(&app.services, &caller.live.user, profile, &req.requester).await.map_err(of_own)?;
     let mut reply = Reply::json(&StatusBody { status: true });
     // As recorded: set again, and with the whole age, although the session ends when it did.
     for cookie in caller.shown.iter().flat_map(|s| app.cookies.session(&s.token, caller.live.session.remember)) {
@@ -57,6 +57,14 @@ pub async fn update_session(app: &App, req: Req) -> Result<Reply, ApiError> {
     Err(nothing_to_update())
 }
 
+/// An account that was deleted while this request was under way has no session any more.
+fn of_own(error: ServiceError) -> ApiError {
+    match error {
+        ServiceError::UserNotFound => ApiError::new(ErrorCode::Unauthorized),
+        error => error.into(),
+    }
+}
+
 fn nothing_to_update() -> ApiError {
     ApiError::without_code(StatusCode::BAD_REQUEST, "No fields to update")
 }
@@ -72,7 +80,8 @@ pub async fn change_password(app: &App, req: Req) -> Result<Reply, ApiError> {
         PasswordChange { current, new, end_sessions: f.optional_bool("revokeOtherSessions") }
     })?;
     let caller = req.caller(app).await?;
-    let (user, opened) = own::change_password(&app.services, &caller.live, wanted, &req.requester).await?;
+    let changed = own::change_password(&app.services, &caller.live, wanted, &req.requester).await;
+    let (user, opened) = changed.map_err(of_own)?;
     let token = opened.as_ref().map(|opened| wire_token(app, &opened.live.session, Some(&opened.token)));
     let mut reply = Reply::json(&PasswordChangedBody { token, user: tokens::user_body(&user) });
     match opened {
@@ -135,7 +144,7 @@ pub async fn delete(app: &App, req: Req) -> Result<Reply, ApiError> {
         // A token is of a link in a mail, and none was sent: whatever else the body has, this wish is not proved.
         return Err(ApiError::invalid_link());
     }
-    match own::delete(&app.services, &caller.live, password, &req.requester).await? {
+    match own::delete(&app.services, &caller.live, password, &req.requester).await.map_err(of_own)? {
         Deletion::Done => {
             let mut reply = Reply::json(&DeletedBody { success: true, message: "User deleted".into() });
             delete_session_cookies(app, &mut reply);

@@ -217,6 +217,32 @@ const SHORT = {
   "sessions of an hour": [SIGNS_UP, LOOKS, phone({ rememberMe: false }), ["phone GET /get-session"], ["ada POST /update-user", { name: "x" }]],
 };
 
+/** Each scenario is a client of its own: the limits count by address. */
+const from = (n) => ({ headers: { "x-forwarded-for": `203.0.113.${n}` } });
+const times = (n, step) => Array.from({ length: n }, () => step);
+
+const LIMITED = {
+  "four sign-ins in a row": [
+    ["ada POST /sign-up/email", ADA, from(10)],
+    ...times(4, ["phone POST /sign-in/email", CREDENTIALS, from(10)]),
+    ["phone GET /get-session", undefined, from(10)],
+    ["tablet POST /sign-in/email", CREDENTIALS, from(11)],
+  ],
+  "refused requests count too": times(5, ["ada POST /sign-in/email", {}, from(20)]),
+  "each path has its own count": [
+    ...times(4, ["ada POST /sign-up/email", {}, from(30)]),
+    ["ada POST /sign-in/email", {}, from(30)],
+    ...times(4, ["ada POST /change-password", {}, from(30)]),
+    ["ada POST /update-user", {}, from(30)],
+  ],
+  "by the client": [
+    ...times(3, ["ada POST /sign-in/email", {}, from(40)]),
+    ["ada signIn.email", CREDENTIALS, from(40)],
+    ["ada signIn.email", CREDENTIALS, { ...from(40), throw: true }],
+  ],
+  "a hundred of all others": [...times(101, ["script GET /ok", undefined, from(50)])],
+};
+
 const URL = "https://auth.example.test";
 
 export const OPTIONS = [
@@ -298,6 +324,11 @@ export const OPTIONS = [
       authd: { AUTHD_PASSWORD__MIN_LENGTH: "12", AUTHD_PASSWORD__MAX_LENGTH: "64" },
       reference: { emailAndPassword: { minPasswordLength: 12, maxPasswordLength: 64 } },
     },
+  },
+  {
+    name: "limits of requests",
+    scenarios: LIMITED,
+    options: { authd: { AUTHD_THROTTLE__REQUESTS: "on" }, reference: { rateLimit: { enabled: true } } },
   },
   {
     name: "other lengths of sessions",
