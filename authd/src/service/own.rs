@@ -107,7 +107,7 @@ pub async fn change_password(
     let (session, opening) = sessions::prepare(app, &user.id, &wish, requester, now);
     let event = event.session(&session.session.id).with("sessions", "ended");
     match app.store.open_session(session, user.epoch, Some(rehash), act, event).await {
-        Ok(_) => Ok((changed.clone(), Some(opening.opened(changed)))),
+        Ok(()) => Ok((changed.clone(), Some(opening.opened(changed)))),
         Err(e) => Err(lost(app, user, &wanted.current, requester, e.into()).await),
     }
 }
