@@ -101,7 +101,7 @@ export async function startAuthd(t, env = {}, { isProduction = false } = {}) {
   const home = join(dir, "home");
   const socket = join(dir, "a.sock");
   await mkdir(home);
-  const flags = ["--data-dir", join(dir, "data"), "--listen", "127.0.0.1:0", "--admin-socket", socket];
+  const flags = ["--data-dir", join(dir, "data"), "--admin-socket", socket];
   if (isProduction) {
     const made = await run(AUTHD, ["init", "--dir", dir, "--public-url", "http://localhost"], { env: { HOME: home } });
     assert.equal(made.code, 0, made.stderr);
@@ -111,32 +111,48 @@ export async function startAuthd(t, env = {}, { isProduction = false } = {}) {
   } else {
     flags.unshift("--development");
   }
-  const child = spawn(AUTHD, flags, { env: environment({ HOME: home, ...env }), stdio: ["ignore", "ignore", "pipe"] });
-  running.set(child, dir);
-  const ended = exit(child);
+
+  let child;
+  let ended;
+  let port = 0;
+  /** Starts it; again, on the port of the first time and with the data of then. */
+  const start = async () => {
+    const log = [];
+    const all = { HOME: home, ...env };
+    child = spawn(AUTHD, [...flags, "--listen", `127.0.0.1:${port}`], { env: environment(all), stdio: ["ignore", "ignore", "pipe"] });
+    running.set(child, dir);
+    const end = exit(child);
+    ended = end.then((how) => ({ ...how, log: log.join("\n") }));
+    const address = await new Promise((resolve, reject) => {
+      createInterface({ input: child.stderr }).on("line", (line) => {
+        log.push(line);
+        const ready = readyLine(line);
+        if (ready) resolve(ready.address);
+      });
+      end.then(({ code, signal }) => reject(new Error(`authd ended, ${code ?? signal}:\n${log.join("\n")}`)), reject);
+    });
+    port = Number(address.slice(address.lastIndexOf(":") + 1));
+  };
+  /** Ends it in order, and keeps its data. */
+  const halt = async () => {
+    child.kill("SIGTERM");
+    const { log, ...end } = await ended;
+    running.delete(child);
+    assert.deepEqual(end, { code: 0, signal: null }, `authd did not stop in order:\n${log}`);
+  };
   let stopping;
   const stop = () => {
     stopping ??= (async () => {
-      child.kill("SIGTERM");
-      const end = await ended;
-      await rm(dir, { recursive: true, force: true });
-      running.delete(child);
-      assert.deepEqual(end, { code: 0, signal: null }, `authd did not stop in order:\n${log.join("\n")}`);
+      try {
+        if (running.has(child)) await halt();
+      } finally {
+        await rm(dir, { recursive: true, force: true });
+      }
     })();
     return stopping;
   };
   t.after(stop);
-
-  const log = [];
-  const address = await new Promise((resolve, reject) => {
-    createInterface({ input: child.stderr }).on("line", (line) => {
-      log.push(line);
-      const ready = readyLine(line);
-      if (ready) resolve(ready.address);
-    });
-    ended.then(({ code, signal }) => reject(new Error(`authd ended, ${code ?? signal}:\n${log.join("\n")}`)), reject);
-  });
-  const port = Number(address.slice(address.lastIndexOf(":") + 1));
+  await start();
 
   /** Runs authctl; an exit code other than 0 is an error. With `-o json` among the arguments, answers the JSON. */
   const ctl = async (args, stdin = "") => {
@@ -145,7 +161,7 @@ export async function startAuthd(t, env = {}, { isProduction = false } = {}) {
     const isJson = args.includes("json");
     return isJson ? JSON.parse(end.stdout) : end.stdout;
   };
-  return { url: `http://localhost:${port}`, port, socket, ctl, stop };
+  return { url: `http://localhost:${port}`, port, socket, ctl, start, halt, stop };
 }
 
 function readyLine(line) {

@@ -3,7 +3,7 @@
 
 use common::ErrorCode;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{ApiError, App, OriginRule, Req};
 use crate::door::{Body, Head, Reply, validate::is_truthy};
@@ -56,7 +56,7 @@ pub fn check(app: &App, head: &Head, rule: OriginRule, body: &Body) -> Result<()
     if applies {
         check_origin(app, head)?;
     }
-    check_targets(app, body)
+    check_targets(app, head, body)
 }
 
 fn check_origin(app: &App, head: &Head) -> Result<(), ApiError> {
@@ -81,8 +81,14 @@ fn origin_of(referer: &str) -> String {
     url::Url::parse(referer).map_or_else(|_| referer.to_owned(), |url| url.origin().ascii_serialization())
 }
 
-fn check_targets(app: &App, body: &Body) -> Result<(), ApiError> {
-    let Body::Value(Value::Object(fields)) = body else { return Ok(()) };
+/// As recorded: of the body, and for want of it there `callbackURL` of the query.
+fn check_targets(app: &App, head: &Head, body: &Body) -> Result<(), ApiError> {
+    let none = Map::new();
+    let fields = match body {
+        Body::Value(Value::Object(fields)) => fields,
+        _ => &none,
+    };
+    let in_query = head.query("callbackURL").map(Value::String);
     for (name, code) in [
         ("callbackURL", ErrorCode::InvalidCallbackUrl),
         ("redirectTo", ErrorCode::InvalidRedirectUrl),
@@ -90,7 +96,8 @@ fn check_targets(app: &App, body: &Body) -> Result<(), ApiError> {
         ("newUserCallbackURL", ErrorCode::InvalidNewUserCallbackUrl),
     ] {
         // What is as good as absent is left to the schema.
-        match fields.get(name).filter(|value| is_truthy(value)) {
+        let given = fields.get(name).filter(|value| is_truthy(value));
+        match given.or(in_query.as_ref().filter(|value| name == "callbackURL" && is_truthy(value))) {
             None => {}
             Some(Value::String(target)) if app.settings.origins.trusts_target(target) => {}
             Some(Value::String(_)) => return Err(ApiError::new(code)),

@@ -1,6 +1,7 @@
 // All scenarios, in groups of those that need the same options. One pair of servers serves a group.
 
 import { ACCOUNT, DELETION } from "./account.mjs";
+import { BY_PATTERN_GROUP, WHENCE } from "./clients.mjs";
 import { HTTP, ORIGINS } from "./http.mjs";
 import { OPTIONS } from "./options.mjs";
 import { SESSION } from "./session.mjs";
@@ -19,5 +20,7 @@ export const GROUPS = [
     scenarios: DELETION,
     options: { authd: { AUTHD_ACCOUNT__SELF_DELETE: "true" }, reference: { user: { deleteUser: { enabled: true } } } },
   },
+  { name: "as installed: where requests come from", scenarios: WHENCE },
+  BY_PATTERN_GROUP,
   ...OPTIONS,
 ];
