@@ -487,6 +487,7 @@ pub(crate) fn policy(config: &Config, origin: &str) -> Policy {
             issuer: s.token.issuer.clone().unwrap_or_else(|| origin.to_owned()),
             audience: or_origin(&s.token.audience),
         },
+        prolong_sessions: s.session.prolong,
         token_life: s.token.expires_in,
         reuse_window: s.session.reuse_window,
         sign_up_enabled: s.sign_up.enabled,

@@ -117,6 +117,26 @@ async fn where_refresh_is_deferred_reading_writes_nothing_and_a_post_prolongs() 
 }
 
 #[tokio::test]
+async fn where_use_prolongs_nothing_a_session_ends_in_its_time() {
+    let server = Server::builder().set("session.prolong", "false").start().await;
+    let browser = server.browser("http://localhost:5173");
+    browser.post("/api/auth/sign-up/email", &ada()).await;
+    let login = json!({"email": "ada@example.com", "password": PASSWORD, "mode": "token"});
+    let mut script = server.client().post("/api/auth/login", &login).await;
+    for _ in 0..6 {
+        server.clock.advance(Span::from_days(1));
+        let left = script.json()["refresh_expires_in"].as_u64().unwrap();
+        script =
+            server.client().post("/api/auth/refresh", &json!({"refresh_token": script.text("/refresh_token")})).await;
+        assert_eq!(script.json()["refresh_expires_in"], left - 86_400, "{script:?}");
+        let used = browser.get("/api/auth/get-session").await;
+        assert_eq!((used.text("/user/name").as_str(), used.cookies().len()), ("Ada", 0));
+    }
+    server.clock.advance(Span::from_days(1));
+    assert_eq!(browser.get("/api/auth/get-session").await.body, "null");
+}
+
+#[tokio::test]
 async fn a_refused_request_that_prolonged_the_session_sets_the_cookie_too() {
     let server = Server::start().await;
     let browser = server.browser("http://localhost:5173");

@@ -34,7 +34,7 @@ npm ci --include=dev --no-audit --no-fund --loglevel=error || fail "npm ci faile
 export NODE_ENV=production
 # Every test ends far sooner; one that hangs is a failure, not a wait.
 if [ "$what" = differential ]; then
-    exec node --test --test-timeout=300000 ./differential/*.test.mjs
+    exec node --test --test-timeout=900000 ./differential/*.test.mjs
 fi
 
 venv=$python_tests/.venv
@@ -44,4 +44,4 @@ fi
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$python_tests/requirements.txt" ||
     fail "pip install failed"
 
-exec node --test --test-timeout=300000 ./*.test.mjs ./differential/*.test.mjs
+exec node --test --test-timeout=900000 ./*.test.mjs ./differential/*.test.mjs

@@ -130,7 +130,7 @@ settings! {
         /// The paths under which every route is served.
         mounts: Vec<Mount> = "/api/auth,/api";
         /// Web origins, and schemes of apps, whose pages may call the service with cookies: <https://app.example.com>,
-        /// *.example.com, myapp://. The origin of public_url is always trusted.
+        /// *.example.com, localhost:*, myapp://. Without a port the scheme's own is meant. The origin of public_url is always trusted.
         trusted_origins: Vec<OriginPattern> = "", live;
         /// Addresses of the reverse proxies in front of the service. Only they may say what the client's address is.
         trusted_proxies: Vec<Network> = "", live;
@@ -216,6 +216,8 @@ settings! {
         absolute: Span = "30d", live;
         /// How long a session lives that is not to be remembered.
         unremembered: Span = "1d", live;
+        /// Whether use prolongs sessions at all; if not, each ends expires_in after the sign-in.
+        prolong: bool = "true", live;
         /// Whether asking for the session (GET /get-session) writes nothing: it says needsRefresh instead, and the client's POST
         /// prolongs. For replicas that can only read.
         defer_refresh: bool = "false", live;

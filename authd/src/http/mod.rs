@@ -472,6 +472,7 @@ pub(crate) mod tests {
             keys: KeyPolicy { publish_ahead: Span::ZERO, token_life: day, rotate_every: None },
             algorithm: Algorithm::EdDsa,
             token: Expected { issuer: "x".into(), audience: vec!["x".into()] },
+            prolong_sessions: true,
             token_life: day,
             reuse_window: Span::ZERO,
             sign_up_enabled: true,

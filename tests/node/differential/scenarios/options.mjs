@@ -155,6 +155,10 @@ const PROLONGED = {
   ],
 };
 
+const NOT_PROLONGED = {
+  "no use prolongs": [SIGNS_UP, LOOKS, ["ada GET /list-accounts"], ["ada POST /update-user", { name: "Ada L" }], LOOKS],
+};
+
 const DEFERRED = {
   "GET says what a POST does": [
     SIGNS_UP,
@@ -293,6 +297,14 @@ export const OPTIONS = [
     name: "every use prolongs the session",
     scenarios: PROLONGED,
     options: { authd: { AUTHD_SESSION__UPDATE_AGE: "0s" }, reference: { session: { updateAge: 0 } } },
+  },
+  {
+    name: "no use prolongs the session",
+    scenarios: NOT_PROLONGED,
+    options: {
+      authd: { AUTHD_SESSION__UPDATE_AGE: "0s", AUTHD_SESSION__PROLONG: "false" },
+      reference: { session: { updateAge: 0, disableSessionRefresh: true } },
+    },
   },
   {
     name: "deferred refresh, due",
