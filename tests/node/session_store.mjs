@@ -33,7 +33,7 @@ function openPage(t, authd, { create, open }) {
   page.next = (what, holds) =>
     new Promise((resolve, reject) => {
       const overdue = () => reject(new Error(`${what}: never; the store had ${JSON.stringify(seen)}`));
-      const deadline = setTimeout(overdue, 10_000);
+      const deadline = setTimeout(overdue, 30_000);
       const check = (value) => {
         if (value.isPending || value.isRefetching || !holds(value)) return;
         clearTimeout(deadline);
