@@ -52,7 +52,7 @@ use crate::{
     },
     store::{
         Meta, SealedSecret, Store, StoreError,
-        sled::{OpenError, Opening, SledOptions, SledStore},
+        sled::{LogError, OpenError, Opening, SledOptions, SledStore},
     },
 };
 
@@ -396,24 +396,45 @@ fn policy(config: &Config, origin: &str) -> Policy {
 }
 
 async fn open_store(path: PathBuf, options: SledOptions) -> Result<Opening, Failure> {
-    let opened = tokio::task::spawn_blocking(move || Opening::open(&path, options)).await;
-    match opened {
-        Ok(Ok(opening)) => Ok(opening),
-        Ok(Err(e @ OpenError::Newer { .. })) => {
-            Err(Failure::new(Exit::Configuration, e.to_string()).fix("install the authd that wrote it, or a newer one"))
+    blocking(move || Opening::open(&path, options)).await
+}
+
+/// Looks at the store, or replays its log, where that can take its time.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, OpenError> + Send + 'static,
+) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|e| Failure::new(Exit::Io, format!("opening the store failed: {e}")))?.map_err(unopenable)
+}
+
+fn unopenable(e: OpenError) -> Failure {
+    match e {
+        OpenError::Newer { .. } | OpenError::Log(LogError::Newer { .. }) => {
+            Failure::new(Exit::Configuration, e.to_string()).fix("install the authd that wrote it, or a newer one")
         }
-        Ok(Err(OpenError::Io(path, e))) if e.kind() == ErrorKind::PermissionDenied => {
+        OpenError::Io(path, e) | OpenError::Log(LogError::Io { path, source: e })
+            if e.kind() == ErrorKind::PermissionDenied =>
+        {
             let message = format!("{} cannot be used: {e}", path.display());
-            Err(Failure::new(Exit::Permission, message)
-                .fix(format!("give it to the user of authd (uid {})", geteuid())))
+            Failure::new(Exit::Permission, message).fix(format!("give it to the user of authd (uid {})", geteuid()))
         }
-        Ok(Err(OpenError::Io(path, e))) => {
+        OpenError::Io(path, e) | OpenError::Log(LogError::Io { path, source: e }) => {
             let message = format!("{} cannot be read or written: {e}", path.display());
-            Err(Failure::new(Exit::Io, message).fix("look after the file system; nothing was changed"))
+            Failure::new(Exit::Io, message).fix("look after the file system; nothing was changed")
         }
-        Ok(Err(OpenError::Store(e))) => Err(unusable(&e)),
-        Ok(Err(e @ OpenError::Sled { .. })) => Err(Failure::new(Exit::Io, e.to_string()).fix(RESTORE)),
-        Err(e) => Err(Failure::new(Exit::Io, format!("opening the store failed: {e}"))),
+        OpenError::Store(e) => unusable(&e),
+        OpenError::Log(LogError::Missing(_)) => Failure::new(Exit::Io, e.to_string())
+            .fix("bring back the commit log that belongs to this store, or restore a backup; nothing was changed"),
+        OpenError::Sled { ref path, .. } => {
+            let fix = format!(
+                "move {} aside and start authd again: the store is made anew from its commit log. Nothing was changed",
+                path.display()
+            );
+            Failure::new(Exit::Io, e.to_string()).fix(fix)
+        }
+        OpenError::Log(LogError::Damaged { .. } | LogError::Apart { .. }) => {
+            Failure::new(Exit::Io, e.to_string()).fix(RESTORE)
+        }
     }
 }
 
@@ -435,10 +456,10 @@ fn unusable(e: &StoreError) -> Failure {
 fn master_key(config: &Config, opening: &Opening, entropy: &dyn Entropy) -> Result<(MasterKey, bool), Failure> {
     let places = &config.places;
     let path = &places.master_key;
-    let meta = opening.meta().map_err(|e| unusable(&e))?;
+    let known = opening.fingerprints().map_err(unopenable)?;
     let key = match master::load(path, places.is_credential) {
         Ok(key) => key,
-        Err(MasterKeyError::Missing(_)) if meta.is_none() && config.mode == Mode::Development => {
+        Err(MasterKeyError::Missing(_)) if opening.is_new() && config.mode == Mode::Development => {
             if let Some(dir) = path.parent() {
                 datadir::make_private(dir)?;
             }
@@ -447,32 +468,34 @@ fn master_key(config: &Config, opening: &Opening, entropy: &dyn Entropy) -> Resu
         }
         Err(e @ MasterKeyError::Missing(_)) => {
             let failure = Failure::new(Exit::Configuration, e.to_string());
-            return Err(match &meta {
-                None => failure.fix("authd init"),
-                Some(meta) => failure.fix(format!("bring back the key with the fingerprint {}", meta.fingerprint)),
+            return Err(match opening.is_new() {
+                true => failure.fix("authd init"),
+                false => failure.fix(format!("bring back the key with the fingerprint {}", known.join(" or "))),
             });
         }
         Err(e) => return Err(Failure::new(Exit::Configuration, e.to_string())),
     };
     let fingerprint = Sealer::new(&key).fingerprint().to_owned();
-    match meta {
-        Some(meta) if meta.fingerprint != fingerprint => {
-            let message = format!(
-                "the master key {} has the fingerprint {fingerprint}, and the store in {} was made with {}",
-                path.display(),
-                places.data_dir.display(),
-                meta.fingerprint
-            );
-            Err(Failure::new(Exit::Configuration, message).fix("bring back the master key that belongs to this store"))
-        }
-        _ => Ok((key, false)),
+    match opening.is_new() || known.contains(&fingerprint) {
+        true => Ok((key, false)),
+        false => Err(other_master_key(config, &fingerprint, &known.join(" or "))),
     }
+}
+
+fn other_master_key(config: &Config, fingerprint: &str, known: &str) -> Failure {
+    let Config { places, .. } = config;
+    let (path, data) = (places.master_key.display(), places.data_dir.display());
+    let message = format!(
+        "the master key {path} has the fingerprint {fingerprint}, and the store in {data} was made with {known}"
+    );
+    Failure::new(Exit::Configuration, message).fix("bring back the master key that belongs to this store")
 }
 
 /// The purposes of the sealed secrets.
 const COOKIE: &str = "cookie";
 const REFRESH: &str = "refresh";
 const AUDIT: &str = "audit";
+const LOG: &str = "log";
 
 fn mac_of(secret: &[u8], purpose: &str) -> Arc<HmacKey> {
     Arc::new(HmacKey::new(&*derive(secret, &format!("authd {purpose} mac v1"))))
@@ -487,35 +510,58 @@ async fn bring_up(
     entropy: &Arc<dyn Entropy>,
     now: UnixTime,
 ) -> Result<(SledStore, Secrets, Arc<HmacKey>), Failure> {
-    let is_new = opening.meta().map_err(|e| unusable(&e))?.is_none();
-    let mut sealed: Vec<SealedSecret> = opening.secrets().map_err(|e| unusable(&e))?;
-    if is_new {
-        sealed = [COOKIE, REFRESH, AUDIT]
-            .into_iter()
-            .map(|purpose| {
-                let mut secret = Zeroizing::new([0; 32]);
-                entropy.fill(secret.as_mut());
-                SealedSecret {
-                    purpose: purpose.into(),
-                    id: "1".into(),
-                    sealed: sealer.seal(&**entropy, purpose, "1", secret.as_ref()),
-                    created_at: now,
-                }
-            })
-            .collect();
-    }
-    let open = |purpose: &str| {
-        let wrong = || {
-            let message = format!("the secret '{purpose}' of the store does not open with the master key");
+    let fingerprint = sealer.fingerprint();
+    let make = |purpose: &str| {
+        let mut secret = Zeroizing::new([0; 32]);
+        entropy.fill(secret.as_mut());
+        SealedSecret {
+            purpose: purpose.into(),
+            id: "1".into(),
+            sealed: sealer.seal(&**entropy, purpose, "1", secret.as_ref()),
+            created_at: now,
+        }
+    };
+    let open_secret = |secret: &SealedSecret| {
+        let opened = sealer.open(&secret.purpose, &secret.id, &secret.sealed);
+        let plain = opened.map_err(|_| {
+            let message = format!("the secret '{}' of the store does not open with the master key", secret.purpose);
             Failure::new(Exit::Io, message).fix("restore a backup")
-        };
-        let found = sealed.iter().rev().find(|secret| secret.purpose == purpose).ok_or_else(wrong)?;
-        let secret = sealer.open(purpose, &found.id, &found.sealed).map_err(|_| wrong())?;
-        Ok::<_, Failure>(mac_of(&secret, purpose))
+        })?;
+        Ok::<_, Failure>(mac_of(&plain, &secret.purpose))
+    };
+
+    let log_key = match opening.log_key(fingerprint).map_err(unopenable)? {
+        Some(key) => key,
+        None if opening.is_new() => {
+            let key = make(LOG);
+            opening.put_log_key(fingerprint, &key).map_err(unopenable)?;
+            key
+        }
+        None => {
+            let message = format!("the key of the commit log, log/key-{fingerprint}, is not there");
+            return Err(Failure::new(Exit::Io, message).fix(RESTORE));
+        }
+    };
+    let log_mac = open_secret(&log_key)?;
+    let opened = blocking(move || opening.replay(log_mac)).await?;
+    let meta = opened.meta().map_err(|e| unusable(&e))?;
+    // The log may have brought another master key into force than sled knew of.
+    if let Some(meta) = meta.as_ref().filter(|meta| meta.fingerprint != fingerprint) {
+        return Err(other_master_key(config, fingerprint, &meta.fingerprint));
+    }
+    let is_new = meta.is_none();
+    let sealed = match is_new {
+        true => [COOKIE, REFRESH, AUDIT].into_iter().map(make).chain([log_key]).collect(),
+        false => opened.secrets().map_err(|e| unusable(&e))?,
+    };
+    opened.keep_only_log_key(fingerprint).map_err(unopenable)?;
+    let open = |purpose: &str| {
+        let missing = || Failure::new(Exit::Io, format!("the store has no secret '{purpose}'")).fix(RESTORE);
+        sealed.iter().rev().find(|secret| secret.purpose == purpose).ok_or_else(missing).and_then(open_secret)
     };
     let cookie = open(COOKIE)?;
     let secrets = Secrets { cookie: cookie.clone(), refresh: open(REFRESH)? };
-    let store = opening.start(open(AUDIT)?).map_err(|e| Failure::new(Exit::Io, e.to_string()))?;
+    let store = opened.start(open(AUDIT)?).map_err(|e| Failure::new(Exit::Io, e.to_string()))?;
     if is_new {
         let key = signer
             .generate(config.settings.keys.algorithm, config.settings.token.expires_in, now)

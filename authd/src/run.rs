@@ -116,11 +116,16 @@ const fn cost_for_tests(_: &[(String, String)]) -> Option<Cost> {
 /// The store, with the fault that the environment asks for. The variable means nothing to a release build.
 #[cfg(debug_assertions)]
 fn store_for_tests(env: &[(String, String)]) -> SledOptions {
-    let asked = env.iter().any(|(name, value)| name == "AUTHD_TEST_FAULT" && value == "answer-before-commit");
-    if asked {
-        warn!("AUTHD_TEST_FAULT: what is acknowledged may be lost");
+    let mut options = SledOptions::default();
+    let Some((_, fault)) = env.iter().find(|(name, _)| name == "AUTHD_TEST_FAULT") else { return options };
+    match fault.as_str() {
+        "answer-before-commit" => options.faults.answers_too_early = true,
+        "no-fdatasync" => options.faults.skips_log_sync = true,
+        "replay-skips-one" => options.faults.replay_skips_one = true,
+        _ => return options,
     }
-    SledOptions { answers_too_early: asked, ..SledOptions::default() }
+    warn!("AUTHD_TEST_FAULT: what is acknowledged may be lost");
+    options
 }
 
 #[cfg(not(debug_assertions))]

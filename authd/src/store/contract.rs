@@ -542,7 +542,13 @@ mod tests {
 
     fn open(path: &Path) -> SledStore {
         let options = SledOptions { cache_bytes: 4 << 20, reserve_bytes: 0, ..SledOptions::default() };
-        Opening::open(&path.join("sled"), options).unwrap().start(Arc::new(HmacKey::new(b"audit"))).unwrap()
+        open_by(path, options, b"audit")
+    }
+
+    fn open_by(path: &Path, options: SledOptions, key: &[u8]) -> SledStore {
+        let log_key = Arc::new(HmacKey::new(b"log"));
+        let opened = Opening::open(&path.join("sled"), options).unwrap().replay(log_key).unwrap();
+        opened.start(Arc::new(HmacKey::new(key))).unwrap()
     }
 
     #[tokio::test]
@@ -570,6 +576,7 @@ mod tests {
         drop(store);
 
         let opening = Opening::open(&dir.path().join("sled"), SledOptions::default()).unwrap();
+        let opening = opening.replay(Arc::new(HmacKey::new(b"log"))).unwrap();
         assert_eq!(opening.meta().unwrap(), Some(meta));
         let store = opening.start(Arc::new(HmacKey::new(b"audit"))).unwrap();
         assert_eq!(store.counts().await.unwrap(), counts);
@@ -578,8 +585,7 @@ mod tests {
         assert_eq!(store.audit_verify().await.unwrap().broken, None);
         drop(store);
 
-        let other_key = Opening::open(&dir.path().join("sled"), SledOptions::default()).unwrap();
-        let store = other_key.start(Arc::new(HmacKey::new(b"another"))).unwrap();
+        let store = open_by(dir.path(), SledOptions::default(), b"another");
         assert_eq!(store.audit_verify().await.unwrap().broken.unwrap().0, 1, "another key finds no chain");
     }
 
@@ -591,8 +597,7 @@ mod tests {
         assert_eq!(store.health(), Ok(()));
         drop(store);
         let full = SledOptions { reserve_bytes: u64::MAX, ..SledOptions::default() };
-        let opening = Opening::open(&dir.path().join("sled"), full).unwrap();
-        let store = opening.start(Arc::new(HmacKey::new(b"audit"))).unwrap();
+        let store = open_by(dir.path(), full, b"audit");
         assert_eq!(store.health(), Err(StoreError::Full));
         assert_eq!(store.note_time(T0).await, Err(StoreError::Full));
         assert!(store.user(&ada.id).await.unwrap().is_some());
@@ -609,10 +614,14 @@ mod tests {
         let blobs = dir.path().join("sled/blobs");
         std::fs::write(blobs.join("1"), "x").unwrap();
         assert_eq!(store.note_time(T0).await, Ok(()));
+        assert_eq!(store.checkpoint().await, Ok(()));
         std::fs::remove_file(blobs.join("1")).unwrap();
         std::fs::remove_dir(&blobs).unwrap();
-        let lost = store.note_time(T0).await;
+        assert_eq!(store.note_time(T0).await, Ok(()), "the commit log has it");
+        let lost = store.checkpoint().await;
         assert!(matches!(lost, Err(StoreError::Unavailable(_))), "{lost:?}");
+        let lost = store.note_time(T0).await;
+        assert!(matches!(lost, Err(StoreError::Unavailable(_))), "and from then on nothing is written: {lost:?}");
     }
 
     #[derive(Debug, Clone)]

@@ -1,0 +1,168 @@
+//! The commit log: what a group of intents changed is appended here and synced, and that is the commit point. sled behind
+//! it may lose its tail, or all of it: what it has not is replayed from here when it is opened. FORMAT.md has the bytes and
+//! the rules.
+
+mod key_file;
+mod record;
+mod replay;
+mod segment;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+pub(super) use self::{
+    record::{Draft, Position},
+    replay::{Found, put_applied},
+};
+use self::{
+    record::{HEADER_BYTES, Header},
+    segment::Segment,
+};
+use super::disk::Syncs;
+use crate::{ports::Mac, store::SealedSecret};
+
+/// The name under which sled keeps how far it has come.
+pub(super) const APPLIED: &str = "log";
+
+/// Why the log is not taken. Nothing is repaired, nothing is deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The system refuses.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is none, and the store has data.
+    #[error("the store has data and its commit log {0} is not there")]
+    Missing(PathBuf),
+    /// A segment was written by a newer authd.
+    #[error("{path} has format {found}, and this authd knows up to {known}")]
+    Newer {
+        /// The segment.
+        path: PathBuf,
+        /// In the segment.
+        found: u32,
+        /// Of this program.
+        known: u32,
+    },
+    /// Something in it does not fit.
+    #[error("the commit log is damaged: {}, offset {offset}, after sequence {sequence}: {what}", path.display())]
+    Damaged {
+        /// The segment.
+        path: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// The last sequence before it that is known to be right; 0 if none is.
+        sequence: u64,
+        /// What does not fit.
+        what: String,
+    },
+    /// The log and the store behind it are not of one piece.
+    #[error("the commit log {path} and the store do not fit: {what}")]
+    Apart {
+        /// The directory.
+        path: PathBuf,
+        /// How.
+        what: String,
+    },
+}
+
+/// The log's end, to which the writer appends.
+pub(super) struct Log {
+    directory: PathBuf,
+    path: PathBuf,
+    file: File,
+    /// First sequence of the segment.
+    first: u64,
+    len: u64,
+    end: Position,
+    key: Arc<dyn Mac>,
+    segment_bytes: u64,
+    syncs: Arc<dyn Syncs>,
+    /// A fault on purpose.
+    skips_sync: bool,
+}
+
+impl Log {
+    /// Removes the sealed keys for all other master keys.
+    pub(super) fn keep_only_key(&self, fingerprint: &str) -> Result<(), LogError> {
+        key_file::keep_only(&self.directory, fingerprint, &*self.syncs)
+    }
+
+    /// Where the log ends.
+    pub(super) fn end(&self) -> Position {
+        self.end
+    }
+
+    /// Appends one record with one write and syncs it. After an error nobody knows what is on disk: it must not be tried
+    /// again.
+    pub(super) fn append(&mut self, draft: &Draft) -> io::Result<Position> {
+        let too_long = || io::Error::new(io::ErrorKind::FileTooLarge, "the group is too large for one record");
+        let (bytes, end) = draft.encode(&self.end, &*self.key).ok_or_else(too_long)?;
+        if self.len > HEADER_BYTES as u64 && self.len + bytes.len() as u64 > self.segment_bytes {
+            self.rotate()?;
+        }
+        self.file.write_all_at(&bytes, self.len)?;
+        if !self.skips_sync {
+            self.syncs.data(&self.file, &self.path)?;
+        }
+        self.len += bytes.len() as u64;
+        self.end = end;
+        Ok(end)
+    }
+
+    /// Begins the next segment. It has its name before anything is appended to it.
+    fn rotate(&mut self) -> io::Result<()> {
+        let header = Header { first: self.end.seq + 1, prior: self.first, mac: self.end.mac };
+        self.path = segment::path(&self.directory, header.first);
+        self.file = segment::make(&self.directory, &self.path, &header.encode(), &*self.syncs)?;
+        (self.first, self.len) = (header.first, HEADER_BYTES as u64);
+        Ok(())
+    }
+}
+
+/// Writes the sealed key down for this master key.
+pub(super) fn put_key(
+    directory: &Path,
+    fingerprint: &str,
+    key: &SealedSecret,
+    syncs: &dyn Syncs,
+) -> Result<(), LogError> {
+    segment::make_directory(directory, syncs).map_err(segment::io_at(directory))?;
+    key_file::write(directory, fingerprint, key, syncs)
+}
+
+/// Removes the segments all of whose records are at or below `up_to`, oldest first: a kill half way leaves a log without a
+/// hole. The last segment always stays. Answers how many went.
+///
+/// Whoever calls it must have a verified snapshot of the store that reaches as far; nobody does yet.
+#[cfg_attr(not(test), allow(dead_code, reason = "snapshots are to come"))]
+pub(super) fn prune(directory: &Path, up_to: u64, syncs: &dyn Syncs) -> Result<usize, LogError> {
+    let segments = segment::list(directory)?;
+    let mut gone = 0;
+    for pair in segments.windows(2) {
+        let [old, next]: &[Segment; 2] = match pair.try_into() {
+            Ok(pair) => pair,
+            Err(_) => break,
+        };
+        if next.header.first > up_to.saturating_add(1) {
+            break;
+        }
+        std::fs::remove_file(&old.path).map_err(segment::io_at(&old.path))?;
+        gone += 1;
+    }
+    if gone > 0 {
+        syncs.names(directory).map_err(segment::io_at(directory))?;
+    }
+    Ok(gone)
+}
