@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
+use common::SecretString;
 
 /// Administer authd over its admin socket.
 #[derive(Debug, Parser)]
@@ -110,7 +111,7 @@ pub struct PasswordSource {
     pub temporary: bool,
     /// Refused: what stands on a command line is seen by every process of this machine.
     #[arg(long, hide = true, num_args = 0..=1, value_name = "REFUSED", default_missing_value = "")]
-    pub password: Option<String>,
+    pub password: Option<SecretString>,
 }
 
 /// Before something is ended or removed.
@@ -285,6 +286,18 @@ pub enum Keys {
         #[command(flatten)]
         consent: Consent,
     },
+    /// Change the master key: everything sealed is sealed under the new one, in one step, while authd runs
+    ///
+    /// `authd new-master-key FILE` makes one. authd starts again only with the new key: the file has to be put in place of
+    /// the old one before that.
+    Rewrap {
+        /// The file with the new master key
+        #[arg(long, value_name = "FILE")]
+        new_master_key: PathBuf,
+        /// Whether to ask.
+        #[command(flatten)]
+        consent: Consent,
+    },
     /// Declare a key unusable: its tokens are refused from now on
     Revoke {
         /// Its id
@@ -303,7 +316,7 @@ pub struct TokenSource {
     pub file: Option<PathBuf>,
     /// Refused: what stands on a command line is seen by every process of this machine.
     #[arg(hide = true, value_name = "REFUSED")]
-    pub token: Option<String>,
+    pub token: Option<SecretString>,
 }
 
 /// `authctl token …`
@@ -343,4 +356,16 @@ pub enum Audit {
     },
     /// Check the whole chain; exit code 8 if a record was altered, removed or put in
     Verify,
+    /// Erase what the records say of a user: who, from where, why; the events and the chain stay
+    Erase {
+        /// Id, e-mail address or name; the id also of a user who was deleted
+        #[arg(long, value_name = "USER")]
+        user: String,
+        /// Only records before this time (2026-11-22T12:00:00Z, or 30d for so long ago)
+        #[arg(long, value_name = "TIME")]
+        before: Option<String>,
+        /// Whether to ask.
+        #[command(flatten)]
+        consent: Consent,
+    },
 }

@@ -271,7 +271,7 @@ fn curl(socket: &Path, method: &Method, path: &str, body: Option<&Value>, reason
     }
     if let Some(body) = body {
         let mut body = body.clone();
-        for name in ["password", "token"] {
+        for name in ["password", "token", "newMasterKey"] {
             if let Some(secret) = body.get_mut(name).filter(|v| v.is_string()) {
                 *secret = Value::from(format!("<{name}>"));
             }

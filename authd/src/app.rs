@@ -33,7 +33,8 @@ use crate::{
         jwt::Jwt,
         mac::{HmacKey, derive},
         master::{self, MasterKey, MasterKeyError},
-        seal::Sealer,
+        seal::{MasterVault, Sealer},
+        secret_file::lies_in,
         strength::Strength,
     },
     datadir::{self, DataDir},
@@ -48,12 +49,13 @@ use crate::{
     service::{
         Policy, Services, keys, maintenance,
         throttle::{self, Throttles},
-        tokens::RecentJwts,
+        tokens::{RecentJwts, VerifiedTokens},
     },
     store::{
         Meta, SealedSecret, Store, StoreError,
-        sled::{LogError, OpenError, Opening, SledOptions, SledStore},
+        sled::{LOG_PURPOSE, LogError, OpenError, Opening, SledOptions, SledStore},
     },
+    takeover, telemetry,
 };
 
 /// What a test puts in the place of the real thing.
@@ -68,6 +70,10 @@ pub struct Parts {
     pub inherited: Inherited,
     /// How the store behaves, besides what is configured.
     pub store: SledOptions,
+    /// Stands between the use cases and the store: failures, for tests.
+    pub around_store: Option<Around<dyn Store>>,
+    /// Stands between the use cases and the signer.
+    pub around_signer: Option<Around<dyn TokenSigner>>,
     /// Whether the clock is right although the store has records of a later time.
     pub trust_clock: bool,
 }
@@ -76,7 +82,18 @@ impl Default for Parts {
     fn default() -> Self {
         let clock = Arc::new(SystemClock::default());
         let (inherited, store) = (Inherited::default(), SledOptions::default());
-        Self { clock, cost: None, hasher: None, inherited, store, trust_clock: false }
+        let (around_store, around_signer) = (None, None);
+        Self { clock, cost: None, hasher: None, inherited, store, around_store, around_signer, trust_clock: false }
+    }
+}
+
+/// Puts something around the real thing.
+pub type Around<T> = Arc<dyn Fn(Arc<T>) -> Arc<T> + Send + Sync>;
+
+fn around<T: ?Sized>(wrap: Option<Around<T>>, real: Arc<T>) -> Arc<T> {
+    match wrap {
+        Some(wrap) => wrap(real),
+        None => real,
     }
 }
 
@@ -144,15 +161,20 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
     let clock = parts.clock;
 
+    let takeover = takeover::load(config, clock.now())?;
     let data = DataDir::claim(&places.data_dir)?;
     let options =
         SledOptions { cache_bytes: settings.store.cache.0, reserve_bytes: settings.store.reserve.0, ..parts.store };
     let store_path = data.store();
     let opening = open_store(store_path, options).await?;
     let (master, made_master_key) = master_key(config, &opening, &*entropy)?;
-    let sealer = Arc::new(Sealer::new(&master));
-    let signer: Arc<dyn TokenSigner> = Arc::new(Jwt::new(sealer.clone(), entropy.clone()));
-    let (store, secrets, cookie_mac) = bring_up(config, opening, &sealer, &signer, &entropy, clock.now()).await?;
+    let sealer = Sealer::new(master.expose());
+    let fingerprint = sealer.fingerprint().to_owned();
+    drop(master);
+    let vault = Arc::new(MasterVault::new(sealer, entropy.clone()));
+    let signer: Arc<dyn TokenSigner> = Arc::new(Jwt::new(vault.clone()));
+    let store = bring_up(config, opening, &vault, fingerprint, &signer, &entropy, clock.now()).await?;
+    let (store, secrets, cookie_mac) = store;
     let store = Arc::new(store);
     settle_time(&store, &*clock, parts.trust_clock).await?;
     let store_stopped = store.stopped();
@@ -165,19 +187,22 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let (listeners, address) = listen::public(parts.inherited.http, settings.http.listen, also_ipv6).await?;
     let public_url = config.public_url(address.port());
     let services = Arc::new(Services {
-        store: store.clone(),
+        store: around(parts.around_store, store.clone()),
         clock: clock.clone(),
         entropy: entropy.clone(),
         hasher,
-        signer,
+        signer: around(parts.around_signer, signer),
+        vault,
         secrets,
         policy: policy(config, public_url.origin()),
         throttles: Throttles::new(settings.throttle.failures),
         recent_jwts: RecentJwts::default(),
+        verified_tokens: VerifiedTokens::default(),
     });
 
     let listen_on: Vec<String> = listeners.iter().filter_map(|l| l.local_addr().ok()).map(|a| a.to_string()).collect();
-    let cookies = Cookies::new(cookie_mac, public_url.is_secure, settings.session.expires_in);
+    let cookies = Cookies::new(cookie_mac, public_url.is_secure, settings.session.expires_in)
+        .taking_over(takeover, clock.clone());
     let door = http::Settings {
         mode: config.mode,
         public_url: public_url.clone(),
@@ -225,8 +250,11 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         public_url: public_url.origin().to_owned(),
         config: config.file.clone(),
         data_dir: places.data_dir.clone(),
+        master_key: (!places.is_credential).then(|| places.master_key.clone()),
         advice: config.advice.clone(),
+        legacy_secret_until: settings.session.legacy_secret_until,
         admin_group: listen::admin_group().map(nix::unistd::Gid::as_raw),
+        log_lines_dropped: telemetry::dropped,
         own_uid: geteuid().as_raw(),
     };
     let admin = Arc::new(AdminApp::new(services.clone(), info, connections));
@@ -392,6 +420,7 @@ fn policy(config: &Config, origin: &str) -> Policy {
         reuse_window: s.session.reuse_window,
         sign_up_enabled: s.sign_up.enabled,
         auto_sign_in: s.sign_up.auto_sign_in,
+        audit_retention: Some(s.audit.retention).filter(|retention| *retention != Span::ZERO),
     }
 }
 
@@ -457,6 +486,12 @@ fn master_key(config: &Config, opening: &Opening, entropy: &dyn Entropy) -> Resu
     let places = &config.places;
     let path = &places.master_key;
     let known = opening.fingerprints().map_err(unopenable)?;
+    if !places.is_credential && lies_in(path, &places.data_dir) {
+        let message =
+            format!("the master key {} lies in the data directory {}", path.display(), places.data_dir.display());
+        return Err(Failure::new(Exit::Configuration, message)
+            .fix("move it out: a copy of the data must not be a copy of the key"));
+    }
     let key = match master::load(path, places.is_credential) {
         Ok(key) => key,
         Err(MasterKeyError::Missing(_)) if opening.is_new() && config.mode == Mode::Development => {
@@ -475,7 +510,7 @@ fn master_key(config: &Config, opening: &Opening, entropy: &dyn Entropy) -> Resu
         }
         Err(e) => return Err(Failure::new(Exit::Configuration, e.to_string())),
     };
-    let fingerprint = Sealer::new(&key).fingerprint().to_owned();
+    let fingerprint = Sealer::new(key.expose()).fingerprint().to_owned();
     match opening.is_new() || known.contains(&fingerprint) {
         true => Ok((key, false)),
         false => Err(other_master_key(config, &fingerprint, &known.join(" or "))),
@@ -495,7 +530,6 @@ fn other_master_key(config: &Config, fingerprint: &str, known: &str) -> Failure 
 const COOKIE: &str = "cookie";
 const REFRESH: &str = "refresh";
 const AUDIT: &str = "audit";
-const LOG: &str = "log";
 
 fn mac_of(secret: &[u8], purpose: &str) -> Arc<HmacKey> {
     Arc::new(HmacKey::new(&*derive(secret, &format!("authd {purpose} mac v1"))))
@@ -505,24 +539,21 @@ fn mac_of(secret: &[u8], purpose: &str) -> Arc<HmacKey> {
 async fn bring_up(
     config: &Config,
     opening: Opening,
-    sealer: &Arc<Sealer>,
+    vault: &MasterVault,
+    fingerprint: String,
     signer: &Arc<dyn TokenSigner>,
     entropy: &Arc<dyn Entropy>,
     now: UnixTime,
 ) -> Result<(SledStore, Secrets, Arc<HmacKey>), Failure> {
-    let fingerprint = sealer.fingerprint();
     let make = |purpose: &str| {
         let mut secret = Zeroizing::new([0; 32]);
         entropy.fill(secret.as_mut());
-        SealedSecret {
-            purpose: purpose.into(),
-            id: "1".into(),
-            sealed: sealer.seal(&**entropy, purpose, "1", secret.as_ref()),
-            created_at: now,
-        }
+        let sealed = vault.seal(purpose, "1", secret.as_ref());
+        let sealed = sealed.map_err(|e| Failure::new(Exit::Software, e.to_string()))?;
+        Ok::<_, Failure>(SealedSecret { purpose: purpose.into(), id: "1".into(), sealed, created_at: now })
     };
     let open_secret = |secret: &SealedSecret| {
-        let opened = sealer.open(&secret.purpose, &secret.id, &secret.sealed);
+        let opened = vault.open(&secret.purpose, &secret.id, &secret.sealed);
         let plain = opened.map_err(|_| {
             let message = format!("the secret '{}' of the store does not open with the master key", secret.purpose);
             Failure::new(Exit::Io, message).fix("restore a backup")
@@ -530,11 +561,11 @@ async fn bring_up(
         Ok::<_, Failure>(mac_of(&plain, &secret.purpose))
     };
 
-    let log_key = match opening.log_key(fingerprint).map_err(unopenable)? {
+    let log_key = match opening.log_key(&fingerprint).map_err(unopenable)? {
         Some(key) => key,
         None if opening.is_new() => {
-            let key = make(LOG);
-            opening.put_log_key(fingerprint, &key).map_err(unopenable)?;
+            let key = make(LOG_PURPOSE)?;
+            opening.put_log_key(&fingerprint, &key).map_err(unopenable)?;
             key
         }
         None => {
@@ -547,14 +578,14 @@ async fn bring_up(
     let meta = opened.meta().map_err(|e| unusable(&e))?;
     // The log may have brought another master key into force than sled knew of.
     if let Some(meta) = meta.as_ref().filter(|meta| meta.fingerprint != fingerprint) {
-        return Err(other_master_key(config, fingerprint, &meta.fingerprint));
+        return Err(other_master_key(config, &fingerprint, &meta.fingerprint));
     }
     let is_new = meta.is_none();
     let sealed = match is_new {
-        true => [COOKIE, REFRESH, AUDIT].into_iter().map(make).chain([log_key]).collect(),
+        true => [COOKIE, REFRESH, AUDIT].into_iter().map(make).chain([Ok(log_key)]).collect::<Result<_, _>>()?,
         false => opened.secrets().map_err(|e| unusable(&e))?,
     };
-    opened.keep_only_log_key(fingerprint).map_err(unopenable)?;
+    opened.keep_only_log_key(&fingerprint).map_err(unopenable)?;
     let open = |purpose: &str| {
         let missing = || Failure::new(Exit::Io, format!("the store has no secret '{purpose}'")).fix(RESTORE);
         sealed.iter().rev().find(|secret| secret.purpose == purpose).ok_or_else(missing).and_then(open_secret)
@@ -566,9 +597,9 @@ async fn bring_up(
         let key = signer
             .generate(config.settings.keys.algorithm, config.settings.token.expires_in, now)
             .map_err(|e| Failure::new(Exit::System, format!("no signing key could be made: {e}")))?;
-        let meta = Meta { fingerprint: sealer.fingerprint().into(), created_at: now };
         let act = Act::by_daemon(now);
-        let event = Event::new(EventKind::StoreCreated).with("kid", &key.kid).with("master_key", &sealer.fingerprint());
+        let event = Event::new(EventKind::StoreCreated).with("kid", &key.kid).with("master_key", &fingerprint);
+        let meta = Meta { fingerprint, created_at: now };
         store.initialise(meta, sealed, key, act, event).await.map_err(|e| unusable(&e))?;
     }
     Ok((store, secrets, cookie))

@@ -63,6 +63,11 @@ pub enum Command {
     /// Both are made in --dir where they are missing; what is there is kept. What --public-url, --data-dir, --listen and
     /// --admin-socket say is written into the configuration.
     Init(Init),
+    /// Make a master key in a file of its own, for `authctl keys rewrap`; a file that is there is not touched
+    NewMasterKey {
+        /// The file to make
+        file: PathBuf,
+    },
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),

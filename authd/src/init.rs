@@ -10,6 +10,7 @@ use crate::{
     crypto::{
         entropy::SystemEntropy,
         master::{self, MasterKeyError},
+        seal::Sealer,
     },
     exit::{Exit, Failure},
     files::create_whole,
@@ -66,6 +67,22 @@ pub fn init(wanted: &cli::Init, flags: &Flags) -> Result<Vec<String>, Failure> {
         Err(e) => return Err(Failure::new(Exit::Configuration, e.to_string())),
     }
     Ok(done)
+}
+
+/// Makes a master key for a change of it; answers what was done.
+///
+/// # Errors
+/// The file exists, or cannot be made.
+pub fn new_master_key(file: &Path) -> Result<String, Failure> {
+    let key = master::create(file, &SystemEntropy::default())
+        .map_err(|e| Failure::new(Exit::CannotCreate, e.to_string()).fix("name a file that does not exist yet"))?;
+    let fingerprint = Sealer::new(key.expose()).fingerprint().to_owned();
+    Ok(format!(
+        "made  {}  (mode 0600, fingerprint {fingerprint}; back it up apart from the data)\n\n\
+         next: authctl keys rewrap --new-master-key {}\n",
+        file.display(),
+        file.display()
+    ))
 }
 
 #[cfg(test)]

@@ -26,4 +26,5 @@ pub mod ports;
 pub mod run;
 pub mod service;
 pub mod store;
+pub mod takeover;
 pub mod telemetry;

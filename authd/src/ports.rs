@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use common::{SecretString, Span, UnixTime};
+use common::{Kid, SecretString, Span, UnixTime};
 
 use crate::domain::{Algorithm, KeySet, PasswordHash, SigningKey, token::Claims, token::TokenProblem};
 
@@ -98,6 +98,9 @@ pub enum SignerError {
     /// The sealed private key cannot be opened with this master key, or is none.
     #[error("the private key {0} cannot be opened")]
     Sealed(String),
+    /// The master key is being changed: nothing is sealed just now.
+    #[error("the master key is being changed")]
+    Changing,
     /// The cryptographic library refused.
     #[error("the cryptographic library refused to {0}")]
     Refused(&'static str),
@@ -109,7 +112,7 @@ pub struct VerifiedToken {
     /// The `typ` of the header, in lower case and without `application/`; empty if absent.
     pub kind: String,
     /// The key that signed it.
-    pub kid: String,
+    pub kid: Kid,
     /// Its claims.
     pub claims: Claims,
 }
@@ -148,6 +151,62 @@ pub trait TokenSigner: Send + Sync {
     /// # Errors
     /// `Malformed`.
     fn decode(&self, token: &str) -> Result<DecodedToken, TokenProblem>;
+}
+
+/// Why the master key was not changed, or something sealed was not opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VaultError {
+    /// The text is not what a file with a master key has, or it was not drawn at random.
+    #[error("that is not an authd master key")]
+    NotAKey,
+    /// It is the key in force.
+    #[error("that is the master key in force")]
+    SameKey,
+    /// It is being changed already.
+    #[error("the master key is being changed")]
+    Changing,
+    /// Something in the store does not open.
+    #[error("{0} does not open with the master key")]
+    Sealed(String),
+}
+
+/// The master key at work, and its change. Whatever is sealed is sealed by it.
+pub trait Vault: Send + Sync {
+    /// Begins a change to the key of this line. Until that is done or dropped nothing new is sealed, and what is sealed by
+    /// either key opens.
+    ///
+    /// # Errors
+    /// `NotAKey`, `SameKey`, `Changing`.
+    fn change(self: Arc<Self>, line: &SecretString) -> Result<Box<dyn MasterKeyChange>, VaultError>;
+}
+
+/// A change of the master key. Dropped before it is done, it has not happened.
+pub trait MasterKeyChange: Send + Sync {
+    /// The fingerprint of the key in force.
+    fn from(&self) -> &str;
+    /// The fingerprint of the new key.
+    fn to(&self) -> &str;
+    /// A signing key with its private half sealed anew.
+    ///
+    /// # Errors
+    /// `Sealed`.
+    fn signing_key(&self, key: &SigningKey) -> Result<SigningKey, VaultError>;
+    /// Any other secret, sealed anew.
+    ///
+    /// # Errors
+    /// `Sealed`.
+    fn secret(&self, purpose: &str, id: &str, sealed: &[u8]) -> Result<Vec<u8>, VaultError>;
+    /// It is on disk: from now on the new key is the one.
+    fn done(self: Box<Self>);
+}
+
+/// The secret of a Better Auth server that authd takes over from: it verifies cookies, and never signs.
+#[derive(Clone)]
+pub struct Takeover {
+    /// Verifies its cookies.
+    pub mac: Arc<dyn Mac>,
+    /// From this millisecond on it is as if there were no such secret.
+    pub until: UnixTime,
 }
 
 /// The keys that are not for signing tokens, each for one purpose (CR-07).

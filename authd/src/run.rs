@@ -23,13 +23,15 @@ use crate::{
     app::{self, Parts, Running},
     card,
     cli::{Cli, Command, ConfigCommand},
+    clock::SystemClock,
     config::{self, Config, Flags, Mode},
     crypto::hasher::Cost,
     exit::{Exit, Failure},
     init,
     listen::Inherited,
+    ports::Clock,
     store::sled::SledOptions,
-    telemetry,
+    takeover, telemetry,
 };
 
 /// Runs the program. Messages go to standard error; data, and the start-up card, to standard output.
@@ -50,17 +52,16 @@ pub fn main() -> ExitCode {
             let next = format!("\nnext: look through it, then  authd config check --config {}\n", config.display());
             out(&(done.join("\n") + &next))
         }),
+        Some(Command::NewMasterKey { file }) => init::new_master_key(file).and_then(|done| out(&done)),
         Some(Command::Config(ConfigCommand::Init)) => given(&flags).and_then(|given| out(&Config::template(&given))),
         Some(Command::Config(ConfigCommand::Check)) => read(&flags, &env).and_then(|config| check(&config)),
         Some(Command::Config(ConfigCommand::Show)) => read(&flags, &env).and_then(|config| out(&config.show())),
         None => read(&flags, &env).and_then(|config| serve(&config, &env, cli.trust_clock)),
     };
+    telemetry::finish(outcome.as_ref().err().map(|failure| format!("authd: {failure}\n")));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            let _ = writeln!(io::stderr(), "authd: {failure}");
-            ExitCode::from(failure.exit as u8)
-        }
+        Err(failure) => ExitCode::from(failure.exit as u8),
     }
 }
 
@@ -77,6 +78,7 @@ fn given(flags: &Flags) -> Result<Vec<(String, String)>, Failure> {
 }
 
 fn check(config: &Config) -> Result<(), Failure> {
+    takeover::check_deadline(config, SystemClock::default().now())?;
     let file = config.file.as_ref().map_or_else(|| "no file".into(), |file| file.display().to_string());
     let mut text = format!("the configuration is sound ({}, {file})\n", config.mode.as_str());
     for advice in &config.advice {
@@ -122,9 +124,10 @@ fn store_for_tests(env: &[(String, String)]) -> SledOptions {
         "answer-before-commit" => options.faults.answers_too_early = true,
         "no-fdatasync" => options.faults.skips_log_sync = true,
         "replay-skips-one" => options.faults.replay_skips_one = true,
+        "panic-in-writer" => options.faults.panics_at_group = 8,
         _ => return options,
     }
-    warn!("AUTHD_TEST_FAULT: what is acknowledged may be lost");
+    warn!("AUTHD_TEST_FAULT: the store breaks what it promises, on purpose");
     options
 }
 
@@ -157,7 +160,8 @@ fn confine() {
 }
 
 fn serve(config: &Config, env: &[(String, String)], trust_clock: bool) -> Result<(), Failure> {
-    telemetry::start(config.settings.log.format, config.settings.log.level);
+    telemetry::start(config.settings.log.format, config.settings.log.level)
+        .map_err(|e| Failure::new(Exit::System, format!("no thread for the log: {e}")))?;
     confine();
     let names = env.iter().find(|(name, _)| name == "LISTEN_FDNAMES").map(|(_, value)| value.as_str());
     let inherited = Inherited::take(names)?;

@@ -64,6 +64,9 @@ pub struct Status {
     pub hashing: Hashing,
     /// Connections on the public door.
     pub connections: u64,
+    /// Lines that the log has lost because nobody read them in time.
+    #[serde(default)]
+    pub log_lines_dropped: u64,
 }
 
 /// What the store holds.
@@ -293,6 +296,35 @@ pub struct KeysChanged {
     pub dry_run: bool,
 }
 
+/// `POST /v1/keys/rewrap`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RewrapKeys {
+    /// The text of the new master key's file.
+    pub new_master_key: SecretString,
+    /// Only say what would happen.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What a change of the master key did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeysRewrapped {
+    /// The fingerprint of the key that opens the store no more.
+    pub from: String,
+    /// The fingerprint of the key that opens it now.
+    pub to: String,
+    /// Where authd reads its master key at the next start; absent if it is a credential of systemd.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub master_key_file: Option<String>,
+    /// What was done and what is to be done, for people.
+    pub timeline: Vec<String>,
+    /// Whether nothing was done because only a preview was asked for.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
 /// `POST /v1/tokens/inspect` and `/verify`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -372,6 +404,9 @@ pub struct AuditView {
     /// What else is known of it.
     #[serde(skip_serializing_if = "serde_json::Map::is_empty", default)]
     pub details: serde_json::Map<String, serde_json::Value>,
+    /// The record of the act that erased all but the event and the kind of its actor; absent if nothing was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub erased_by: Option<u64>,
 }
 
 /// `GET /v1/audit/verify`.
@@ -386,6 +421,15 @@ pub struct AuditVerdict {
     pub first: Option<u64>,
     /// See `first`.
     pub last: Option<u64>,
+    /// How many records were removed before the first, because of their age.
+    #[serde(default)]
+    pub removed: u64,
+    /// The time of the last of those.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub removed_until: Option<UnixTime>,
+    /// How many of the checked records no longer say whom they are about.
+    #[serde(default)]
+    pub erased: u64,
     /// The first record that does not fit, and why.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub broken_at: Option<u64>,
@@ -433,4 +477,33 @@ pub struct ClearThrottles {
 pub struct ThrottlesCleared {
     /// How many counters there were.
     pub cleared: u64,
+}
+
+/// `POST /v1/audit/erase`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EraseAudit {
+    /// Id, address or name; the id also of a user who was deleted.
+    pub user: String,
+    /// Only records before this time.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub before: Option<UnixTime>,
+    /// Only say how many.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What an erasure did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditErased {
+    /// Whose records.
+    pub user: UserId,
+    /// How many were erased, or would be.
+    pub records: u64,
+    /// How many are left for another time, because they are too many for one.
+    pub left: u64,
+    /// Whether nothing was done because only a preview was asked for.
+    #[serde(default)]
+    pub dry_run: bool,
 }

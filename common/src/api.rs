@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{SessionId, UnixTime, UserId};
+use crate::{SecretString, SessionId, UnixTime, UserId};
 
 /// The user, in Better Auth's shape.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,17 +81,17 @@ pub struct GetSessionBody {
 }
 
 /// What `/signup`, `/login` and `/refresh` answer; the token fields are RFC 6749's (§5.1).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TokenBody {
     /// A JWT (`typ: at+jwt`).
-    pub access_token: String,
+    pub access_token: SecretString,
     /// Always `Bearer`.
     pub token_type: String,
     /// Seconds until the access token expires.
     pub expires_in: u64,
     /// Only in token mode.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub refresh_token: Option<String>,
+    pub refresh_token: Option<SecretString>,
     /// Seconds until the refresh token expires if it is not used.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub refresh_expires_in: Option<u64>,

@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests are tests
 
+mod acts;
 mod audit;
 mod door;
+mod forgetting;
 mod keys;
+mod sessions;
 mod users;

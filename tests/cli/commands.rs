@@ -111,7 +111,7 @@ fn says_something(line: &str, format: Format, outcome: &Outcome) {
 }
 
 #[tokio::test]
-async fn every_command_answers_in_every_format() {
+async fn cl_02_every_command_answers_in_every_format() {
     for format in Format::value_variants() {
         let server = Server::start().await;
         let made = server.sign_up("ada@example.com").await;
@@ -125,6 +125,8 @@ async fn every_command_answers_in_every_format() {
             server.client().without("user-agent").post("/api/auth/login", &guess).await;
         }
         let kid = first("keys list -o id").await;
+        let new_key = server.dir().join("new.key");
+        authd::init::new_master_key(&new_key).unwrap();
         let mut left = all_commands();
         for line in [
             "status",
@@ -144,10 +146,12 @@ async fn every_command_answers_in_every_format() {
             "keys rotate --yes",
             "keys rollback --yes",
             &format!("keys revoke {kid} --yes"),
+            &format!("keys rewrap --yes --new-master-key {}", new_key.display()),
             "throttle list",
             "throttle clear --all",
             "audit list",
             "audit verify",
+            "audit erase --user ada@example.com --yes",
         ] {
             let name = format.to_possible_value().unwrap().get_name().to_owned();
             let outcome =
@@ -184,7 +188,7 @@ async fn fields_are_named_alike_in_every_format() {
 }
 
 #[tokio::test]
-async fn exit_codes_are_what_the_help_says() {
+async fn cl_02_exit_codes_are_what_the_help_says() {
     let mut server = Server::start().await;
     let made = server.sign_up("ada@example.com").await;
     let exit = |line: &'static str, input: String| {

@@ -5,9 +5,11 @@ use std::net::TcpListener;
 
 use authd::crypto::{master, seal::Sealer};
 use aws_lc_rs::{
+    encoding::{AsDer, PublicKeyX509Der},
     hmac,
     rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair},
+    rsa::KeySize,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair},
 };
 use base64::{
     Engine,
@@ -42,12 +44,14 @@ const NOT_YET: &[&str] = &[
 enum Key {
     Ed25519(Ed25519KeyPair),
     P256(EcdsaKeyPair),
+    Rsa(RsaKeyPair),
 }
 
 impl Key {
     fn fresh(algorithm: &str) -> Self {
         match algorithm {
             "EdDSA" => Self::Ed25519(Ed25519KeyPair::generate().unwrap()),
+            "RS256" => Self::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).unwrap()),
             _ => Self::P256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap()),
         }
     }
@@ -55,6 +59,7 @@ impl Key {
     fn of(algorithm: &str, pkcs8: &[u8]) -> Self {
         match algorithm {
             "EdDSA" => Self::Ed25519(Ed25519KeyPair::from_pkcs8(pkcs8).unwrap()),
+            "RS256" => Self::Rsa(RsaKeyPair::from_pkcs8(pkcs8).unwrap()),
             _ => Self::P256(EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).unwrap()),
         }
     }
@@ -63,6 +68,11 @@ impl Key {
         match self {
             Self::Ed25519(pair) => pair.sign(message.as_bytes()).as_ref().to_vec(),
             Self::P256(pair) => pair.sign(&SystemRandom::new(), message.as_bytes()).unwrap().as_ref().to_vec(),
+            Self::Rsa(pair) => {
+                let mut out = vec![0; pair.public_modulus_len()];
+                pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message.as_bytes(), &mut out).unwrap();
+                out
+            }
         }
     }
 
@@ -80,6 +90,13 @@ impl Key {
                 let start = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
                 let jwk = json!({"kty": "EC", "crv": "P-256", "x": b64(&raw[1..33]), "y": b64(&raw[33..])});
                 (raw.clone(), jwk, [&start[..], &raw].concat())
+            }
+            Self::Rsa(pair) => {
+                let public = pair.public_key();
+                let n = b64(public.modulus().big_endian_without_leading_zero());
+                let e = b64(public.exponent().big_endian_without_leading_zero());
+                let spki = AsDer::<PublicKeyX509Der<'_>>::as_der(public).unwrap().as_ref().to_vec();
+                (public.as_ref().to_vec(), json!({"kty": "RSA", "n": n, "e": e}), spki)
             }
         }
     }
@@ -122,7 +139,7 @@ impl Kitchen {
         let server = Server::builder().file(&format!("[keys]\nalgorithm = \"{algorithm}\"\n")).start().await;
         let token = server.sign_up("ada@example.com").await.text("/access_token");
         let jwks = server.client().get("/api/auth/jwks").await.body;
-        let sealer = Sealer::new(&master::load(&server.dir().join("master.key"), false).unwrap());
+        let sealer = Sealer::new(master::load(&server.dir().join("master.key"), false).unwrap().expose());
         let services = server.services();
         let record = services.store.keys().signing(server.clock.now_time()).unwrap().clone();
         let pkcs8 = sealer.open("signing-key", record.kid.as_str(), &record.sealed).unwrap();
@@ -230,7 +247,7 @@ impl Kitchen {
             // The kid is the thumbprint.
             "thumbprint" => URL_SAFE_NO_PAD.decode(kid).unwrap(),
             "kid" => kid.into(),
-            "x-b64url" => jwk["x"].as_str().unwrap().into(),
+            "x-b64url" => jwk["x"].as_str().or(jwk["n"].as_str()).unwrap().into(),
             "empty" => vec![],
             text => text.into(),
         };
@@ -404,7 +421,7 @@ async fn tk_01_none_of_the_known_attacks_on_tokens_works() {
     let canary = TcpListener::bind("127.0.0.1:0").unwrap();
     canary.set_nonblocking(true).unwrap();
     let mut problems = vec![];
-    for algorithm in ["EdDSA", "ES256"] {
+    for algorithm in ["EdDSA", "ES256", "RS256"] {
         let kitchen = Kitchen::new(algorithm, canary.local_addr().unwrap().port()).await;
         assert_eq!(kitchen.me(&kitchen.token).await, "200");
         // The kitchen can cook a good token, so what is refused is refused for what is wrong with it.

@@ -2,19 +2,28 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests are tests
 
+mod abandoned;
+mod answers;
 mod attacks;
 mod better_auth;
+mod claims;
+mod failures;
 mod hosts;
 mod json_bodies;
 mod jwks;
 mod limits;
+mod mutated;
 mod naughty;
 mod origins;
 mod passwords;
+mod paths;
 mod plain;
 mod refresh;
 mod replay;
 mod routes;
 mod sessions;
+mod takeover;
 mod throttles;
+mod token_cache;
 mod tokens;
+mod vectors;

@@ -274,7 +274,7 @@ async fn forged_and_foreign_tokens_are_refused_and_end_nothing() {
 }
 
 #[tokio::test]
-async fn a_page_refreshes_by_its_cookie_and_gets_no_lasting_token() {
+async fn rf_06_a_page_refreshes_by_its_cookie_and_gets_no_lasting_token() {
     let server = Server::start().await;
     server.sign_up("ada@example.com").await;
     let page = server.browser("http://localhost:5173");

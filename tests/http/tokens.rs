@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use authd::{
-    crypto::{entropy::SystemEntropy, jwt::Jwt, seal::Sealer},
+    crypto::{
+        entropy::SystemEntropy,
+        jwt::Jwt,
+        seal::{MasterVault, Sealer},
+    },
     domain::{Algorithm, SigningKey},
     ports::TokenSigner,
 };
@@ -112,7 +116,8 @@ async fn forged_tokens_are_refused() {
     forged.push(String::from_utf8(flipped).unwrap());
 
     // Signed by a key of the same kind and name that is not ours.
-    let foreign = Jwt::new(Arc::new(Sealer::new(&[9; 32])), Arc::new(SystemEntropy::default()));
+    let vault = MasterVault::new(Sealer::new(&[9; 32]), Arc::new(SystemEntropy::default()));
+    let foreign = Jwt::new(Arc::new(vault));
     let key = foreign.generate(Algorithm::EdDsa, Span::from_mins(15), START).unwrap();
     let kid = part(&token, 0)["kid"].as_str().unwrap().to_owned();
     let signed = foreign.sign(&key, "at+jwt", &part(&token, 1).to_string()).unwrap();

@@ -4,10 +4,16 @@
 
 mod authctl;
 mod configuration;
+mod failures;
 mod kill_loop;
+mod leaks;
 mod lifecycle;
+mod log;
+mod log_injection;
+mod log_pipe;
 mod master_key;
 mod readme;
+mod rewrap;
 mod systemd;
 
 /// The host of a test; without built programs the test is skipped.

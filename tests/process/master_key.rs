@@ -2,6 +2,9 @@
 
 use std::{fs::Permissions, os::unix::fs::PermissionsExt, path::PathBuf};
 
+use authd::{clock::SystemClock, ports::Clock};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use common::Span;
 use tests::process::Host;
 
 use crate::host;
@@ -32,6 +35,100 @@ async fn cr_02_a_key_that_others_can_read_exits_78_and_says_how_to_close_it() {
     }
     std::fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
     host.daemon().start().await.stop().await.ok();
+}
+
+#[tokio::test]
+async fn cr_02_a_key_that_is_no_plain_file_or_that_somebody_typed_exits_78() {
+    let host = host!();
+    let (key, _) = store(&host).await;
+    let good = std::fs::read_to_string(&key).unwrap();
+    let refused = async |why: &str| {
+        let refused = host.daemon().end().await;
+        assert_eq!(refused.exit, 78, "{why}: {refused:?}");
+        let said = refused.err.contains(&key.display().to_string()) && refused.err.contains(why);
+        assert!(said, "{why}: {refused:?}");
+        std::fs::remove_file(&key).unwrap();
+    };
+    let write = |content: &str| {
+        std::fs::write(&key, content).unwrap();
+        std::fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+    };
+    let elsewhere = host.path("elsewhere.key");
+    std::fs::rename(&key, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &key).unwrap();
+    refused("symbolic link").await;
+    nix::unistd::mkfifo(&key, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+    refused("not a plain file").await;
+    let typed = STANDARD.encode(b"correct horse battery staple now");
+    for (content, why) in [
+        (format!("authd-master-key-1:{}\n", STANDARD.encode([0; 32])), "not an authd master key"),
+        (format!("authd-master-key-1:{typed}\n"), "not an authd master key"),
+        (format!("{good}\n"), "not an authd master key"),
+        (good.replace("authd-master-key-1:", ""), "not an authd master key"),
+        (String::new(), "not an authd master key"),
+    ] {
+        write(&content);
+        refused(why).await;
+    }
+    write(&good);
+    if nix::unistd::geteuid().is_root() {
+        std::os::unix::fs::chown(&key, Some(4242), None).unwrap();
+        refused("uid 4242").await;
+        write(&good);
+    }
+    host.daemon().start().await.stop().await.ok();
+}
+
+#[tokio::test]
+async fn cr_01_a_key_in_the_data_directory_exits_78_by_whatever_name() {
+    let host = host!();
+    let (key, _) = store(&host).await;
+    let inside = host.data().join("master.key");
+    std::fs::rename(&key, &inside).unwrap();
+    std::os::unix::fs::symlink(host.data(), host.path("alias")).unwrap();
+    for name in [inside, host.path("alias/master.key"), host.path("home/../data/master.key")] {
+        let refused = host.daemon().env("AUTHD_KEYS__MASTER_KEY_FILE", &name).end().await;
+        assert_eq!(refused.exit, 78, "{name:?}: {refused:?}");
+        assert!(refused.err.contains("lies in the data directory"), "{name:?}: {refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn op_01_a_weak_secret_of_the_server_before_or_half_of_its_settings_exits_78() {
+    let host = host!();
+    let file = host.path("legacy.secret");
+    std::fs::write(&file, "better-auth-secret-12345678901234567890").unwrap();
+    std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    let (secret, until) = ("AUTHD_SESSION__LEGACY_SECRET_FILE", "AUTHD_SESSION__LEGACY_SECRET_UNTIL");
+    let soon = SystemClock::default().now().plus(Span::from_days(30)).to_string();
+    let far = SystemClock::default().now().plus(Span::from_days(91)).to_string();
+    for (daemon, said) in [
+        (host.daemon().env(secret, &file).env(until, &soon), "it is publicly known"),
+        (host.daemon().env(secret, host.path("none")).env(until, &soon), "is not there"),
+        (host.daemon().env(secret, &file), "session.legacy_secret_until"),
+        (host.daemon().env(until, &soon), "session.legacy_secret_file"),
+        (host.daemon().env(secret, &file).env(until, &far), "90d"),
+        (host.daemon().env(secret, &file).env(until, "soon"), "session.legacy_secret_until"),
+        (host.daemon().env(secret, "legacy.secret").env(until, &soon), "session.legacy_secret_file"),
+        (host.daemon().env(secret, host.data().join("s")).env(until, &soon), "session.legacy_secret_file"),
+    ] {
+        let refused = daemon.end().await;
+        assert_eq!(refused.exit, 78, "{said}: {refused:?}");
+        assert!(refused.err.contains(said), "{said}: {refused:?}");
+        assert!(!refused.err.contains("12345678901234567890"), "{refused:?}");
+    }
+    assert!(!host.data().exists());
+    let check = host.authd().args(["config", "check", "--development"]).env(secret, &file).env(until, &far).end().await;
+    assert_eq!(check.exit, 78, "{check:?}");
+    // systemd hands it over.
+    let credentials = host.path("credentials");
+    std::fs::create_dir(&credentials).unwrap();
+    let credential = credentials.join("authd.legacy-secret");
+    std::fs::write(&credential, "K7gNU3sdo+OL0wNhqoVWhr3g6s1xYv72ol/pe/Unols=\n").unwrap();
+    std::fs::set_permissions(&credential, Permissions::from_mode(0o440)).unwrap();
+    let daemon = host.daemon().env("CREDENTIALS_DIRECTORY", &credentials).env(until, &soon).start().await;
+    assert!(host.ctl("status -o json").await.ok().out.contains("are taken until"));
+    daemon.stop().await.ok();
 }
 
 #[tokio::test]

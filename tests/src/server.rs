@@ -10,13 +10,14 @@ use std::{
 };
 
 use authd::{
-    app::{self, Parts, Running},
+    app::{self, Around, Parts, Running},
     config::{self, Config, Flags, Settings},
     crypto::hasher::Cost,
     exit::Failure,
     listen::Inherited,
-    ports::{Clock, PasswordHasher},
+    ports::{Clock, PasswordHasher, TokenSigner},
     service::Services,
+    store::Store,
 };
 use common::{Span, UnixTime};
 use tempfile::TempDir;
@@ -75,13 +76,13 @@ impl TestClock {
 pub struct Builder {
     env: Vec<(String, String)>,
     file: Option<String>,
-    cost: Option<Cost>,
-    hasher: Option<Arc<dyn PasswordHasher>>,
+    doubles: Doubles,
 }
 
 impl Default for Builder {
     fn default() -> Self {
-        Self { env: vec![], file: None, cost: Some(Cost::insecure_for_tests()), hasher: None }
+        let doubles = Doubles { cost: Some(Cost::insecure_for_tests()), ..Doubles::default() };
+        Self { env: vec![], file: None, doubles }
     }
 }
 
@@ -104,14 +105,31 @@ impl Builder {
     /// With hashes that cost what is configured.
     #[must_use]
     pub fn real_hashes(mut self) -> Self {
-        self.cost = None;
+        self.doubles.cost = None;
         self
     }
 
     /// With a hasher of the test's own.
     #[must_use]
     pub fn hasher(mut self, hasher: Arc<dyn PasswordHasher>) -> Self {
-        self.hasher = Some(hasher);
+        self.doubles.hasher = Some(hasher);
+        self
+    }
+
+    /// With something between the use cases and the store.
+    #[must_use]
+    pub fn around_store(mut self, wrap: impl Fn(Arc<dyn Store>) -> Arc<dyn Store> + Send + Sync + 'static) -> Self {
+        self.doubles.store = Some(Arc::new(wrap));
+        self
+    }
+
+    /// With something between the use cases and the signer.
+    #[must_use]
+    pub fn around_signer(
+        mut self,
+        wrap: impl Fn(Arc<dyn TokenSigner>) -> Arc<dyn TokenSigner> + Send + Sync + 'static,
+    ) -> Self {
+        self.doubles.signer = Some(Arc::new(wrap));
         self
     }
 
@@ -160,12 +178,18 @@ impl Builder {
         };
         let config = config::load(&flags, &env).unwrap_or_else(|p| panic!("{p:#?}"));
         let clock = Arc::new(TestClock::default());
-        Server::run(config, clock, (self.cost, self.hasher), dir, false).await
+        Server::run(config, clock, self.doubles, dir, false).await
     }
 }
 
-/// The cost, if not the configured one, and the hasher, if not the daemon's own.
-type Hashing = (Option<Cost>, Option<Arc<dyn PasswordHasher>>);
+/// What stands in the place of the real thing, or before it.
+#[derive(Clone, Default)]
+struct Doubles {
+    cost: Option<Cost>,
+    hasher: Option<Arc<dyn PasswordHasher>>,
+    store: Option<Around<dyn Store>>,
+    signer: Option<Around<dyn TokenSigner>>,
+}
 
 /// A running server. Dropping it abandons it; [`Server::stop`] stops it in order.
 pub struct Server {
@@ -178,7 +202,7 @@ pub struct Server {
     /// Its admin socket.
     pub socket: PathBuf,
     config: Config,
-    hashing: Hashing,
+    doubles: Doubles,
     running: Option<Running>,
     dir: Arc<TempDir>,
 }
@@ -197,13 +221,21 @@ impl Server {
     async fn run(
         config: Config,
         clock: Arc<TestClock>,
-        hashing: Hashing,
+        doubles: Doubles,
         dir: Arc<TempDir>,
         trust_clock: bool,
     ) -> Result<Self, Failure> {
-        let (cost, hasher) = hashing.clone();
-        let inherited = Inherited::default();
-        let parts = Parts { clock: clock.clone(), cost, hasher, inherited, trust_clock, ..Parts::default() };
+        let Doubles { cost, hasher, store, signer } = doubles.clone();
+        let parts = Parts {
+            clock: clock.clone(),
+            cost,
+            hasher,
+            inherited: Inherited::default(),
+            around_store: store,
+            around_signer: signer,
+            trust_clock,
+            ..Parts::default()
+        };
         let running = app::start(&config, parts).await?;
         Ok(Self {
             clock,
@@ -211,7 +243,7 @@ impl Server {
             url: running.public_url.clone(),
             socket: running.admin_socket.clone(),
             config,
-            hashing,
+            doubles,
             running: Some(running),
             dir,
         })
@@ -234,6 +266,16 @@ impl Server {
     #[allow(clippy::expect_used)]
     pub fn services(&self) -> Arc<Services> {
         self.running.as_ref().expect("the server runs").services.clone()
+    }
+
+    /// Waits until it finds that it cannot go on.
+    ///
+    /// # Panics
+    /// If it goes on, or was stopped.
+    #[allow(clippy::expect_used)]
+    pub async fn failed(&mut self) -> Failure {
+        let running = self.running.as_mut().expect("the server runs");
+        tokio::time::timeout(crate::process::LIMIT, running.failed()).await.expect("it goes on")
     }
 
     /// Stops it in order.
@@ -273,7 +315,7 @@ impl Server {
 
     async fn again(mut self, clock: Arc<TestClock>, trust_clock: bool) -> Self {
         self.stop().await;
-        Self::run(self.config.clone(), clock, self.hashing.clone(), self.dir.clone(), trust_clock)
+        Self::run(self.config.clone(), clock, self.doubles.clone(), self.dir.clone(), trust_clock)
             .await
             .unwrap_or_else(|e| panic!("{e}"))
     }

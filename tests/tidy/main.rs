@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests are tests
 
+mod requirements;
+
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
@@ -72,14 +74,27 @@ fn product(text: &str) -> String {
         out.push(kept);
         rest = &rest[len..];
     }
-    // A single item for tests does not end the code; their module does.
+    // A single item for tests does not end the code, nor does a module of them in a file of its own; one in this file does.
     let of_tests = |at: usize| {
         let item = out[at + "#[cfg(test)]".len()..].trim_start();
-        item.split_whitespace().take(2).any(|word| word == "mod")
+        let has_body = item.find('{').is_some_and(|body| item.find(';').is_none_or(|end| body < end));
+        has_body && item.split_whitespace().take(2).any(|word| word == "mod")
     };
     let end = out.match_indices("#[cfg(test)]").map(|(at, _)| at).find(|at| of_tests(*at)).unwrap_or(out.len());
     out.truncate(end);
     out
+}
+
+/// The files that are all tests: what a file declares as `#[cfg(test)] mod name;`.
+fn files_of_tests(file: &str, text: &str) -> Vec<String> {
+    let code = product(text);
+    let items = code.split("#[cfg(test)]").skip(1).filter_map(|item| item.trim_start().split_once(';'));
+    let names = items.filter_map(|(item, _)| match item.split_whitespace().collect::<Vec<_>>().as_slice() {
+        ["mod", name] | [_, "mod", name] => Some((*name).to_owned()),
+        _ => None,
+    });
+    let dir = ["/mod.rs", "/lib.rs", "/main.rs", ".rs"].iter().find_map(|end| file.strip_suffix(end)).unwrap_or(file);
+    names.map(|name| format!("{dir}/{name}.rs")).collect()
 }
 
 /// The modules in which a file stands: `authd/src/http/plain.rs` in `http::plain`.
@@ -320,8 +335,10 @@ fn misplaced(layer: &Layer, file: &str, text: &str) -> Vec<String> {
 fn the_layers_import_downwards_only() {
     let mut problems = vec![];
     for layer in LAYERS {
-        for (file, text) in sources(layer.folder) {
-            problems.extend(misplaced(layer, &file, &text));
+        let sources = sources(layer.folder);
+        let tests: Vec<String> = sources.iter().flat_map(|(file, text)| files_of_tests(file, text)).collect();
+        for (file, text) in sources.iter().filter(|(file, _)| !tests.contains(file)) {
+            problems.extend(misplaced(layer, file, text));
         }
     }
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
@@ -356,6 +373,8 @@ fn the_rule_of_imports_finds_seeded_faults() {
         "const A: char = '\"'; use crate::http::App; const B: char = '\"';",
         "const A: &str = r#\"\"\"#; use crate::http::App;",
         "#[cfg(test)]\nuse std::fmt;\nuse crate::http::App;",
+        "#[cfg(test)]\nmod tampering;\nuse crate::http::App;",
+        "#[cfg(test)]\nmod tampering;\nmod inner { use crate::http::App; }",
     ] {
         assert!(!faults(file, bad).is_empty(), "{bad}");
     }
@@ -370,6 +389,10 @@ fn the_rule_of_imports_finds_seeded_faults() {
     ] {
         assert_eq!(faults(file, good), Vec::<String>::new(), "{good}");
     }
+    let declares =
+        "mod a;\n#[cfg(test)]\nmod b;\n#[cfg(test)]\npub(super) mod c;\nmod d;\n#[cfg(test)]\nmod tests { mod e; }";
+    assert_eq!(files_of_tests("authd/src/x.rs", declares), ["authd/src/x/b.rs", "authd/src/x/c.rs"]);
+    assert_eq!(files_of_tests("authd/src/x/mod.rs", declares), ["authd/src/x/b.rs", "authd/src/x/c.rs"]);
     let service = LAYERS.iter().find(|layer| layer.folder == "authd/src/service").unwrap();
     let hidden = "use crate::store::{Store, sled::SledStore};";
     assert_eq!(misplaced(service, "authd/src/service/users.rs", hidden).len(), 1, "the store's trait, not its kinds");
@@ -398,7 +421,7 @@ fn authctl_and_common_know_nothing_of_authd() {
 }
 
 #[test]
-fn what_may_not_stand_in_the_code() {
+fn dp_02_what_may_not_stand_in_the_code() {
     let mut problems = vec![];
     for folder in [
         "authd/src",
@@ -421,6 +444,109 @@ fn what_may_not_stand_in_the_code() {
                     problems.push(format!("{file}:{}: {}", n + 1, line.trim()));
                 }
             }
+        }
+    }
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
+/// Fields that would show a secret: they have the name of one and a type that prints, or a type that is key material.
+fn shown_secrets(text: &str) -> Vec<String> {
+    const NAMES: [&str; 7] = ["password", "secret", "token", "private", "cookie", "authorization", "master_key"];
+    const PRINTS: [&str; 8] = ["String", "Vec<u8>", "[u8", "Box<str>", "Arc<str>", "Arc<[u8]>", "Value", "Bytes"];
+    const MATERIAL: [&str; 6] = ["Zeroizing<", "hmac::Key", "XChaCha20Poly1305", "KeyPair", "HeaderMap", "SigningPair"];
+    let mut found = vec![];
+    for (at, _) in text.match_indices("#[derive(") {
+        let rest = &text[at..];
+        let Some((derived, item)) = rest.split_once(")]") else { continue };
+        let has_debug = derived.split(['(', ',']).any(|name| name.trim() == "Debug");
+        // As far as the item goes: to its closing brace, or to the end of a tuple struct.
+        let tuple = item.find(";\n").filter(|end| !item[..*end].contains('{'));
+        let end = [item.find("\n}"), tuple].into_iter().flatten().min();
+        let Some(end) = end.filter(|_| has_debug) else { continue };
+        let lines = || item[..end].lines().filter(|line| !line.trim_start().starts_with("#["));
+        let name = lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+        let name = name.split([' ', '(', '{']).filter(|word| !word.is_empty()).take(3).collect::<Vec<_>>().join(" ");
+        for line in lines() {
+            let (field, kind) = line.split_once(": ").unwrap_or(("", line));
+            let field = field.trim().trim_start_matches("pub ").to_owned();
+            let is_named = NAMES.iter().any(|secret| field == *secret || field.ends_with(&format!("_{secret}")));
+            let prints = PRINTS.iter().any(|plain| kind.trim_start_matches("Option<").starts_with(plain));
+            if is_named && prints || MATERIAL.iter().any(|material| kind.contains(material)) {
+                found.push(format!("{name}: {}", line.trim()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn cr_04_no_type_prints_the_secrets_it_holds() {
+    // Public by intent: the handle of a session, by Better Auth's name; and how a password is stored, a word.
+    let public = ["api.rs: pub struct SessionBody", "api.rs: pub struct SignUpBody", "api.rs: pub struct SignInBody"];
+    let word = "admin.rs: pub struct UserView: pub password";
+    let mut problems = vec![];
+    for folder in ["authd/src", "authctl/src", "common/src"] {
+        for (file, text) in sources(folder) {
+            problems.extend(shown_secrets(&product(&text)).into_iter().map(|found| format!("{file}: {found}")));
+        }
+    }
+    problems.retain(|found| !public.iter().chain([&word]).any(|known| found.contains(known)));
+    assert!(problems.is_empty(), "write a Debug of its own, or hold a SecretString:\n{}", problems.join("\n"));
+}
+
+#[test]
+fn the_rule_of_debug_finds_seeded_faults() {
+    for bad in [
+        "#[derive(Debug)]\nstruct A {\n    password: String,\n}\n",
+        "#[derive(Debug, Clone)]\npub struct A {\n    x: u8,\n    pub refresh_token: Option<String>,\n}\n",
+        "#[derive(Clone, Debug)]\npub struct A {\n    pub new_secret: Arc<str>,\n}\n",
+        "#[derive(Debug)]\npub struct Key(Zeroizing<[u8; 32]>);\n",
+        "#[derive(Debug)]\nenum A {\n    Some {\n        token: Vec<u8>,\n    },\n}\n",
+        "#[derive(Debug)]\nstruct Keys {\n    mac: hmac::Key,\n}\n",
+        "#[derive(Debug)]\nstruct Unit;\n#[derive(Debug)]\nstruct A {\n    token: String,\n}\n",
+    ] {
+        assert_eq!(shown_secrets(bad).len(), 1, "{bad}");
+    }
+    for good in [
+        "#[derive(Clone)]\nstruct A {\n    password: String,\n}\n",
+        "#[derive(Debug)]\nstruct A {\n    password: SecretString,\n    token: Option<SecretString>,\n}\n",
+        "#[derive(Debug)]\nstruct A {\n    token_life: Span,\n    token_type: String,\n}\n",
+        "pub struct Key(Zeroizing<[u8; 32]>);\n",
+    ] {
+        assert_eq!(shown_secrets(good), Vec::<String>::new(), "{good}");
+    }
+}
+
+#[test]
+fn dp_02_release_builds_check_overflows_and_unwind() {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let release = manifest.split("\n[profile.release]\n").nth(1).unwrap().split("\n[").next().unwrap();
+    for line in ["overflow-checks = true", "panic = \"unwind\""] {
+        assert!(release.lines().any(|found| found == line), "{line}");
+    }
+    // zxcvbn overflows on purpose-made input, and its numbers are only estimates.
+    let unchecked = manifest.matches("overflow-checks = false").count();
+    assert_eq!(unchecked, manifest.matches("package.zxcvbn]\n").count(), "of no other package");
+}
+
+#[test]
+fn cr_06_secrets_are_compared_in_constant_time_and_no_rsa_crate_is_in_the_tree() {
+    let lock = std::fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    assert!(!lock.contains("name = \"rsa\"\n"), "its private-key operations leak timing (RUSTSEC-2023-0071)");
+    // What `expose()` gives, and MACs, may only go through `is_same_secret`.
+    let compares = |line: &str| {
+        let code = line.split("//").next().unwrap_or_default();
+        let secret = ["expose()", ".mac(", "_mac(", "mac ==", "== mac", "signature ==", "== signature"];
+        (code.contains("==") || code.contains("!=")) && secret.iter().any(|word| code.contains(word))
+    };
+    for seeded in ["if token.expose() == stored", "if self.mac.mac(&[x]) != found {", "expected_mac == mac"] {
+        assert!(compares(seeded), "{seeded}");
+    }
+    let mut problems = vec![];
+    for folder in ["authd/src", "authctl/src", "common/src"] {
+        for (file, text) in sources(folder) {
+            let found = product(&text).lines().filter(|line| compares(line)).map(str::to_owned).collect::<Vec<_>>();
+            problems.extend(found.into_iter().map(|line| format!("{file}: {}", line.trim())));
         }
     }
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));

@@ -1,11 +1,14 @@
 //! `authctl audit …`
 
-use common::{Span, UnixTime, admin::AuditVerdict};
+use common::{
+    Span, UnixTime,
+    admin::{AuditErased, AuditVerdict, EraseAudit},
+};
 use serde_json::{Map, Value};
 
 use super::Context;
 use crate::{
-    cli::{Audit, Format},
+    cli::{Audit, Consent, Format},
     error::{Error, Exit},
     io::Paint,
     output::{self, Shape, text, time},
@@ -27,6 +30,13 @@ const SHAPE: Shape = Shape {
     record: &[],
 };
 
+const ERASED: Shape = Shape {
+    plural: "erasures",
+    id: "records",
+    columns: &[text("user", "USER"), text("records", "RECORDS"), text("left", "LEFT")],
+    record: &[text("user", "user"), text("records", "records"), text("left", "left")],
+};
+
 const VERDICT: Shape = Shape { plural: "verdicts", id: "ok", columns: &[], record: &[] };
 
 pub(super) async fn run(cx: &mut Context<'_>, command: Audit) -> Result<Exit, Error> {
@@ -36,7 +46,7 @@ pub(super) async fn run(cx: &mut Context<'_>, command: Audit) -> Result<Exit, Er
             query.extend(user.map(|user| ("user", user)));
             query.extend(event.map(|event| ("event", event)));
             if let Some(since) = since {
-                query.push(("since", since_when(&since)?.to_string()));
+                query.push(("since", when("--since", &since)?.to_string()));
             }
             let limit = if page.all { usize::MAX } else { page.limit };
             let (mut items, more) = cx.admin.pages("/v1/audit", &query, limit).await?;
@@ -49,15 +59,16 @@ pub(super) async fn run(cx: &mut Context<'_>, command: Audit) -> Result<Exit, Er
             Ok(Exit::Done)
         }
         Audit::Verify => verify(cx).await,
+        Audit::Erase { user, before, consent } => erase(cx, user, before, &consent).await,
     }
 }
 
 /// A time, or how long ago.
-fn since_when(text: &str) -> Result<UnixTime, Error> {
+fn when(option: &str, text: &str) -> Result<UnixTime, Error> {
     if let Ok(span) = text.parse::<Span>() {
         return Ok(times::now().minus(span));
     }
-    text.parse().map_err(|e: String| Error::usage(e).fix("--since 2026-11-22T12:00:00Z, or --since 7d"))
+    text.parse().map_err(|e: String| Error::usage(e).fix(format!("{option} 2026-11-22T12:00:00Z, or {option} 7d")))
 }
 
 /// Adds who it was, and the details in a line.
@@ -68,14 +79,18 @@ fn in_words(item: &mut Value) {
         Some("operator") => {
             text("name").unwrap_or_else(|| format!("uid {}", actor.get("uid").cloned().unwrap_or_default()))
         }
-        Some("user") if actor.get("user") == item.get("user") => "self".into(),
-        Some("user") => text("user").unwrap_or_default(),
+        Some("user") if actor.get("user").is_some() && actor.get("user") == item.get("user") => "self".into(),
+        Some("user") => text("user").unwrap_or_else(|| "a user".into()),
         Some(kind) => kind.to_owned(),
         None => String::new(),
     };
     let details: Map<String, Value> = item.get("details").and_then(Value::as_object).cloned().unwrap_or_default();
     let what = details.iter().map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default()));
     let what = what.collect::<Vec<_>>().join(" ");
+    let what = match item.get("erasedBy") {
+        Some(by) => format!("erased, see {by}"),
+        None => what,
+    };
     item["by"] = by.into();
     item["what"] = what.into();
 }
@@ -89,11 +104,55 @@ async fn verify(cx: &mut Context<'_>) -> Result<Exit, Error> {
                 cx.io.paint(Paint::Bad, "broken"),
                 problem.as_deref().unwrap_or_default()
             ),
-            (None, _) => format!("{}  {} records, unbroken", cx.io.paint(Paint::Good, "ok"), verdict.records),
+            (None, _) => {
+                let mut line = format!("{}  {} records, unbroken", cx.io.paint(Paint::Good, "ok"), verdict.records);
+                if verdict.erased > 0 {
+                    line += &format!("; {} of them erased", verdict.erased);
+                }
+                if let Some(until) = verdict.removed_until {
+                    line += &format!("; {} before them removed, up to {}", verdict.removed, times::local(until));
+                }
+                line
+            }
         };
         writeln!(cx.io.out, "{line}")?;
     } else {
         output::record(cx.io, &cx.global, &VERDICT, &verdict)?;
     }
     Ok(if verdict.ok { Exit::Done } else { Exit::CheckFailed })
+}
+
+fn counted(records: u64) -> String {
+    if records == 1 { "1 record".into() } else { format!("{records} records") }
+}
+
+async fn erase(cx: &mut Context<'_>, user: String, before: Option<String>, consent: &Consent) -> Result<Exit, Error> {
+    const PATH: &str = "/v1/audit/erase";
+    cx.admin.acts(&["audit erase", &user, before.as_deref().unwrap_or_default()]);
+    let before = before.as_deref().map(|text| when("--before", text)).transpose()?;
+    let would: AuditErased = cx.admin.post(PATH, &EraseAudit { user, before, dry_run: true }).await?;
+    if would.records == 0 {
+        return Err(
+            Error::nothing("nothing to do: no such record names this user").fix("authctl audit list --user USER")
+        );
+    }
+    if consent.dry_run {
+        cx.io.say(&format!("would erase {}", counted(would.records)))?;
+        output::record(cx.io, &cx.global, &ERASED, &would)?;
+        return Ok(Exit::Done);
+    }
+    let question = format!("Erase for good what {} say of {}?", counted(would.records), would.user);
+    cx.io.confirm(consent.yes, "erasing audit records", &question)?;
+    // By id: what was confirmed is what happens, whoever has the name by now.
+    let request = EraseAudit { user: would.user.to_string(), before, dry_run: false };
+    let erased: AuditErased = cx.admin.post(PATH, &request).await?;
+    cx.done(&format!("erased what {} said", counted(erased.records)))?;
+    if cx.global.output != Format::Table {
+        output::record(cx.io, &cx.global, &ERASED, &erased)?;
+    }
+    if erased.left > 0 {
+        return Err(Error::failed(format!("{} are left: they are too many for one act", counted(erased.left)))
+            .fix("the same command again"));
+    }
+    Ok(Exit::Done)
 }

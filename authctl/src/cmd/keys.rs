@@ -1,12 +1,14 @@
 //! `authctl keys …`
 
+use std::path::Path;
+
 use common::{
-    admin::{KeysChanged, RotateKeys},
+    admin::{KeysChanged, KeysRewrapped, RewrapKeys, RotateKeys},
     text::printable,
 };
 use serde_json::Value;
 
-use super::Context;
+use super::{Context, secrets::master_key};
 use crate::{
     cli::{Consent, Format, Keys},
     client::segment,
@@ -27,6 +29,9 @@ const SHAPE: Shape = Shape {
     ],
     record: &[],
 };
+
+const REWRAPPED: Shape =
+    Shape { plural: "changes", id: "to", columns: &[text("from", "FROM"), text("to", "TO")], record: &[] };
 
 const CHANGED: Shape = Shape { plural: "changes", id: "kid", columns: &[], record: &[] };
 
@@ -50,6 +55,7 @@ pub(super) async fn run(cx: &mut Context<'_>, command: Keys) -> Result<Exit, Err
             let request = |dry_run| (format!("/v1/keys/rollback?dry_run={dry_run}"), Value::Null);
             change(cx, "taking a rotation back", "Take the last rotation back?", &consent, request).await
         }
+        Keys::Rewrap { new_master_key, consent } => rewrap(cx, &new_master_key, &consent).await,
         Keys::Revoke { kid, consent } => {
             cx.admin.acts(&["keys revoke", &kid]);
             let request = |dry_run| (format!("/v1/keys/{}/revoke?dry_run={dry_run}", segment(&kid)), Value::Null);
@@ -57,6 +63,45 @@ pub(super) async fn run(cx: &mut Context<'_>, command: Keys) -> Result<Exit, Err
             change(cx, "revoking a key", &question, &consent, request).await
         }
     }
+}
+
+/// Changes the master key, and says where the file has to go.
+async fn rewrap(cx: &mut Context<'_>, file: &Path, consent: &Consent) -> Result<Exit, Error> {
+    let new_master_key = master_key(file)?;
+    cx.admin.acts(&["keys rewrap", &file.display().to_string()]);
+    let request = |dry_run| RewrapKeys { new_master_key: new_master_key.clone(), dry_run };
+    if consent.dry_run || !consent.yes && cx.io.prompt.is_some() {
+        let would: KeysRewrapped = cx.admin.post("/v1/keys/rewrap", &request(true)).await?;
+        if consent.dry_run {
+            return show_rewrapped(cx, &would);
+        }
+        would.timeline.iter().try_for_each(|line| cx.io.say(&format!("  {}", printable(line))))?;
+    }
+    cx.io.confirm(consent.yes, "changing the master key", "Change the master key?")?;
+    let done: KeysRewrapped = cx.admin.post("/v1/keys/rewrap", &request(false)).await?;
+    let exit = show_rewrapped(cx, &done)?;
+    let place = done.master_key_file.as_deref().unwrap_or("/etc/authd/master.key");
+    cx.io.say(&format!("next: mv {} {}", printable(&file.display().to_string()), printable(place)))?;
+    Ok(exit)
+}
+
+fn show_rewrapped(cx: &mut Context<'_>, done: &KeysRewrapped) -> Result<Exit, Error> {
+    match cx.global.output {
+        Format::Table if done.dry_run => {
+            done.timeline.iter().try_for_each(|line| cx.io.say(&format!("  {}", printable(line))))?;
+        }
+        Format::Table => {
+            for line in &done.timeline {
+                cx.done(&printable(line))?;
+            }
+        }
+        Format::Id => writeln!(cx.io.out, "{}", done.to)?,
+        Format::Csv => {
+            output::list(cx.io, &cx.global, &REWRAPPED, vec![serde_json::to_value(done).unwrap_or_default()], false)?;
+        }
+        Format::Json | Format::Jsonl => output::record(cx.io, &cx.global, &REWRAPPED, done)?,
+    }
+    Ok(Exit::Done)
 }
 
 /// Shows what would happen, asks, does it, shows what happened.

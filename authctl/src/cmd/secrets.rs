@@ -1,7 +1,7 @@
 //! Where secrets come from: a prompt, standard input, a file. Never the command line, which every process of the machine can
 //! read (CL-01).
 
-use std::{fs::File, path::Path};
+use std::{fs::File, os::unix::fs::MetadataExt, path::Path};
 
 use common::SecretString;
 
@@ -77,6 +77,20 @@ fn generated() -> Result<SecretString, Error> {
         text.extend(fresh.take(24 - text.len()));
     }
     Ok(SecretString::new(text))
+}
+
+/// The text of a file that is to be the master key: for its owner only already, as authd will ask at its next start.
+pub(super) fn master_key(path: &Path) -> Result<SecretString, Error> {
+    let shown = path.display();
+    let meta = path.symlink_metadata().map_err(|e| {
+        Error::usage(format!("{shown} cannot be read: {e}")).fix(format!("authd new-master-key {shown} makes one"))
+    })?;
+    if !meta.is_file() || meta.mode() & 0o077 != 0 {
+        return Err(Error::usage(format!("{shown} is not a plain file for its owner only (mode 0600)"))
+            .cause("authd would not start with it")
+            .fix(format!("make another one with: authd new-master-key FILE; what was in {shown} may have been read")));
+    }
+    from_file(path)
 }
 
 /// A token to look at.

@@ -1,34 +1,52 @@
 //! The audit trail.
 
 use common::{
-    UnixTime,
-    admin::{AuditVerdict, AuditView, Page},
+    UnixTime, UserId,
+    admin::{AuditErased, AuditVerdict, AuditView, EraseAudit, Page},
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{AdminApp, AdminError, AdminReq};
 use crate::{
-    domain::{AuditRecord, EventKind},
+    domain::{AuditRecord, EventKind, Personal},
     door::Reply,
-    service::{audit, users},
+    service::{ServiceError, audit, users},
     store::AuditQuery,
 };
 
-/// A record as operators see it. Its payload is JSON that authd wrote; what was erased shows as such.
+/// A record as operators see it. What it says is JSON that authd wrote; what was erased is not there.
 fn view(record: &AuditRecord) -> AuditView {
-    let payload: Value = record.payload.as_deref().and_then(|p| serde_json::from_str(p).ok()).unwrap_or(Value::Null);
-    let text = |name: &str| payload.get(name).and_then(Value::as_str).map(str::to_owned);
+    let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap_or(Value::Null);
+    let (open, personal) = (parsed(&record.open), record.personal.text().map(parsed).unwrap_or_default());
+    let text = |name: &str| personal.get(name).and_then(Value::as_str).map(str::to_owned);
+    let mut actor = open.get("actor").cloned().unwrap_or(Value::Null);
+    if let (Some(actor), Some(by)) = (actor.as_object_mut(), text("by")) {
+        actor.insert("user".into(), by.into());
+    }
     AuditView {
         seq: record.seq,
         at: record.at,
-        event: text("event").unwrap_or_else(|| "erased".into()),
-        actor: payload.get("actor").cloned().unwrap_or(json!({"kind": "erased"})),
+        event: open.get("event").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        actor,
         user: text("user").and_then(|id| id.parse().ok()),
         session: text("session").and_then(|id| id.parse().ok()),
         source: text("source"),
         request_id: text("requestId"),
         reason: text("reason"),
-        details: payload.get("details").and_then(Value::as_object).cloned().unwrap_or_else(Map::new),
+        details: personal.get("details").and_then(Value::as_object).cloned().unwrap_or_else(Map::new),
+        erased_by: match record.personal {
+            Personal::Erased { by, .. } => Some(by),
+            Personal::Kept(_) => None,
+        },
+    }
+}
+
+/// The trail of a user outlives the account: what names no user is taken as the id of one who was.
+async fn user_or_id(app: &AdminApp, reference: &str) -> Result<UserId, AdminError> {
+    match users::find(&app.services, reference).await {
+        Ok(user) => Ok(user.id.clone()),
+        Err(e @ ServiceError::UserNotFound) => reference.parse().map_err(|_| e.into()),
+        Err(e) => Err(e.into()),
     }
 }
 
@@ -38,11 +56,7 @@ fn view(record: &AuditRecord) -> AuditView {
 /// `ValidationError`, `UserNotFound`.
 pub async fn list(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let user = match req.head.query("user") {
-        // The trail of a user outlives the account: an id is taken as it is.
-        Some(reference) => match users::find(&app.services, &reference).await {
-            Ok(user) => Some(user.id.clone()),
-            Err(e) => Some(reference.parse().map_err(|_| AdminError::from(e))?),
-        },
+        Some(reference) => Some(user_or_id(app, &reference).await?),
         None => None,
     };
     let kind = match req.head.query("event") {
@@ -75,7 +89,29 @@ pub async fn verify(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
         records: report.records,
         first: report.range.map(|(first, _)| first),
         last: report.range.map(|(_, last)| last),
+        removed: report.removed.map_or(0, |(removed, _)| removed),
+        removed_until: report.removed.map(|(_, until)| until),
+        erased: report.erased,
         broken_at,
         problem,
     }))
+}
+
+/// `POST /v1/audit/erase`
+///
+/// # Errors
+/// `ValidationError`, `UserNotFound`, `AmbiguousUser`.
+pub async fn erase(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
+    let wanted: EraseAudit = req.json()?;
+    let user = user_or_id(app, &wanted.user).await?;
+    let services = &app.services;
+    let erased = match wanted.dry_run {
+        true => audit::preview_erasure(services, &user, wanted.before).await?,
+        false => audit::erase(services, &user, wanted.before, req.act(services.clock.now())).await?,
+    };
+    if !wanted.dry_run && erased.records > 0 {
+        req.log_done(EventKind::AuditErased, &format!("{} records", erased.records));
+    }
+    let (records, left) = (erased.records, erased.left);
+    Ok(Reply::json(&AuditErased { user, records, left, dry_run: wanted.dry_run }))
 }

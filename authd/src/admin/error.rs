@@ -149,6 +149,15 @@ impl From<ServiceError> for AdminError {
             S::NoSigningKey(_) => {
                 Self::new(ErrorCode::Internal).cause("no key signs now").fix("authctl keys rotate --now")
             }
+            S::NotAMasterKey => Self::new(ErrorCode::ValidationError)
+                .cause("the file does not have a master key that authd made")
+                .fix("make one with: authd new-master-key FILE"),
+            S::SameMasterKey => {
+                Self::new(ErrorCode::Conflict).cause("that is the master key in force; nothing was done")
+            }
+            S::Sealed(what) => Self::new(ErrorCode::Internal)
+                .cause(format!("{what} does not open with the master key"))
+                .fix("restore a backup; nothing was changed"),
             S::Signer(error) => Self::new(ErrorCode::Internal).cause(error.to_string()),
         }
     }

@@ -1,15 +1,18 @@
 //! Signing keys. Private halves have no way out of here.
 
 use common::{
-    UnixTime,
-    admin::{KeyView, KeysChanged, Page, RotateKeys},
+    ErrorCode, UnixTime,
+    admin::{KeyView, KeysChanged, KeysRewrapped, Page, RewrapKeys, RotateKeys},
 };
 
 use super::{AdminApp, AdminError, AdminReq};
 use crate::{
-    domain::{KeyState, SigningKey},
+    domain::{EventKind, KeyState, SigningKey},
     door::Reply,
-    service::keys::{self, Changed, Step},
+    service::{
+        keys::{self, Changed, Step},
+        master_key::{self, Rewrapped},
+    },
 };
 
 pub(super) fn view(key: &SigningKey, now: UnixTime) -> KeyView {
@@ -124,4 +127,42 @@ pub async fn roll_back(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminErro
 pub async fn revoke(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let dry_run = req.query::<bool>("dry_run")?.unwrap_or(false);
     perform(app, &req, Step::Revoke(req.param("kid").to_owned()), dry_run).await
+}
+
+/// `POST /v1/keys/rewrap`: seals everything under another master key. As good as root: only for root and the daemon's own
+/// user (design, section 8).
+///
+/// # Errors
+/// `Forbidden`; `ValidationError` if it is no master key; `Conflict` if it is the one in force.
+pub async fn rewrap(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
+    if req.operator.uid != 0 && req.operator.uid != app.info.own_uid {
+        return Err(AdminError::new(ErrorCode::Forbidden)
+            .cause("the master key is changed by root, or by the daemon's own user")
+            .fix("sudo authctl keys rewrap --new-master-key FILE"));
+    }
+    let RewrapKeys { new_master_key, dry_run } = req.json()?;
+    let services = app.services.clone();
+    let act = req.act(services.clock.now());
+    let Rewrapped { from, to, keys, secrets } = master_key::rewrap(services, new_master_key, dry_run, act).await?;
+    if !dry_run {
+        req.log_done(EventKind::KeysRewrapped, &to);
+    }
+    let file = match &app.info.master_key {
+        Some(path) => path.display().to_string(),
+        None => "the file that LoadCredential=authd.master-key names, /etc/authd/master.key".into(),
+    };
+    let timeline = match dry_run {
+        true => vec![format!(
+            "{keys} signing keys and {secrets} secrets would be sealed under the master key {to}; {from} would open the \
+             store no more"
+        )],
+        false => vec![
+            format!(
+                "{keys} signing keys and {secrets} secrets are sealed under the master key {to}; {from} opens the store no more"
+            ),
+            format!("authd starts again only with the new key: put it in place now, as {file}"),
+        ],
+    };
+    let master_key_file = app.info.master_key.as_ref().map(|path| path.display().to_string());
+    Ok(Reply::json(&KeysRewrapped { from, to, master_key_file, timeline, dry_run }))
 }

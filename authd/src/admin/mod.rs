@@ -60,10 +60,16 @@ pub struct Info {
     pub config: Option<PathBuf>,
     /// The data directory.
     pub data_dir: PathBuf,
+    /// The file of the master key; `None` if it is a credential of systemd.
+    pub master_key: Option<PathBuf>,
     /// What the configuration's reader found worth a look.
     pub advice: Vec<String>,
+    /// Until when cookies of the server before are taken, if that was configured.
+    pub legacy_secret_until: Option<UnixTime>,
     /// The group whose members are administrators; `None` if the host has no such group.
     pub admin_group: Option<u32>,
+    /// How many lines the log has lost.
+    pub log_lines_dropped: fn() -> u64,
     /// The daemon's own user, who is an administrator.
     pub own_uid: u32,
 }

@@ -56,6 +56,7 @@ pub static ROUTES: &[Route] = &[
     read(Get, "/v1/keys", handler!(keys::list)),
     write(Post, "/v1/keys/rotate", handler!(keys::rotate)),
     write(Post, "/v1/keys/rollback", handler!(keys::roll_back)),
+    write(Post, "/v1/keys/rewrap", handler!(keys::rewrap)),
     write(Post, "/v1/keys/{kid}/revoke", handler!(keys::revoke)),
     read(Get, "/v1/throttles", handler!(throttles::list)),
     write(Post, "/v1/throttles/clear", handler!(throttles::clear)),
@@ -63,4 +64,5 @@ pub static ROUTES: &[Route] = &[
     read(Post, "/v1/tokens/verify", handler!(tokens::verify)),
     read(Get, "/v1/audit", handler!(audit::list)),
     read(Get, "/v1/audit/verify", handler!(audit::verify)),
+    write(Post, "/v1/audit/erase", handler!(audit::erase)),
 ];

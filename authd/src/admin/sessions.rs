@@ -38,13 +38,15 @@ pub(super) fn view(live: &Live, now: UnixTime) -> SessionView {
 pub async fn list(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let services = &app.services;
     let now = services.clock.now();
-    if let Some(reference) = req.head.query("user") {
-        let user = users::find(services, &reference).await?;
-        let found = sessions::of_user(services, &user.id).await?;
-        let items = found.into_iter().map(|session| view(&Live { session, user: user.clone() }, now)).collect();
-        return Ok(Reply::json(&Page { items, next: None }));
-    }
-    let page = sessions::list(services, req.head.query("cursor"), req.limit()?).await?;
+    let (cursor, limit) = (req.head.query("cursor"), req.limit()?);
+    let page = match req.head.query("user") {
+        Some(reference) => {
+            let user = users::find(services, &reference).await?;
+            let page = sessions::page_of_user(services, &user, cursor.as_deref(), limit).await?;
+            page.ok_or_else(|| AdminError::validation("cursor is none of this list"))?
+        }
+        None => sessions::list(services, cursor, limit).await?,
+    };
     Ok(Reply::json(&Page { items: page.items.iter().map(|live| view(live, now)).collect(), next: page.next }))
 }
 

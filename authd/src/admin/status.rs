@@ -33,6 +33,12 @@ pub async fn show(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
              client. Add it there, if it is your proxy; if it is not, whoever sends such headers gains nothing"
         ));
     }
+    let log_lines_dropped = (info.log_lines_dropped)();
+    if log_lines_dropped > 0 {
+        problems.push(format!("the log has lost {log_lines_dropped} lines since the start: nobody read them in time"));
+    }
+    let mut notes = info.advice.clone();
+    notes.extend(info.legacy_secret_until.map(|until| maintenance::takeover_note(until, now)));
     let load = services.hasher.load();
     Ok(Reply::json(&Status {
         version: env!("CARGO_PKG_VERSION").into(),
@@ -42,7 +48,7 @@ pub async fn show(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
         now,
         ready,
         problems,
-        notes: info.advice.clone(),
+        notes,
         listen: info.listen.clone(),
         public_url: info.public_url.clone(),
         config: info.config.as_ref().map(|path| path.display().to_string()),
@@ -51,5 +57,6 @@ pub async fn show(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
         signing_key: signing_key.map(|key| key.kid.clone()),
         hashing: Hashing { threads: load.threads as u64, queued: load.waiting as u64, capacity: load.capacity as u64 },
         connections: app.connections.get(),
+        log_lines_dropped,
     }))
 }

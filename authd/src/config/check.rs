@@ -17,6 +17,9 @@ const MAX_COOKIE_AGE: Span = Span::from_days(400);
 /// How long a refresh token may be shown again at most (RF-03).
 const REUSE_WINDOW: Span = Span::from_secs(10);
 
+/// Longer than anybody means: a number with a unit too many.
+const MAX_RETENTION: Span = Span::from_days(36_500);
+
 /// Adds to `problems` what must not be; answers what is worth a look.
 pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut Vec<Problem>) -> Vec<String> {
     let mut refuse = |key: &str, message: String| {
@@ -81,6 +84,10 @@ pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut
     }
     if s.keys.rotate_every != Span::ZERO && s.keys.rotate_every < Span::from_days(1) {
         refuse("keys.rotate_every", "it must be 0 (never) or at least 1d".into());
+    }
+    let retention = s.audit.retention;
+    if retention != Span::ZERO && !(Span::from_days(1)..=MAX_RETENTION).contains(&retention) {
+        refuse("audit.retention", format!("it must be 0s (for ever), or between 1d and {MAX_RETENTION}"));
     }
     if s.store.cache.0 < 4 << 20 {
         refuse("store.cache", "it must be at least 4MiB".into());
@@ -202,9 +209,13 @@ mod tests {
 
     /// What is said of a `[session]` with these lines.
     fn of_session(lines: &str) -> Vec<String> {
+        of_section("session", lines)
+    }
+
+    fn of_section(section: &str, lines: &str) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("authd.toml");
-        std::fs::write(&path, format!("[session]\n{lines}\n")).unwrap();
+        std::fs::write(&path, format!("[{section}]\n{lines}\n")).unwrap();
         let flags = Flags { config: Some(path), ..Flags::default() };
         load(&flags, &[]).err().into_iter().flatten().map(|problem| problem.to_string()).collect()
     }
@@ -234,5 +245,16 @@ mod tests {
             assert_eq!(of_session(sound), Vec::<String>::new(), "{sound}");
         }
         assert_eq!(of_session("absolute = \"1h\"").len(), 2, "each limit that does not fit is named");
+    }
+
+    #[test]
+    fn lg_07_the_audit_trail_is_kept_for_a_day_at_least_or_for_ever() {
+        for (retention, sound) in
+            [("0s", true), ("1d", true), ("400d", true), ("36500d", true), ("86399s", false), ("36501d", false)]
+        {
+            let found = of_section("audit", &format!("retention = \"{retention}\""));
+            assert_eq!(found.is_empty(), sound, "{retention}: {found:?}");
+            assert!(sound || found[0].starts_with("audit.retention (line 2): it must be 0s (for ever)"), "{found:?}");
+        }
     }
 }

@@ -9,7 +9,7 @@ mod source;
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use common::Span;
+use common::{Span, UnixTime};
 
 pub use self::{
     places::Places,
@@ -190,6 +190,13 @@ settings! {
         reuse_window: Span = "10s";
         /// How many sessions a user may have; the oldest ends when there is one more.
         max_per_user: u32 = "100";
+        /// A file with the secret (BETTER_AUTH_SECRET) of the Better Auth server that authd takes over from: cookies signed
+        /// with it are taken until legacy_secret_until, and signed anew when they are used. Unset: the systemd credential
+        /// `authd.legacy-secret`, if there is one.
+        legacy_secret_file: Option<PathBuf> = "";
+        /// Until when they are taken: a day (its beginning in UTC) or a time, at most 90 days ahead. After that the secret
+        /// means nothing.
+        legacy_secret_until: Option<UnixTime> = "";
     }
     /// Access tokens (JWT).
     token: Token {
@@ -216,6 +223,12 @@ settings! {
     admin: Admin {
         /// Where it is. Unset: /run/authd/admin.sock.
         socket: Option<PathBuf> = "";
+    }
+    /// The audit trail, which is kept in the store.
+    audit: Audit {
+        /// How long its records are kept; 0s: for ever. Older ones are removed once a day, from the beginning of the chain; it
+        /// can still be checked. The default is a year, and time to look back at its end.
+        retention: Span = "400d";
     }
     /// Where everything is kept.
     store: Store {

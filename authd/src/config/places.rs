@@ -16,6 +16,8 @@ pub const SYSTEM_MASTER_KEY: &str = "/etc/authd/master.key";
 pub const SYSTEM_SOCKET: &str = "/run/authd/admin.sock";
 /// The name of systemd's credential.
 pub const CREDENTIAL: &str = "authd.master-key";
+/// The name of the credential with the secret of the server before.
+pub const LEGACY_CREDENTIAL: &str = "authd.legacy-secret";
 /// The longest path of a Unix socket, in bytes.
 const MAX_SOCKET_PATH: usize = 107;
 
@@ -28,10 +30,21 @@ pub struct Places {
     pub master_key: PathBuf,
     /// Whether the master key is a credential of systemd, whose modes are systemd's.
     pub is_credential: bool,
+    /// The secret of the server before, if there is one.
+    pub legacy_secret: Option<SecretPlace>,
     /// The admin socket.
     pub admin_socket: PathBuf,
     /// Whether authctl finds the socket by itself.
     pub is_default_socket: bool,
+}
+
+/// Where a secret is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretPlace {
+    /// Its file.
+    pub path: PathBuf,
+    /// Whether it is a credential of systemd, whose modes are systemd's.
+    pub is_credential: bool,
 }
 
 /// Whether systemd started this process.
@@ -66,7 +79,13 @@ impl Places {
             )]);
         };
 
-        let credential = var("CREDENTIALS_DIRECTORY").map(|dir| dir.join(CREDENTIAL)).filter(|path| path.exists());
+        let credentials = var("CREDENTIALS_DIRECTORY");
+        let credential_by = |name: &str| credentials.as_ref().map(|dir| dir.join(name)).filter(|path| path.exists());
+        let legacy_secret = match &s.session.legacy_secret_file {
+            Some(path) => Some(SecretPlace { path: path.clone(), is_credential: false }),
+            None => credential_by(LEGACY_CREDENTIAL).map(|path| SecretPlace { path, is_credential: true }),
+        };
+        let credential = credential_by(CREDENTIAL);
         let is_credential = s.keys.master_key_file.is_none() && credential.is_some();
         let master_key = match (&s.keys.master_key_file, credential, mode) {
             (Some(path), ..) => path.clone(),
@@ -85,6 +104,16 @@ impl Places {
                 master_key.display()
             );
             problems.push(problem("keys.master_key_file", message));
+        }
+        if let Some(place) = &legacy_secret
+            && (place.path.starts_with(&data_dir) || !place.path.is_absolute())
+        {
+            let message = format!("{} is not an absolute path outside the data directory", place.path.display());
+            problems.push(problem("session.legacy_secret_file", message));
+        }
+        if legacy_secret.is_some() && s.session.legacy_secret_until.is_none() {
+            let message = "it must be set where there is a secret of the server before: say until when that counts";
+            problems.push(problem("session.legacy_secret_until", message.into()));
         }
 
         let runtime = var("XDG_RUNTIME_DIR");
@@ -113,7 +142,7 @@ impl Places {
             }
         }
         if problems.is_empty() {
-            Ok(Self { data_dir, master_key, is_credential, admin_socket, is_default_socket })
+            Ok(Self { data_dir, master_key, is_credential, legacy_secret, admin_socket, is_default_socket })
         } else {
             Err(problems)
         }

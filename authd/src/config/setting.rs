@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 
-use common::Span;
+use common::{Span, UnixTime};
 use toml::de::DeValue;
 
 use crate::domain::{Algorithm, address::Network, origin::OriginPattern};
@@ -85,6 +85,25 @@ impl Setting for Algorithm {
     }
     fn to_toml(&self) -> Option<String> {
         Some(quoted(self.as_str()))
+    }
+}
+
+impl Setting for UnixTime {
+    const KIND: &'static str = "a day or a time such as 2026-11-22T12:00:00Z";
+    /// A day is its beginning in UTC.
+    fn from_text(text: &str) -> Result<Self, String> {
+        let midnight = || format!("{text}T00:00:00Z").parse().ok();
+        text.parse().ok().or_else(midnight).ok_or_else(|| format!("'{text}' is not {}", Self::KIND))
+    }
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, String> {
+        match value {
+            DeValue::String(text) => Self::from_text(text),
+            DeValue::Datetime(time) => Self::from_text(&time.to_string()),
+            other => Err(format!("expected {}, found {}", Self::KIND, other.type_str())),
+        }
+    }
+    fn to_toml(&self) -> Option<String> {
+        Some(quoted(self))
     }
 }
 
@@ -418,6 +437,21 @@ mod tests {
         same::<bool>("true");
         same::<Algorithm>("ES256");
         same::<SocketAddr>("[::1]:8000");
+        same::<Option<UnixTime>>("2026-11-22T12:00:00+01:00");
+    }
+
+    #[test]
+    fn a_day_is_its_beginning_in_utc_and_may_be_written_with_or_without_quotes() {
+        let day: UnixTime = "2026-11-22T00:00:00Z".parse().unwrap();
+        for text in ["\"2026-11-22\"", "2026-11-22", "2026-11-22T00:00:00Z", "\"2026-11-22T01:00:00+01:00\""] {
+            let document = format!("x = {text}");
+            let table = toml::de::DeTable::parse(&document).unwrap();
+            let read = UnixTime::from_toml(table.get_ref().get("x").unwrap().get_ref());
+            assert_eq!(read, Ok(day), "{text}");
+        }
+        for bad in ["22.11.2026", "2026-11", "2026-11-22T12:00:00", "soon", "2026-02-30"] {
+            assert!(UnixTime::from_text(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -19,26 +19,22 @@ use jsonwebtoken::{
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::seal::Sealer;
+use super::seal::{MasterVault, SIGNING_KEY};
 use crate::{
     domain::{
-        Algorithm, KeySet, KeyState, SigningKey,
+        Algorithm, KeySet, SigningKey,
         token::{ACCESS_TOKEN_TYPE, Claims, TokenProblem},
     },
     json,
-    ports::{DecodedToken, Entropy, SignerError, TokenSigner, VerifiedToken},
+    ports::{DecodedToken, SignerError, TokenSigner, VerifiedToken},
 };
 
 /// The longest token that is looked at, in bytes (TK-07).
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// The purpose under which private keys are sealed.
-const PURPOSE: &str = "signing-key";
-
 /// Signs and verifies; keeps what it parsed.
 pub struct Jwt {
-    sealer: Arc<Sealer>,
-    entropy: Arc<dyn Entropy>,
+    vault: Arc<MasterVault>,
     random: SystemRandom,
     private: Mutex<Vec<(Kid, Arc<Private>)>>,
     public: Mutex<Vec<(Kid, Arc<DecodingKey>)>>,
@@ -68,15 +64,15 @@ fn kept<T, E>(list: &Mutex<Vec<(Kid, Arc<T>)>>, kid: &Kid, make: impl FnOnce() -
 }
 
 impl Jwt {
-    /// With the sealer that opens the private keys.
-    pub fn new(sealer: Arc<Sealer>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { sealer, entropy, random: SystemRandom::new(), private: Mutex::default(), public: Mutex::default() }
+    /// With the vault that opens the private keys.
+    pub fn new(vault: Arc<MasterVault>) -> Self {
+        Self { vault, random: SystemRandom::new(), private: Mutex::default(), public: Mutex::default() }
     }
 
     fn private(&self, key: &SigningKey) -> Result<Arc<Private>, SignerError> {
         kept(&self.private, &key.kid, || {
             let unreadable = || SignerError::Sealed(key.kid.to_string());
-            let pkcs8 = self.sealer.open(PURPOSE, key.kid.as_str(), &key.sealed).map_err(|_| unreadable())?;
+            let pkcs8 = self.vault.open(SIGNING_KEY, key.kid.as_str(), &key.sealed).map_err(|_| unreadable())?;
             match key.algorithm {
                 Algorithm::EdDsa => Ed25519KeyPair::from_pkcs8(&pkcs8).map(Private::Ed25519),
                 Algorithm::Es256 => {
@@ -138,8 +134,9 @@ impl TokenSigner for Jwt {
         jwk["use"] = "sig".into();
         jwk["alg"] = algorithm.as_str().into();
         let kid: Kid = kid.parse().map_err(|_| refused())?;
+        let sealed = self.vault.seal(SIGNING_KEY, kid.as_str(), &pkcs8).map_err(|_| SignerError::Changing)?;
         Ok(SigningKey {
-            sealed: self.sealer.seal(&*self.entropy, PURPOSE, kid.as_str(), &pkcs8).into(),
+            sealed: sealed.into(),
             kid,
             algorithm,
             public_jwk: jwk.to_string().into(),
@@ -170,6 +167,37 @@ impl TokenSigner for Jwt {
     }
 
     fn verify(&self, token: &str, keys: &KeySet, now: UnixTime) -> Result<VerifiedToken, TokenProblem> {
+        let Authentic { kind, kid, payload } = self.authentic(token, keys, now)?;
+        let payload = json::parse_object(&payload).map_err(TokenProblem::Malformed)?;
+        if kind == ACCESS_TOKEN_TYPE && !payload.contains_key("jti") {
+            return Err(TokenProblem::BadClaim("jti"));
+        }
+        Ok(VerifiedToken { kind, kid, claims: claims(&payload)? })
+    }
+
+    fn decode(&self, token: &str) -> Result<DecodedToken, TokenProblem> {
+        let parts = Parts::of(token)?;
+        let payload = json::parse_object(&parts.payload).map_err(TokenProblem::Malformed)?;
+        Ok(DecodedToken { header: parts.header()?, payload })
+    }
+}
+
+/// A compact JWS whose form, key and signature are good, whatever it says.
+pub struct Authentic {
+    /// As [`VerifiedToken::kind`].
+    pub kind: String,
+    /// The key that signed it.
+    pub kid: Kid,
+    /// What it says.
+    pub payload: Vec<u8>,
+}
+
+impl Jwt {
+    /// Form, header, key and signature: what comes before the claims, apart for those who have vectors without claims.
+    ///
+    /// # Errors
+    /// The first of these that does not hold.
+    pub fn authentic(&self, token: &str, keys: &KeySet, now: UnixTime) -> Result<Authentic, TokenProblem> {
         let parts = Parts::of(token)?;
         let header = parts.header()?;
         // One header, three members: whatever else a JWS may carry (`crit`, `b64`, `zip`, `jwk`, `jku`, `x5u` …) is not ours.
@@ -189,17 +217,25 @@ impl TokenSigner for Jwt {
         if kind.is_empty() && header.contains_key("typ") {
             return Err(TokenProblem::WrongType);
         }
-        let key = keys.get(kid).ok_or(TokenProblem::UnknownKey)?;
-        match key.state(now) {
-            KeyState::Published | KeyState::Signing | KeyState::Retiring => {}
-            KeyState::Revoked => return Err(TokenProblem::KeyRevoked),
-            KeyState::Staged | KeyState::Gone => return Err(TokenProblem::KeyNotActive),
-        }
+        let key = keys.verifying(kid, now)?;
         if alg != key.algorithm.as_str() {
             return Err(TokenProblem::WrongAlgorithm);
         }
+        self.check_signature(key, parts.message.as_bytes(), parts.signature)?;
+        Ok(Authentic { kind, kid: key.kid.clone(), payload: parts.payload })
+    }
+
+    /// Whether this is the key's signature of the message, in base64url.
+    ///
+    /// # Errors
+    /// `BadSignature`; `UnknownKey` if the public key is none.
+    pub fn check_signature(&self, key: &SigningKey, message: &[u8], signature: &str) -> Result<(), TokenProblem> {
         let decoding = kept(&self.public, &key.kid, || {
-            let jwk: Jwk = serde_json::from_str(&key.public_jwk).map_err(|_| TokenProblem::UnknownKey)?;
+            let jwk: Value = serde_json::from_str(&key.public_jwk).map_err(|_| TokenProblem::UnknownKey)?;
+            if !is_for_verifying(&jwk, key.algorithm) {
+                return Err(TokenProblem::UnknownKey);
+            }
+            let jwk: Jwk = serde_json::from_value(jwk).map_err(|_| TokenProblem::UnknownKey)?;
             DecodingKey::from_jwk(&jwk).map_err(|_| TokenProblem::UnknownKey)
         })?;
         let algorithm = match key.algorithm {
@@ -207,22 +243,24 @@ impl TokenSigner for Jwt {
             Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
             Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
         };
-        let good = jsonwebtoken::crypto::verify(parts.signature, parts.message.as_bytes(), &decoding, algorithm);
-        if !good.unwrap_or(false) {
-            return Err(TokenProblem::BadSignature);
-        }
-        let payload = parts.payload()?;
-        if kind == ACCESS_TOKEN_TYPE && !payload.contains_key("jti") {
-            return Err(TokenProblem::BadClaim("jti"));
-        }
-        let claims = claims(&payload)?;
-        Ok(VerifiedToken { kind, kid: kid.to_owned(), claims })
+        let good = jsonwebtoken::crypto::verify(signature, message, &decoding, algorithm);
+        if good.unwrap_or(false) { Ok(()) } else { Err(TokenProblem::BadSignature) }
     }
+}
 
-    fn decode(&self, token: &str) -> Result<DecodedToken, TokenProblem> {
-        let parts = Parts::of(token)?;
-        Ok(DecodedToken { header: parts.header()?, payload: parts.payload()? })
-    }
+/// Whether a public JWK is a key of this algorithm, and nothing in it says that it is for something else than verifying
+/// signatures (RFC 7517 §4.2 to §4.4).
+fn is_for_verifying(jwk: &Value, algorithm: Algorithm) -> bool {
+    let is = |name, wanted: &str| jwk.get(name).is_some_and(|found| found == wanted);
+    let may_be = |name, wanted: &str| jwk.get(name).is_none_or(|found| found == wanted);
+    let kind = match algorithm {
+        Algorithm::EdDsa => is("kty", "OKP") && is("crv", "Ed25519"),
+        Algorithm::Es256 => is("kty", "EC") && is("crv", "P-256"),
+        Algorithm::Rs256 => is("kty", "RSA"),
+    };
+    let verify = json!("verify");
+    let operations = jwk.get("key_ops").is_none_or(|ops| ops.as_array().is_some_and(|ops| ops.contains(&verify)));
+    kind && may_be("alg", algorithm.as_str()) && may_be("use", "sig") && operations
 }
 
 /// The three parts of a compact JWS (RFC 7515 §7.1), each checked to be canonical base64url.
@@ -261,10 +299,6 @@ impl<'a> Parts<'a> {
 
     fn header(&self) -> Result<Map<String, Value>, TokenProblem> {
         json::parse_object(&self.header).map_err(TokenProblem::Malformed)
-    }
-
-    fn payload(&self) -> Result<Map<String, Value>, TokenProblem> {
-        json::parse_object(&self.payload).map_err(TokenProblem::Malformed)
     }
 }
 
@@ -306,12 +340,12 @@ fn claims(payload: &Map<String, Value>) -> Result<Claims, TokenProblem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::entropy::SystemEntropy;
+    use crate::crypto::{entropy::SystemEntropy, seal::Sealer};
 
     const NOW: UnixTime = UnixTime::from_secs(1_000_000);
 
     fn jwt() -> Jwt {
-        Jwt::new(Arc::new(Sealer::new(&[3; 32])), Arc::new(SystemEntropy::default()))
+        Jwt::new(Arc::new(MasterVault::new(Sealer::new(&[3; 32]), Arc::new(SystemEntropy::default()))))
     }
 
     const CLAIMS: &str = r#"{"iss":"i","sub":"u","aud":"a","iat":1,"exp":2,"jti":"j","sid":"s"}"#;
@@ -337,12 +371,9 @@ mod tests {
 
             let other = jwt.generate(algorithm, Span::from_mins(15), NOW).unwrap();
             let impostor = SigningKey { kid: key.kid.clone(), ..other };
-            let forged = Jwt::new(Arc::new(Sealer::new(&[3; 32])), Arc::new(SystemEntropy::default()));
-            let sealed = forged.sealer.seal(&*forged.entropy, PURPOSE, key.kid.as_str(), &{
-                let open = jwt.sealer.open(PURPOSE, jwt_kid(&impostor), &impostor.sealed).unwrap();
-                open.to_vec()
-            });
-            let forged = forged.sign(&SigningKey { sealed: sealed.into(), ..impostor }, "at+jwt", CLAIMS).unwrap();
+            let open = jwt.vault.open(SIGNING_KEY, jwt_kid(&impostor), &impostor.sealed).unwrap();
+            let sealed = jwt.vault.seal(SIGNING_KEY, key.kid.as_str(), &open).unwrap();
+            let forged = self::jwt().sign(&SigningKey { sealed: sealed.into(), ..impostor }, "at+jwt", CLAIMS).unwrap();
             assert_eq!(jwt.verify(&forged, &set, NOW).unwrap_err(), TokenProblem::BadSignature);
         }
     }

@@ -4,20 +4,55 @@
 //! made only while the store is empty, and is on disk before the first record (design, section 5).
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{self, Read},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    fmt,
     path::{Path, PathBuf},
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use nix::{fcntl::OFlag, unistd::geteuid};
+use common::SecretString;
 use zeroize::Zeroizing;
 
+use super::{
+    known::is_repetitive,
+    secret_file::{self, FileProblem},
+};
 use crate::{files::create_whole, ports::Entropy};
 
-/// The key itself.
-pub type MasterKey = Zeroizing<[u8; 32]>;
+/// The key itself. `Debug` prints `[redacted]`, and it is wiped on drop.
+pub struct MasterKey(Zeroizing<[u8; 32]>);
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl MasterKey {
+    /// The bytes. Every call is a place to look at.
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// From the line that stands in a file. `None` if it is not what authd writes, or was not drawn at random.
+    pub fn parse(line: &SecretString) -> Option<Self> {
+        let text = line.expose();
+        let encoded = text.strip_suffix('\n').unwrap_or(text).strip_prefix(PREFIX)?;
+        let bytes = Zeroizing::new(STANDARD.decode(encoded).ok()?);
+        let key = Zeroizing::new(<[u8; 32]>::try_from(bytes.as_slice()).ok()?);
+        looks_random(&key).then_some(Self(key))
+    }
+}
+
+/// Whether thirty-two bytes may have been drawn at random: what was typed, counted or repeated was not. A drawn key is
+/// refused about once in 10^17 keys (fewer than twelve values, printable throughout, or equal steps all along).
+fn looks_random(key: &[u8; 32]) -> bool {
+    let mut seen = [false; 256];
+    key.iter().for_each(|b| seen[usize::from(*b)] = true);
+    let values = seen.iter().filter(|s| **s).count();
+    let is_text = key.iter().all(|b| b.is_ascii_graphic() || b.is_ascii_whitespace());
+    let is_count = key.windows(3).all(|w| w[1].wrapping_sub(w[0]) == w[2].wrapping_sub(w[1]));
+    values >= 12 && !is_text && !is_count && !is_repetitive(key)
+}
 
 const PREFIX: &str = "authd-master-key-1:";
 
@@ -27,78 +62,27 @@ pub enum MasterKeyError {
     /// There is no such file.
     #[error("there is no master key at {0}")]
     Missing(PathBuf),
-    /// It exists and cannot be read.
-    #[error("the master key {0} cannot be read: {1}")]
-    Unreadable(PathBuf, io::Error),
-    /// Others may read it, it is somebody else's, or it is no plain file.
-    #[error("the master key {path} is not safe: {problem}")]
-    Unsafe {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
+    /// It cannot be read, or others can read it too.
+    #[error("the master key {0}")]
+    File(FileProblem),
     /// It is not what authd writes.
     #[error("{0} is not an authd master key")]
     NotAKey(PathBuf),
     /// It cannot be written.
     #[error("the master key {0} cannot be written: {1}")]
-    Unwritable(PathBuf, io::Error),
+    Unwritable(PathBuf, std::io::Error),
 }
 
-/// Reads the key.
-///
-/// The mode and owner of a file under systemd's credentials directory are systemd's business; everywhere else the file
-/// must be the daemon's own or root's, with no permission for group or others, and no symbolic link.
+/// Reads the key, from a file that is safe (see [`secret_file::read`]).
 ///
 /// # Errors
 /// Any of [`MasterKeyError`] but `Unwritable`.
 pub fn load(path: &Path, is_credential: bool) -> Result<MasterKey, MasterKeyError> {
-    let unreadable = |e: io::Error| match e.kind() {
-        io::ErrorKind::NotFound => MasterKeyError::Missing(path.into()),
-        _ => MasterKeyError::Unreadable(path.into(), e),
-    };
-    let flags = if is_credential { OFlag::empty() } else { OFlag::O_NOFOLLOW };
-    let mut file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).map_err(unreadable)?;
-    if !is_credential {
-        check_safety(path, &file)?;
-    }
-    let mut text = Zeroizing::new(String::new());
-    Read::by_ref(&mut file).take(1024).read_to_string(&mut text).map_err(|_| MasterKeyError::NotAKey(path.into()))?;
-    parse(&text).ok_or_else(|| MasterKeyError::NotAKey(path.into()))
-}
-
-fn check_safety(path: &Path, file: &File) -> Result<(), MasterKeyError> {
-    let unsafe_because = |problem: String| MasterKeyError::Unsafe { path: path.into(), problem };
-    let meta = file.metadata().map_err(|e| MasterKeyError::Unreadable(path.into(), e))?;
-    if !meta.is_file() {
-        return Err(unsafe_because("it is not a plain file".into()));
-    }
-    if meta.mode() & 0o077 != 0 {
-        let mode = meta.mode() & 0o777;
-        return Err(unsafe_because(format!(
-            "its mode is {mode:04o}, so others can read it: chmod 600 {}",
-            path.display()
-        )));
-    }
-    if meta.uid() != geteuid().as_raw() && meta.uid() != 0 {
-        return Err(unsafe_because(format!(
-            "it belongs to uid {}, not to the daemon's own uid {}",
-            meta.uid(),
-            geteuid()
-        )));
-    }
-    Ok(())
-}
-
-fn parse(text: &str) -> Option<MasterKey> {
-    let encoded = text.strip_suffix('\n').unwrap_or(text).strip_prefix(PREFIX)?;
-    let bytes = Zeroizing::new(STANDARD.decode(encoded).ok()?);
-    let key: [u8; 32] = bytes.as_slice().try_into().ok()?;
-    // Thirty-two random bytes have fewer than twelve different values about once in 10^20 keys: such a one was typed.
-    let mut seen = [false; 256];
-    key.iter().for_each(|b| seen[usize::from(*b)] = true);
-    (seen.iter().filter(|s| **s).count() >= 12).then(|| Zeroizing::new(key))
+    let line = secret_file::read(path, is_credential).map_err(|problem| match problem {
+        FileProblem::Missing(path) => MasterKeyError::Missing(path),
+        other => MasterKeyError::File(other),
+    })?;
+    line.and_then(|line| MasterKey::parse(&line)).ok_or_else(|| MasterKeyError::NotAKey(path.into()))
 }
 
 /// Makes a new key at `path`, which must not exist, and returns it once file and directory are on disk.
@@ -111,7 +95,7 @@ pub fn create(path: &Path, entropy: &dyn Entropy) -> Result<MasterKey, MasterKey
     entropy.fill(key.as_mut());
     let line = Zeroizing::new(format!("{PREFIX}{}\n", STANDARD.encode(key.as_ref())));
     create_whole(path, 0o600, line.as_bytes(), entropy).map_err(unwritable)?;
-    Ok(key)
+    Ok(MasterKey(key))
 }
 
 #[cfg(test)]
@@ -128,9 +112,9 @@ mod tests {
         assert!(matches!(load(&path, false), Err(MasterKeyError::Missing(_))));
         let key = create(&path, &SystemEntropy::default()).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(*load(&path, false).unwrap(), *key);
+        assert_eq!(load(&path, false).unwrap().expose(), key.expose());
         assert!(matches!(create(&path, &SystemEntropy::default()), Err(MasterKeyError::Unwritable(..))));
-        assert_eq!(*load(&path, false).unwrap(), *key, "the existing key is untouched");
+        assert_eq!(load(&path, false).unwrap().expose(), key.expose(), "the existing key is untouched");
     }
 
     #[test]
@@ -145,6 +129,8 @@ mod tests {
         let error = load(&path, false).unwrap_err().to_string();
         assert!(error.contains("0640") && error.contains("chmod 600"), "{error}");
         assert!(load(&path, true).is_ok(), "systemd's credentials have modes of their own");
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+        assert!(load(&path, true).is_err(), "but none that lets everybody read");
     }
 
     #[test]
@@ -152,17 +138,35 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("master.key");
         let b64 = |bytes: &[u8]| STANDARD.encode(bytes);
+        let good = crate::digest::sha256(b"as good as drawn");
+        let mut n = 199u8;
+        let counted: [u8; 32] = std::array::from_fn(|_| {
+            n += 1;
+            n
+        });
+        let repeated = [&good[..16], &good[..16]].concat();
         for bad in [
             String::new(),
             "secret".into(),
             format!("{PREFIX}{}", b64(&[0; 32])),
             format!("{PREFIX}{}", b64(&[7; 31])),
             format!("{PREFIX}{}", b64(b"abababababababababababababababab")),
+            format!("{PREFIX}{}", b64(b"correct horse battery staple now")),
+            format!("{PREFIX}{}", b64(&counted)),
+            format!("{PREFIX}{}", b64(&repeated)),
+            format!("{PREFIX}{}\n\n", b64(&good)),
+            format!("{PREFIX}{} ", b64(&good)),
+            format!(" {PREFIX}{}", b64(&good)),
+            format!("{PREFIX}{}\r\n", b64(&good)),
+            format!("{PREFIX}{}\n{}", b64(&good), "#".repeat(4096)),
+            b64(&good),
             format!("{PREFIX}not base64"),
         ] {
             std::fs::write(&path, &bad).unwrap();
             std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
             assert!(matches!(load(&path, false), Err(MasterKeyError::NotAKey(_))), "{bad:?}");
         }
+        std::fs::write(&path, format!("{PREFIX}{}\n", b64(&good))).unwrap();
+        assert!(load(&path, false).is_ok());
     }
 }

@@ -115,10 +115,16 @@ kinds! {
     KeyErased = "keys.erased";
     /// An operator let somebody try again who had failed too often.
     ThrottleCleared = "throttle.cleared";
+    /// The master key was changed: everything sealed was sealed anew, and the old key opens the store no more.
+    KeysRewrapped = "keys.rewrapped";
     /// An operator declared the host's clock right, although there were records of a later time.
     ClockTrusted = "clock.trusted";
     /// Signing keys may sign tokens of a longer life than before.
     TokensLiveLonger = "keys.tokens_live_longer";
+    /// The oldest audit records were removed, because they were older than the retention allows.
+    AuditRemoved = "audit.removed";
+    /// What audit records said of a user was erased.
+    AuditErased = "audit.erased";
 }
 
 /// An event without its circumstances.
@@ -162,29 +168,110 @@ impl Event {
     }
 }
 
-/// A stored event: its place in the chain, its payload, and the MAC that ties it to all before it. The MAC runs over a
-/// digest of the payload, so that personal data can be erased under it.
+/// A stored event: its place in the chain, what it says, and the MAC that ties it to all before it. The MAC runs over a
+/// digest of the personal part, so that this can be erased under it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditRecord {
     /// From 1, without gaps.
     pub seq: u64,
     /// When.
     pub at: UnixTime,
-    /// JSON text; `None` once erased.
-    pub payload: Option<String>,
-    /// SHA-256 of the payload as it was written.
+    /// What stays as long as the record, as JSON text: what happened, what kind of actor did it, and which operator.
+    pub open: String,
+    /// Everything else: which user and session, from where, why.
+    pub personal: Personal,
+    /// A keyed digest of the personal part as it was written: without the key nobody can try guesses on it.
     pub digest: [u8; 32],
     /// HMAC-SHA-256 over [`chain_input`].
     pub mac: [u8; 32],
 }
 
-/// What the MAC of a record runs over: the MAC before it, its number, its time and the digest of its payload, each of
+/// The part of a record that can be erased.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Personal {
+    /// JSON text.
+    Kept(String),
+    /// Gone.
+    Erased {
+        /// The record of the erasure.
+        by: u64,
+        /// HMAC-SHA-256 over [`erasure_input`]: only who has the key can have erased it.
+        proof: [u8; 32],
+    },
+}
+
+impl Personal {
+    /// What it says, if it still does.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Kept(text) => Some(text),
+            Self::Erased { .. } => None,
+        }
+    }
+}
+
+/// An end of the audit chain: a record's number and MAC. All zero before the first record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ChainHead {
+    /// Of the record.
+    pub seq: u64,
+    /// Of the record.
+    pub mac: [u8; 32],
+}
+
+/// Where the chain begins since its first records were removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The last removed record: the first one that is left fits behind it.
+    pub last: ChainHead,
+    /// The time of that record.
+    pub until: UnixTime,
+    /// When it was removed.
+    pub at: UnixTime,
+    /// Up to which record an event has told of the removal.
+    pub told: u64,
+    /// Whether something was removed since then that is worth an event. Removing such an event is not.
+    pub owes: bool,
+    /// Whether everything was removed that was due.
+    pub finished: bool,
+    /// HMAC-SHA-256 over [`checkpoint_input`].
+    pub proof: [u8; 32],
+}
+
+/// What the MAC of a record runs over: the MAC before it, its number, its time and the digests of what it says, each of
 /// fixed width.
-pub fn chain_input(before: &[u8; 32], seq: u64, at: UnixTime, digest: &[u8; 32]) -> [u8; 80] {
-    let mut input = [0; 80];
+pub fn chain_input(before: &[u8; 32], seq: u64, at: UnixTime, open: &[u8; 32], personal: &[u8; 32]) -> [u8; 112] {
+    let mut input = [0; 112];
     input[..32].copy_from_slice(before);
     input[32..40].copy_from_slice(&seq.to_be_bytes());
     input[40..48].copy_from_slice(&at.as_millis().to_be_bytes());
-    input[48..].copy_from_slice(digest);
+    input[48..80].copy_from_slice(open);
+    input[80..].copy_from_slice(personal);
     input
+}
+
+// Under the same key as the chain: each begins with a text of its own, which no MAC before a record is.
+
+/// What the digest of a personal part runs over, before its text. The number makes equal texts different.
+pub fn personal_input(seq: u64) -> Vec<u8> {
+    [b"authd audit personal v1".as_slice(), &[0], &seq.to_be_bytes()].concat()
+}
+
+/// What the proof of an erasure runs over.
+pub fn erasure_input(seq: u64, digest: &[u8; 32], by: u64) -> Vec<u8> {
+    [b"authd audit erasure v1".as_slice(), &[0], &seq.to_be_bytes(), digest, &by.to_be_bytes()].concat()
+}
+
+/// What the proof of a checkpoint runs over: everything else in it.
+pub fn checkpoint_input(c: &Checkpoint) -> Vec<u8> {
+    let (until, at) = (c.until.as_millis().to_be_bytes(), c.at.as_millis().to_be_bytes());
+    let flags = [u8::from(c.owes), u8::from(c.finished)];
+    let seqs = (c.last.seq.to_be_bytes(), c.told.to_be_bytes());
+    [b"authd audit checkpoint v1".as_slice(), &[0], &seqs.0, &c.last.mac, &until, &at, &seqs.1, &flags].concat()
+}
+
+/// What the name of a user in the record of an erasure is made of: nobody can read the id from it, and who knows the id
+/// can compare.
+pub fn marker_input(user: &UserId) -> Vec<u8> {
+    [b"authd audit marker v1".as_slice(), &[0], user.as_str().as_bytes()].concat()
 }

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use common::{Kid, Span, UnixTime};
 
+use super::token::TokenProblem;
+
 /// How long verifiers may go on using a key set they fetched: the `max-age` and `stale-while-revalidate` of the answer.
 pub const JWKS_MAX_AGE: Span = Span::from_secs(300);
 /// See [`JWKS_MAX_AGE`].
@@ -202,6 +204,19 @@ impl KeySet {
     /// The key by this id.
     pub fn get(&self, kid: &str) -> Option<&SigningKey> {
         self.keys.iter().find(|key| key.kid.as_str() == kid)
+    }
+
+    /// The key by this id, if what it signed is taken at `now`.
+    ///
+    /// # Errors
+    /// `UnknownKey`, `KeyRevoked`, `KeyNotActive`.
+    pub fn verifying(&self, kid: &str, now: UnixTime) -> Result<&SigningKey, TokenProblem> {
+        let key = self.get(kid).ok_or(TokenProblem::UnknownKey)?;
+        match key.state(now) {
+            state if state.verifies() => Ok(key),
+            KeyState::Revoked => Err(TokenProblem::KeyRevoked),
+            _ => Err(TokenProblem::KeyNotActive),
+        }
     }
 
     /// The key that signs at `now`.

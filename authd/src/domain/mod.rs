@@ -12,7 +12,7 @@ pub mod throttle;
 pub mod token;
 pub mod user;
 
-pub use audit::{Act, Actor, AuditRecord, Event, EventKind, IdempotencyKey};
+pub use audit::{Act, Actor, AuditRecord, ChainHead, Checkpoint, Event, EventKind, IdempotencyKey, Personal};
 pub use credential::{Credential, HashScheme, PasswordHash, PasswordPolicy, PasswordProblem};
 pub use family::{ClientDigest, Family, Generation, RepeatSeen, Turn};
 pub use key::{Algorithm, KeyPolicy, KeySet, KeyState, SigningKey};

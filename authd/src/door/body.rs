@@ -1,6 +1,6 @@
 //! Reading a body within its limits, and what kind of body it is.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
@@ -58,13 +58,22 @@ where
     tokio::time::timeout(within, all).await.unwrap_or(Err(BodyError::TooSlow))
 }
 
-/// A parsed body.
-#[derive(Debug, Clone, PartialEq)]
+/// A parsed body. Its `Debug` does not show it: passwords are in it.
+#[derive(Clone, PartialEq)]
 pub enum Body {
     /// There is none (JavaScript's `undefined`, as Better Auth's messages call it).
     Undefined,
     /// JSON, or a form as an object of texts.
     Value(Value),
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Undefined => "Undefined",
+            Self::Value(_) => "Value([redacted])",
+        })
+    }
 }
 
 /// The part of a `Content-Type` before its parameters, in lower case.

@@ -1,6 +1,6 @@
 //! A request without its body, as the accept loop hands it over.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 use http::{HeaderMap, HeaderName, Method, Uri, header};
 
@@ -32,8 +32,8 @@ pub struct PeerCredentials {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotSingle;
 
-/// Method, target, headers and peer. Shared, because the filter's layers clone it.
-#[derive(Debug)]
+/// Method, target, headers and peer. Shared, because the filter's layers clone it. Its `Debug` shows neither headers
+/// nor query: credentials are in them.
 pub struct Head {
     /// The method.
     pub method: Method,
@@ -43,6 +43,12 @@ pub struct Head {
     pub headers: HeaderMap,
     /// Who sent it.
     pub peer: Arc<Peer>,
+}
+
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Head({} {})", self.method, self.uri.path())
+    }
 }
 
 impl Head {

@@ -1,12 +1,13 @@
 //! An answer on its way out.
 
+use std::fmt;
+
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use warp::reply::Response;
 
-/// Status, headers and a whole body.
-#[derive(Debug)]
+/// Status, headers and a whole body. Its `Debug` shows the status only: credentials are in the others.
 pub struct Reply {
     status: StatusCode,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -15,6 +16,12 @@ pub struct Reply {
 
 /// `application/json`
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reply({})", self.status)
+    }
+}
 
 impl Reply {
     /// No body, no content type.

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use common::{ErrorCode, SecretString, SessionId};
+use common::{ErrorCode, SessionId};
 use http::{HeaderValue, header};
 
-use super::{ApiError, App, Req, cookie::SessionCookie};
+use super::{
+    ApiError, App, Req,
+    cookie::{SessionCookie, Shown},
+};
 use crate::{
     service::{
         sessions::{self, Found, Wish},
@@ -20,8 +23,8 @@ pub enum CookieSession {
     None,
     /// There is one, and its session has ended, for this reason: the browser is to forget it.
     Dead(Refusal),
-    /// A session that may be used, and the token to set the cookie again.
-    Alive(Live, SecretString),
+    /// A session that may be used, and what to set the cookie again from.
+    Alive(Live, Shown),
 }
 
 /// The one bearer token of a request.
@@ -50,26 +53,26 @@ impl Req {
     /// # Errors
     /// The store cannot be read.
     pub async fn cookie_session(&self, app: &App) -> Result<CookieSession, ApiError> {
-        let SessionCookie::Signed(token) = app.cookies.read(&self.head) else { return Ok(CookieSession::None) };
-        Ok(match sessions::by_token(&app.services, token.expose()).await? {
-            Found::Alive(live) => CookieSession::Alive(live, token),
+        let SessionCookie::Signed(shown) = app.cookies.read(&self.head) else { return Ok(CookieSession::None) };
+        Ok(match sessions::by_token(&app.services, shown.token.expose()).await? {
+            Found::Alive(live) => CookieSession::Alive(live, shown),
             Found::Expired(_) => CookieSession::Dead(Refusal::SessionExpired),
             Found::Nothing => CookieSession::Dead(Refusal::SessionRevoked),
         })
     }
 
     /// The session of a plain route: an `Authorization` header alone decides where there is one, else the cookie, whose
-    /// token is answered too.
+    /// value is answered too.
     ///
     /// # Errors
     /// 401 with a challenge and a code that says why.
-    pub async fn session(&self, app: &App) -> Result<(Live, Option<SecretString>), ApiError> {
+    pub async fn session(&self, app: &App) -> Result<(Live, Option<Shown>), ApiError> {
         if let Some(token) = bearer(self)? {
             let verified = tokens::verify(&app.services, token).await?;
             return verified.map(|live| (live, None)).map_err(|refusal| challenge(refusal.code()));
         }
         match self.cookie_session(app).await? {
-            CookieSession::Alive(live, token) => Ok((live, Some(token))),
+            CookieSession::Alive(live, shown) => Ok((live, Some(shown))),
             CookieSession::Dead(refusal) => Err(challenge(refusal.code())),
             CookieSession::None => Err(challenge(ErrorCode::Unauthorized)),
         }
@@ -139,16 +142,14 @@ pub(super) async fn wish(app: &App, req: &Req, remember: Option<bool>, refreshab
     Ok(Wish { remember: remember.unwrap_or(true), refreshable, replaces: req.cookie_sessions(app).await? })
 }
 
-/// This use of a session by its cookie: it may prolong the session, and then the cookie is set again. Answers the session as
-/// it is now.
-pub(super) async fn use_cookie(app: &App, live: Live, token: &SecretString) -> (Live, Vec<String>) {
-    match sessions::used(&app.services, &live).await {
-        Some(live) => {
-            let cookies = app.cookies.session(token, live.session.remember);
-            (live, cookies)
-        }
-        None => (live, vec![]),
-    }
+/// This use of a session by its cookie: it may prolong the session, and then the cookie is set again; so is one that the
+/// server before had signed. Answers the session as it is now.
+pub(super) async fn use_cookie(app: &App, live: Live, shown: &Shown) -> (Live, Vec<String>) {
+    let prolonged = sessions::used(&app.services, &live).await;
+    let is_set = prolonged.is_some() || shown.is_legacy;
+    let live = prolonged.unwrap_or(live);
+    let cookies = if is_set { app.cookies.session(&shown.token, live.session.remember) } else { vec![] };
+    (live, cookies)
 }
 
 /// A JWT of the session in Better Auth's shape, as a header value.

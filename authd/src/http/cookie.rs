@@ -7,7 +7,11 @@ use common::{SecretString, Span};
 use http::header;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use crate::{digest::is_same_secret, door::Head, ports::Mac};
+use crate::{
+    digest::is_same_secret,
+    door::Head,
+    ports::{Clock, Mac, Takeover},
+};
 
 /// What `encodeURIComponent` leaves alone.
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
@@ -35,6 +39,16 @@ pub struct Cookies {
     dont_remember: String,
     attributes: &'static str,
     max_age: Span,
+    before: Option<(Takeover, Arc<dyn Clock>)>,
+}
+
+/// A session token whose signature was good.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// The token.
+    pub token: SecretString,
+    /// It was signed by the server before, and not by us: at its next use the cookie is signed anew.
+    pub is_legacy: bool,
 }
 
 /// What the session cookie of a request says.
@@ -43,7 +57,7 @@ pub enum SessionCookie {
     /// There is none, or none with a good signature.
     None,
     /// A session token that we signed. Whether the session lives is another matter.
-    Signed(SecretString),
+    Signed(Shown),
 }
 
 impl Cookies {
@@ -61,7 +75,14 @@ impl Cookies {
                 "Path=/; HttpOnly; SameSite=Lax"
             },
             max_age,
+            before: None,
         }
+    }
+
+    /// Takes cookies of the server before too, until the clock says that its time is over.
+    #[must_use]
+    pub fn taking_over(self, before: Option<Takeover>, clock: Arc<dyn Clock>) -> Self {
+        Self { before: before.map(|takeover| (takeover, clock)), ..self }
     }
 
     /// `percent-encode(value + "." + base64(HMAC-SHA-256(value)))`
@@ -72,14 +93,18 @@ impl Cookies {
 
     /// The value of a signed cookie, if its signature is good: percent-decoded once, cut at the last dot, a signature of
     /// exactly 44 characters ending in `=`, compared in constant time before anything else is done with it (SE-06).
-    fn verified(&self, encoded: &str) -> Option<String> {
+    fn verified(&self, encoded: &str) -> Option<Shown> {
         let decoded = percent_decode_str(encoded).decode_utf8().ok()?;
         let (value, signature) = decoded.rsplit_once('.')?;
         if signature.len() != 44 || !signature.ends_with('=') {
             return None;
         }
         let signature = STANDARD.decode(signature).ok()?;
-        is_same_secret(&self.mac.mac(&[value.as_bytes()]), &signature).then(|| value.to_owned())
+        let is_by = |mac: &dyn Mac| is_same_secret(&mac.mac(&[value.as_bytes()]), &signature);
+        let in_time = |(takeover, clock): &&(Takeover, Arc<dyn Clock>)| clock.now() < takeover.until;
+        let is_ours = is_by(&*self.mac);
+        let is_legacy = !is_ours && self.before.as_ref().filter(in_time).is_some_and(|(before, _)| is_by(&*before.mac));
+        (is_ours || is_legacy).then(|| Shown { token: value.into(), is_legacy })
     }
 
     /// The cookies that stand for a session: with its lifetime, or until the browser closes.
@@ -109,20 +134,30 @@ impl Cookies {
     }
 
     /// Reads the session cookie. A name that stands there with two different values is no session: somebody planted one of
-    /// them (SE-13).
+    /// them (SE-13). But where the server before had set it for a whole domain, its cookie stays beside ours: two good
+    /// signatures of one token are one session.
     pub fn read(&self, head: &Head) -> SessionCookie {
-        match values(head, &self.session_token).as_slice() {
-            [only] => self.verified(only).map_or(SessionCookie::None, |token| SessionCookie::Signed(token.into())),
-            _ => SessionCookie::None,
+        let mut found: Option<Shown> = None;
+        for value in values(head, &self.session_token) {
+            match (self.verified(value), &mut found) {
+                (Some(shown), None) => found = Some(shown),
+                (Some(shown), Some(first)) if is_same_token(&shown, first) => first.is_legacy &= shown.is_legacy,
+                _ => return SessionCookie::None,
+            }
         }
+        found.map_or(SessionCookie::None, SessionCookie::Signed)
     }
 
     /// The session tokens of all cookies that we signed, for ending what they stand for: a second cookie that somebody
     /// planted must not keep the first one alive.
     pub fn read_all(&self, head: &Head) -> Vec<SecretString> {
         let signed = values(head, &self.session_token).into_iter().filter_map(|value| self.verified(value));
-        signed.take(MAX_SIGNED).map(SecretString::new).collect()
+        signed.take(MAX_SIGNED).map(|shown| shown.token).collect()
     }
+}
+
+fn is_same_token(a: &Shown, b: &Shown) -> bool {
+    is_same_secret(a.token.expose().as_bytes(), b.token.expose().as_bytes())
 }
 
 /// The different values of a cookie by RFC 6265bis §5.8.3 as servers read it: pairs parted by `;`, quotes around a value
@@ -169,7 +204,7 @@ mod tests {
 
     fn read(values: &[&[u8]]) -> Option<String> {
         match cookies().read(&head(values)) {
-            SessionCookie::Signed(token) => Some(token.expose().to_owned()),
+            SessionCookie::Signed(shown) => Some(shown.token.expose().to_owned()),
             SessionCookie::None => None,
         }
     }

@@ -168,7 +168,12 @@ impl From<ServiceError> for ApiError {
             S::Repeated(_) => ErrorCode::AlreadyDone,
             S::OtherAct(_) => ErrorCode::IdempotencyKeyReused,
             S::Unexpected(_) => ErrorCode::UnexpectedCount,
-            S::Store(crate::store::StoreError::Damaged(_)) | S::NoSigningKey(_) | S::Signer(_) => ErrorCode::Internal,
+            S::Store(crate::store::StoreError::Damaged(_))
+            | S::NoSigningKey(_)
+            | S::Signer(_)
+            | S::NotAMasterKey
+            | S::SameMasterKey
+            | S::Sealed(_) => ErrorCode::Internal,
             S::Store(_) | S::HasherFailed => ErrorCode::StoreUnavailable,
         };
         let needs_a_word = matches!(code, ErrorCode::Internal | ErrorCode::StoreUnavailable);

@@ -327,11 +327,19 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::{
-        crypto::{entropy::SystemEntropy, jwt::Jwt, mac::HmacKey, seal::Sealer},
+        crypto::{
+            entropy::SystemEntropy,
+            jwt::Jwt,
+            mac::HmacKey,
+            seal::{MasterVault, Sealer},
+        },
         domain::{Algorithm, KeyPolicy, PasswordHash, PasswordPolicy, SessionPolicy, token::Expected},
         door::Peer,
         ports::{Clock, HasherError, HasherLoad, PasswordHasher, Secrets, Verdict},
-        service::{Policy, tokens::RecentJwts},
+        service::{
+            Policy,
+            tokens::{RecentJwts, VerifiedTokens},
+        },
         store::{contract::T0, memory::MemoryStore},
     };
 
@@ -395,17 +403,21 @@ pub(crate) mod tests {
             reuse_window: Span::ZERO,
             sign_up_enabled: true,
             auto_sign_in: true,
+            audit_retention: None,
         };
+        let vault = Arc::new(MasterVault::new(Sealer::new(&[7; 32]), entropy.clone()));
         let services = Services {
             store: Arc::new(MemoryStore::new(mac())),
             clock: Arc::new(Still),
-            entropy: entropy.clone(),
+            entropy,
             hasher: Arc::new(hasher),
-            signer: Arc::new(Jwt::new(Arc::new(Sealer::new(&[7; 32])), entropy)),
+            signer: Arc::new(Jwt::new(vault.clone())),
+            vault,
             secrets: Secrets { cookie: mac(), refresh: mac() },
             policy,
             throttles: crate::service::throttle::Throttles::new(true),
             recent_jwts: RecentJwts::default(),
+            verified_tokens: VerifiedTokens::default(),
         };
         let mut settings = Settings {
             mode: Mode::Development,

@@ -44,10 +44,10 @@ fn token_reply(app: &App, live: &Live, refresh_token: Option<&SecretString>) -> 
     let access = tokens::access_token(services, live)?;
     let left = live.session.expires_at.min(live.session.absolute_expires_at).since(services.clock.now());
     let body = TokenBody {
-        access_token: access.token,
+        access_token: access.token.into(),
         token_type: "Bearer".into(),
         expires_in: access.expires_in,
-        refresh_token: refresh_token.map(|token| token.expose().to_owned()),
+        refresh_token: refresh_token.cloned(),
         refresh_expires_in: refresh_token.map(|_| left.as_secs()),
         user: tokens::user_body(&live.user),
     };

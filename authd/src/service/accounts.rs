@@ -13,6 +13,7 @@ use super::{
     throttle::{self, Account, Attempt},
 };
 use crate::{
+    digest::is_same_secret,
     domain::{Actor, Credential, Event, EventKind, PasswordProblem, User, user::DEFAULT_ROLE},
     ports::HasherError,
     store::{Rehash, StoreError},
@@ -148,8 +149,7 @@ async fn begin(
 /// # Errors
 /// `InvalidCredentials`, `Banned`, `PasswordChangeRequired`, `Password`, `Throttled`, `Busy`.
 pub async fn sign_in(app: &Services, wanted: SignIn, requester: &Requester) -> Result<Opened, ServiceError> {
-    let too_long = PasswordProblem::TooLong;
-    if app.policy.password.check_length(wanted.password.expose()) == Err(too_long) {
+    if let Err(too_long @ PasswordProblem::TooLong) = app.policy.password.check_length(wanted.password.expose()) {
         return Err(too_long.into());
     }
     for _ in 0..ATTEMPTS {
@@ -183,7 +183,8 @@ pub async fn sign_in(app: &Services, wanted: SignIn, requester: &Requester) -> R
         let own = OwnWords { email: &user.email, name: &user.name };
         let rehash = if user.password_change_required {
             let chosen = wanted.new_password.as_ref().ok_or(ServiceError::PasswordChangeRequired)?;
-            if normalised_password(chosen.expose()) == normalised_password(wanted.password.expose()) {
+            let (new, old_one) = (normalised_password(chosen.expose()), normalised_password(wanted.password.expose()));
+            if is_same_secret(new.as_bytes(), old_one.as_bytes()) {
                 return Err(ServiceError::PasswordChangeRequired);
             }
             Some(Rehash { old, new: passwords::accept(app, chosen, own).await?, chosen: true })

@@ -1,10 +1,22 @@
-//! Reading the audit trail.
+//! The audit trail: reading and checking it, erasing what it says of a user, removing what is too old.
+
+use common::{Span, UnixTime, UserId};
+use tracing::info;
 
 use super::{ServiceError, Services};
 use crate::{
-    domain::{AuditRecord, IdempotencyKey},
-    store::{AuditQuery, ChainReport, Page},
+    domain::{Act, AuditRecord, IdempotencyKey},
+    store::{AuditQuery, ChainReport, Erased, Erasure, Page},
 };
+
+/// How many records one act erases: they are one change, and a larger one would hold up everybody else's.
+pub const ERASE_AT_ONCE: usize = 20_000;
+/// How many records one step of a removal takes.
+const CHUNK: usize = 64;
+/// How many steps one round makes.
+const STEPS: usize = 200;
+/// How long after a removal the next one begins: each makes a record of its own.
+const REMOVE_EVERY: Span = Span::from_days(1);
 
 /// A page of records, newest first.
 ///
@@ -28,4 +40,49 @@ pub async fn check_not_done(app: &Services, key: &IdempotencyKey) -> Result<(), 
 /// The store cannot be read. A broken chain is no error but a report.
 pub async fn verify(app: &Services) -> Result<ChainReport, ServiceError> {
     Ok(app.store.audit_verify().await?)
+}
+
+/// Erases what the records say of a user, who may be deleted already. What stays is in [`AuditRecord::open`].
+///
+/// # Errors
+/// `Repeated`, `OtherAct`; the store cannot write.
+pub async fn erase(app: &Services, user: &UserId, before: Option<UnixTime>, act: Act) -> Result<Erased, ServiceError> {
+    let erasure = Erasure { user: user.clone(), before, limit: ERASE_AT_ONCE };
+    Ok(app.store.erase_audit(erasure, act).await?)
+}
+
+/// What [`erase`] would do.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn preview_erasure(app: &Services, user: &UserId, before: Option<UnixTime>) -> Result<Erased, ServiceError> {
+    let limit = ERASE_AT_ONCE as u64;
+    let found = app.store.audit_naming(Erasure { user: user.clone(), before, limit: ERASE_AT_ONCE }).await?;
+    Ok(Erased { records: found.min(limit), left: found.saturating_sub(limit) })
+}
+
+/// Removes records that are older than the configured retention, once a day and as long as it takes.
+///
+/// # Errors
+/// The store cannot write; a record was tampered with.
+pub async fn remove_old(app: &Services, now: UnixTime) -> Result<u64, ServiceError> {
+    let Some(retention) = app.policy.audit_retention else { return Ok(0) };
+    if let Some(last) = app.store.audit_checkpoint().await?
+        && last.finished
+        && now < last.at.plus(REMOVE_EVERY)
+    {
+        return Ok(0);
+    }
+    let mut removed = 0;
+    for _ in 0..STEPS {
+        let step = app.store.remove_audit(now.minus(retention), CHUNK, Act::by_daemon(now)).await?;
+        removed += step;
+        if step < CHUNK as u64 {
+            break;
+        }
+    }
+    if removed > 0 {
+        info!(removed, "audit records older than the retention were removed");
+    }
+    Ok(removed)
 }

@@ -4,7 +4,7 @@ use common::{Span, UnixTime};
 
 use crate::{
     domain::{PasswordProblem, key::KeyProblem},
-    ports::{HasherError, SignerError},
+    ports::{HasherError, SignerError, VaultError},
     store::StoreError,
 };
 
@@ -73,7 +73,16 @@ pub enum ServiceError {
     Store(StoreError),
     /// The signer did not do it.
     #[error(transparent)]
-    Signer(#[from] SignerError),
+    Signer(SignerError),
+    /// The text is no master key that authd made.
+    #[error("not a master key")]
+    NotAMasterKey,
+    /// It is the master key in force.
+    #[error("that is the master key in force")]
+    SameMasterKey,
+    /// Something in the store does not open with the master key.
+    #[error("{0} does not open with the master key")]
+    Sealed(String),
     /// A password could not be hashed or compared; the log says why.
     #[error("the hashing failed")]
     HasherFailed,
@@ -91,6 +100,26 @@ impl From<StoreError> for ServiceError {
             StoreError::OtherAct(seq) => Self::OtherAct(seq),
             StoreError::Busy => Self::Busy,
             StoreError::Full | StoreError::Unavailable(_) | StoreError::Damaged(_) => Self::Store(error),
+        }
+    }
+}
+
+impl From<SignerError> for ServiceError {
+    fn from(error: SignerError) -> Self {
+        match error {
+            SignerError::Changing => Self::Busy,
+            SignerError::Sealed(_) | SignerError::Refused(_) => Self::Signer(error),
+        }
+    }
+}
+
+impl From<VaultError> for ServiceError {
+    fn from(error: VaultError) -> Self {
+        match error {
+            VaultError::NotAKey => Self::NotAMasterKey,
+            VaultError::SameKey => Self::SameMasterKey,
+            VaultError::Changing => Self::Busy,
+            VaultError::Sealed(what) => Self::Sealed(what),
         }
     }
 }

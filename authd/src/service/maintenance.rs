@@ -1,8 +1,9 @@
-//! What happens by itself: expired sessions are swept away in small steps, keys are rotated when they are old.
+//! What happens by itself: expired sessions are swept away in small steps, keys are rotated when they are old, old audit
+//! records are removed.
 
-use common::{Span, admin::Counts};
+use common::{Span, UnixTime, admin::Counts};
 
-use super::{ServiceError, Services, keys};
+use super::{ServiceError, Services, audit, keys};
 
 /// How many sessions one step removes: a larger one would hold up the writer.
 const CHUNK: usize = 64;
@@ -60,5 +61,16 @@ pub async fn round(app: &Services) -> Result<u64, ServiceError> {
     if now >= app.store.latest_time().await?.plus(NOTE_EVERY) {
         app.store.note_time(now).await?;
     }
+    // At the end: it goes no further while somebody has tampered with the trail, and the rest must.
+    audit::remove_old(app, now).await?;
     Ok(swept)
+}
+
+/// What operators should know of the secret of a server before, which counts until then.
+pub fn takeover_note(until: UnixTime, now: UnixTime) -> String {
+    if now < until {
+        format!("cookies signed with the secret of the server before are taken until {until}")
+    } else {
+        "session.legacy_secret_until has passed: remove it, session.legacy_secret_file and the secret itself".into()
+    }
 }

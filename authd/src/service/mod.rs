@@ -7,6 +7,7 @@ pub mod audit;
 pub mod error;
 pub mod keys;
 pub mod maintenance;
+pub mod master_key;
 pub mod passwords;
 pub mod random;
 pub mod sessions;
@@ -22,7 +23,7 @@ pub use self::error::ServiceError;
 use crate::{
     digest::sha256,
     domain::{Act, Actor, Algorithm, ClientDigest, KeyPolicy, PasswordPolicy, SessionPolicy, address, token::Expected},
-    ports::{Clock, Entropy, PasswordHasher, Secrets, TokenSigner},
+    ports::{Clock, Entropy, PasswordHasher, Secrets, TokenSigner, Vault},
     store::Store,
 };
 
@@ -38,6 +39,8 @@ pub struct Services {
     pub hasher: Arc<dyn PasswordHasher>,
     /// JWTs.
     pub signer: Arc<dyn TokenSigner>,
+    /// The master key.
+    pub vault: Arc<dyn Vault>,
     /// The keys that are not for signing tokens.
     pub secrets: Secrets,
     /// The configured rules.
@@ -46,6 +49,8 @@ pub struct Services {
     pub throttles: throttle::Throttles,
     /// JWTs in Better Auth's shape that were made a moment ago.
     pub recent_jwts: tokens::RecentJwts,
+    /// JWTs that were found good, and need not be verified again.
+    pub verified_tokens: tokens::VerifiedTokens,
 }
 
 /// The configured rules.
@@ -69,6 +74,8 @@ pub struct Policy {
     pub sign_up_enabled: bool,
     /// Whether a new account is signed in at once.
     pub auto_sign_in: bool,
+    /// How long audit records are kept; `None`: for ever.
+    pub audit_retention: Option<Span>,
 }
 
 /// Where a request came from: what sessions and audit events record of it.

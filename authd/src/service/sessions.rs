@@ -79,12 +79,34 @@ pub async fn by_id(app: &Services, id: &SessionId) -> Result<Found, ServiceError
     Ok(judge(app.store.session(id).await?, now))
 }
 
-/// All sessions of a user, oldest first.
+/// A page of a user's sessions, oldest first. The cursor is a place in that order and not a session, which may have ended
+/// by the time of the next page.
 ///
 /// # Errors
-/// The store cannot be read.
-pub async fn of_user(app: &Services, user: &UserId) -> Result<Vec<Arc<Session>>, ServiceError> {
-    Ok(app.store.sessions_of(user).await?)
+/// `None` for a cursor that is none; the store cannot be read.
+pub async fn page_of_user(
+    app: &Services,
+    user: &Arc<User>,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Option<Page<Live>>, ServiceError> {
+    let begin = match after {
+        None => None,
+        Some(cursor) => {
+            let place = cursor.split_once('-').and_then(|(at, id)| Some((at.parse().ok()?, id.parse().ok()?)));
+            let Some((at, id)) = place else { return Ok(None) };
+            Some((UnixTime::from_millis(at), id))
+        }
+    };
+    let mut found = app.store.sessions_of(&user.id).await?;
+    let place = |session: &Session| (session.created_at, session.id.clone());
+    found.retain(|session| begin.as_ref().is_none_or(|begin| place(session) > *begin));
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let last = found.last().filter(|_| more);
+    let next = last.map(|session| format!("{}-{}", session.created_at.as_millis(), session.id));
+    let items = found.into_iter().map(|session| Live { session, user: user.clone() }).collect();
+    Ok(Some(Page { items, next }))
 }
 
 /// A page of all sessions.

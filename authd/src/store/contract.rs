@@ -1,117 +1,25 @@
 //! One suite for every implementation of [`Store`], and a comparison of two of them step by step.
 
+mod audit;
+mod fixtures;
+#[cfg(test)]
+mod model;
+mod pages;
+#[cfg(test)]
+pub(super) mod restart;
+
 use std::sync::Arc;
 
-use common::{Span, UnixTime};
+use common::Span;
 
-use super::{AuditQuery, Counter, Ended, Ending, NewSession, Refresh, Refreshed, Rehash, Store, StoreError, UserQuery};
-use crate::domain::{
-    Act, Algorithm, Ban, ClientDigest, Credential, Event, EventKind, Family, Generation, IdempotencyKey, PasswordHash,
-    RepeatSeen, Session, SessionPolicy, SigningKey, TokenDigest, User,
+pub use self::fixtures::{T0, act, credential, key, session, user};
+use super::{
+    AuditQuery, Counter, Ended, Ending, NewSession, Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Store, StoreError,
 };
-
-/// The moment at which the suite happens.
-pub const T0: UnixTime = UnixTime::from_secs(1_700_000_000);
-
-/// An act of the daemon at [`T0`].
-pub fn act() -> Act {
-    Act::by_daemon(T0)
-}
-
-/// A user called `name`.
-///
-/// # Panics
-/// If the name is no local part.
-#[allow(clippy::unwrap_used)]
-pub fn user(name: &str) -> User {
-    User {
-        id: format!("user-{name}").parse().unwrap(),
-        email: format!("{name}@example.com").parse().unwrap(),
-        email_verified: false,
-        name: name.to_uppercase(),
-        image: None,
-        role: "user".into(),
-        ban: None,
-        password_change_required: false,
-        epoch: 0,
-        created_at: T0,
-        updated_at: T0,
-    }
-}
-
-/// A password of that user.
-///
-/// # Panics
-/// Never with a name that [`user`] takes.
-#[allow(clippy::unwrap_used)]
-pub fn credential(name: &str, hash: &str) -> Credential {
-    Credential {
-        id: format!("account-{name}").parse().unwrap(),
-        user: format!("user-{name}").parse().unwrap(),
-        hash: PasswordHash::new(hash),
-        created_at: T0,
-        updated_at: T0,
-    }
-}
-
-/// The `n`-th session of that user, a second younger than the one before it, with a family.
-///
-/// # Panics
-/// Never with a name that [`user`] takes.
-#[allow(clippy::unwrap_used)]
-pub fn session(name: &str, n: u8) -> NewSession {
-    let mut digest = [n; 32];
-    digest[..name.len().min(31)].copy_from_slice(&name.as_bytes()[..name.len().min(31)]);
-    let created_at = T0.plus(Span::from_secs(u64::from(n)));
-    let id = format!("session-{name}-{n}").parse().unwrap();
-    let family = Family {
-        id: format!("family-{name}-{n}").parse().unwrap(),
-        session: format!("session-{name}-{n}").parse().unwrap(),
-        salt: [n; 16],
-        current: Generation::FIRST,
-        parent: None,
-        rotations: vec![],
-        client: ClientDigest::default(),
-        repeat_seen: RepeatSeen::default(),
-        created_at,
-    };
-    let session = Session {
-        id,
-        user: format!("user-{name}").parse().unwrap(),
-        digest: TokenDigest(digest),
-        created_at,
-        updated_at: created_at,
-        expires_at: created_at.plus(Span::from_days(7)),
-        absolute_expires_at: created_at.plus(Span::from_days(30)),
-        remember: true,
-        ip_address: String::new(),
-        user_agent: String::new(),
-        methods: vec!["pwd".into()],
-        family: Some(family.id.clone()),
-    };
-    NewSession { session, family: Some(family), replaces: vec![], max_per_user: 100 }
-}
-
-/// A key that signs from [`T0`] on.
-///
-/// # Panics
-/// If the name is no id.
-#[allow(clippy::unwrap_used)]
-pub fn key(kid: &str) -> SigningKey {
-    SigningKey {
-        kid: kid.parse().unwrap(),
-        algorithm: Algorithm::EdDsa,
-        public_jwk: "{}".into(),
-        sealed: Arc::from([1u8, 2]),
-        token_life: Span::from_mins(15),
-        created_at: T0,
-        published_at: T0,
-        signs_at: T0,
-        retires_at: None,
-        gone_at: None,
-        revoked_at: None,
-    }
-}
+use crate::domain::{
+    Act, Ban, ClientDigest, Credential, Event, EventKind, Generation, IdempotencyKey, PasswordHash, SessionPolicy,
+    SigningKey, User,
+};
 
 fn event(kind: EventKind) -> Event {
     Event::new(kind)
@@ -130,9 +38,11 @@ pub async fn suite(store: Arc<dyn Store>) {
     passwords_and_bans(&*store).await;
     signing_keys(&*store).await;
     sweeping(&*store).await;
-    pages(&*store).await;
+    pages::every_page(&*store).await;
     repeats(&*store).await;
     races(&store).await;
+    audit::erasure(&*store).await;
+    audit::removal(&*store).await;
     let chain = store.audit_verify().await.unwrap();
     assert_eq!(chain.broken, None);
     assert_eq!(chain.records, store.counts().await.unwrap().audit);
@@ -215,7 +125,7 @@ async fn sessions(store: &dyn Store) {
     store.open_session(foreign, 0, None, act(), event(EventKind::SignedIn)).await.unwrap();
     assert!(store.session(&session("bob", 4).session.id).await.unwrap().is_none());
     let of_bob = AuditQuery { user: Some(bob.id.clone()), limit: 1, ..AuditQuery::default() };
-    let newest = store.audit(of_bob).await.unwrap().items.remove(0).payload.unwrap();
+    let newest = store.audit(of_bob).await.unwrap().items.remove(0).open;
     assert!(newest.contains("session.signed_out"), "and its owner's trail says so: {newest}");
 
     // SE-10: more sessions than the policy allows end the oldest.
@@ -284,7 +194,7 @@ async fn refreshes(store: &dyn Store) {
     };
     let newest = async || {
         let one = AuditQuery { user: Some(rob.id.clone()), limit: 1, ..AuditQuery::default() };
-        let payload = store.audit(one).await.unwrap().items.remove(0).payload.unwrap();
+        let payload = store.audit(one).await.unwrap().items.remove(0).open;
         ["token.refreshed", "token.refresh_repeated", "token.refresh_reused"].into_iter().find(|k| payload.contains(k))
     };
     // In use it is prolonged as a cookie's session is: once a day.
@@ -398,6 +308,51 @@ async fn signing_keys(store: &dyn Store) {
     assert_eq!(store.keys().get("k1"), Some(&revoked));
 }
 
+/// What must hold of a change of the master key. Takes a store with the fingerprint `old`, one sealed secret and the
+/// signing key `k0`.
+///
+/// # Panics
+/// Where it does not hold.
+#[allow(clippy::unwrap_used)]
+pub async fn rewraps(store: Arc<dyn Store>) {
+    let sealed = |mut key: SigningKey| {
+        key.sealed = Arc::from([7u8, 7]);
+        key
+    };
+    let secrets = store.secrets().await.unwrap();
+    assert_eq!(secrets.len(), 1);
+    let anew: Vec<SealedSecret> =
+        secrets.iter().map(|secret| SealedSecret { sealed: vec![7], ..secret.clone() }).collect();
+    let rewrap = |from: &str, keys: Vec<SigningKey>, secrets: &[SealedSecret]| Rewrap {
+        from: from.into(),
+        to: "new".into(),
+        keys,
+        secrets: secrets.into(),
+    };
+    let version = store.keys().version;
+    let whole = |from| rewrap(from, vec![sealed(key("k0"))], &anew);
+    let before = store.counts().await.unwrap();
+    for (version, wrong) in [
+        (version + 1, whole("old")),
+        (version, whole("another")),
+        (version, rewrap("old", vec![], &anew)),
+        (version, rewrap("old", vec![sealed(key("k0"))], &[])),
+    ] {
+        let refused = store.rewrap(version, wrong, act(), event(EventKind::KeysRewrapped)).await;
+        assert_eq!(refused, Err(StoreError::Stale));
+    }
+    assert_eq!((store.secrets().await.unwrap(), store.counts().await.unwrap()), (secrets, before));
+    assert_eq!(*store.keys().get("k0").unwrap().sealed, [1, 2], "nothing was changed");
+
+    store.rewrap(version, whole("old"), act(), event(EventKind::KeysRewrapped)).await.unwrap();
+    assert_eq!(store.secrets().await.unwrap(), anew);
+    assert_eq!(*store.keys().get("k0").unwrap().sealed, [7, 7]);
+    let twice = store.rewrap(version + 1, whole("old"), act(), event(EventKind::KeysRewrapped)).await;
+    assert_eq!(twice, Err(StoreError::Stale), "the old fingerprint is gone");
+    let late = store.put_keys(version, vec![key("k9")], act(), event(EventKind::KeysRotated)).await;
+    assert_eq!(late, Err(StoreError::Stale), "a key that was sealed before comes too late");
+}
+
 #[allow(clippy::unwrap_used)]
 async fn sweeping(store: &dyn Store) {
     new_user(store, "old").await;
@@ -423,51 +378,6 @@ async fn sweeping(store: &dyn Store) {
     assert!(swept >= 4);
     let left: Vec<_> = store.sessions_of(&user("old").id).await.unwrap().iter().map(|s| s.id.to_string()).collect();
     assert_eq!(left, ["session-old-3"]);
-}
-
-#[allow(clippy::unwrap_used)]
-async fn pages(store: &dyn Store) {
-    for n in 0..7 {
-        new_user(store, &format!("page{n}")).await;
-    }
-    let mut seen = vec![];
-    let mut query = UserQuery { contains: Some("PAGE".into()), limit: 3, ..UserQuery::default() };
-    loop {
-        let page = store.users(query.clone()).await.unwrap();
-        seen.extend(page.items.iter().map(|u| u.email.to_string()));
-        match page.next {
-            Some(next) => query.after = Some(next),
-            None => break,
-        }
-    }
-    let expected: Vec<_> = (0..7).map(|n| format!("page{n}@example.com")).collect();
-    assert_eq!(seen, expected);
-
-    let mut seqs = vec![];
-    let mut query = AuditQuery { kind: Some(EventKind::UserCreated), limit: 4, ..AuditQuery::default() };
-    loop {
-        let page = store.audit(query.clone()).await.unwrap();
-        seqs.extend(page.items.iter().map(|r| r.seq));
-        match page.next {
-            Some(next) => query.before = next.parse().ok(),
-            None => break,
-        }
-    }
-    assert!(seqs.len() >= 7 && seqs.is_sorted_by(|a, b| a > b), "newest first, none twice");
-    let of_user = AuditQuery { user: Some(user("page3").id), limit: 10, ..AuditQuery::default() };
-    assert_eq!(store.audit(of_user).await.unwrap().items.len(), 1);
-
-    let mut count = 0;
-    let mut after = None;
-    loop {
-        let page = store.sessions(after, 2).await.unwrap();
-        count += page.items.len() as u64;
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
-    assert_eq!(count, store.counts().await.unwrap().sessions);
 }
 
 /// CL-04: an act with a name of its own is done once, however often it is asked for.
@@ -518,245 +428,4 @@ async fn races(store: &Arc<dyn Store>) {
     }
     assert_eq!(winners, 1);
     assert_eq!(store.counts().await.unwrap().users, users_before + 1);
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::{
-        crypto::mac::HmacKey,
-        store::{
-            Meta,
-            memory::MemoryStore,
-            sled::{Opening, SledOptions, SledStore},
-        },
-    };
-
-    fn memory() -> MemoryStore {
-        MemoryStore::new(Arc::new(HmacKey::new(b"audit")))
-    }
-
-    fn open(path: &Path) -> SledStore {
-        let options = SledOptions { cache_bytes: 4 << 20, reserve_bytes: 0, ..SledOptions::default() };
-        open_by(path, options, b"audit")
-    }
-
-    fn open_by(path: &Path, options: SledOptions, key: &[u8]) -> SledStore {
-        let log_key = Arc::new(HmacKey::new(b"log"));
-        let opened = Opening::open(&path.join("sled"), options).unwrap().replay(log_key).unwrap();
-        opened.start(Arc::new(HmacKey::new(key))).unwrap()
-    }
-
-    #[tokio::test]
-    async fn the_memory_store_holds_the_contract() {
-        suite(Arc::new(memory())).await;
-    }
-
-    #[tokio::test]
-    async fn the_sled_store_holds_the_contract() {
-        let dir = tempfile::tempdir().unwrap();
-        suite(Arc::new(open(dir.path()))).await;
-    }
-
-    #[tokio::test]
-    async fn what_was_answered_is_there_after_a_restart() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = open(dir.path());
-        let meta = Meta { fingerprint: "f".into(), created_at: T0 };
-        store.initialise(meta.clone(), vec![], key("k0"), act(), event(EventKind::StoreCreated)).await.unwrap();
-        let again = store.initialise(meta.clone(), vec![], key("k9"), act(), event(EventKind::StoreCreated)).await;
-        assert_eq!(again, Err(StoreError::Stale));
-        new_user(&store, "ada").await;
-        store.open_session(session("ada", 1), 0, None, act(), event(EventKind::SignedIn)).await.unwrap();
-        let counts = store.counts().await.unwrap();
-        drop(store);
-
-        let opening = Opening::open(&dir.path().join("sled"), SledOptions::default()).unwrap();
-        let opening = opening.replay(Arc::new(HmacKey::new(b"log"))).unwrap();
-        assert_eq!(opening.meta().unwrap(), Some(meta));
-        let store = opening.start(Arc::new(HmacKey::new(b"audit"))).unwrap();
-        assert_eq!(store.counts().await.unwrap(), counts);
-        assert!(store.keys().get("k0").is_some());
-        assert!(store.session(&session("ada", 1).session.id).await.unwrap().is_some());
-        assert_eq!(store.audit_verify().await.unwrap().broken, None);
-        drop(store);
-
-        let store = open_by(dir.path(), SledOptions::default(), b"another");
-        assert_eq!(store.audit_verify().await.unwrap().broken.unwrap().0, 1, "another key finds no chain");
-    }
-
-    #[tokio::test]
-    async fn op_06_a_store_without_room_says_so_before_anybody_writes_and_goes_on_reading() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = open(dir.path());
-        let ada = new_user(&store, "ada").await;
-        assert_eq!(store.health(), Ok(()));
-        drop(store);
-        let full = SledOptions { reserve_bytes: u64::MAX, ..SledOptions::default() };
-        let store = open_by(dir.path(), full, b"audit");
-        assert_eq!(store.health(), Err(StoreError::Full));
-        assert_eq!(store.note_time(T0).await, Err(StoreError::Full));
-        assert!(store.user(&ada.id).await.unwrap().is_some());
-        drop(store);
-        // Nothing was lost by it, and with room again it goes on.
-        let store = open(dir.path());
-        assert_eq!(store.note_time(T0).await, Ok(()));
-    }
-
-    #[tokio::test]
-    async fn f_03_what_sled_puts_beside_its_file_is_synced_too() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = open(dir.path());
-        let blobs = dir.path().join("sled/blobs");
-        std::fs::write(blobs.join("1"), "x").unwrap();
-        assert_eq!(store.note_time(T0).await, Ok(()));
-        assert_eq!(store.checkpoint().await, Ok(()));
-        std::fs::remove_file(blobs.join("1")).unwrap();
-        std::fs::remove_dir(&blobs).unwrap();
-        assert_eq!(store.note_time(T0).await, Ok(()), "the commit log has it");
-        let lost = store.checkpoint().await;
-        assert!(matches!(lost, Err(StoreError::Unavailable(_))), "{lost:?}");
-        let lost = store.note_time(T0).await;
-        assert!(matches!(lost, Err(StoreError::Unavailable(_))), "and from then on nothing is written: {lost:?}");
-    }
-
-    #[derive(Debug, Clone)]
-    enum Step {
-        Create(u8),
-        Open { user: u8, n: u8, epoch: u64, max: usize },
-        Prolong { user: u8, n: u8, days: u64 },
-        Refresh { user: u8, n: u8, generation: u64, secs: u64 },
-        End { user: u8, n: u8 },
-        EndOthers { user: u8, keep: u8 },
-        Password { user: u8, keep: Option<u8> },
-        Ban { user: u8, on: bool },
-        Delete(u8),
-        Sweep { days: u64, limit: usize },
-    }
-
-    fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let user = 0..3u8;
-        let n = 0..6u8;
-        let step = prop_oneof![
-            user.clone().prop_map(Step::Create),
-            (user.clone(), n.clone(), 0..3u64, 1..5usize).prop_map(|(user, n, epoch, max)| Step::Open {
-                user,
-                n,
-                epoch,
-                max
-            }),
-            (user.clone(), n.clone(), 6..31u64).prop_map(|(user, n, days)| Step::Prolong { user, n, days }),
-            (user.clone(), n.clone(), 1..5u64, 0..40u64).prop_map(|(user, n, generation, secs)| Step::Refresh {
-                user,
-                n,
-                generation,
-                secs
-            }),
-            (user.clone(), n.clone()).prop_map(|(user, n)| Step::End { user, n }),
-            (user.clone(), n.clone()).prop_map(|(user, keep)| Step::EndOthers { user, keep }),
-            (user.clone(), proptest::option::of(n)).prop_map(|(user, keep)| Step::Password { user, keep }),
-            (user.clone(), any::<bool>()).prop_map(|(user, on)| Step::Ban { user, on }),
-            user.prop_map(Step::Delete),
-            (5..32u64, 1..4usize).prop_map(|(days, limit)| Step::Sweep { days, limit }),
-        ];
-        proptest::collection::vec(step, 1..40)
-    }
-
-    async fn perform(store: &dyn Store, step: &Step) -> String {
-        let name = |n: u8| format!("u{n}");
-        let id = |user: u8, n: u8| session(&name(user), n).session.id;
-        match step.clone() {
-            Step::Create(u) => {
-                let c = Some(credential(&name(u), "h"));
-                format!("{:?}", store.create_user(user(&name(u)), c, None, act(), event(EventKind::UserCreated)).await)
-            }
-            Step::Open { user, n, epoch, max } => {
-                // A token is never made twice: an id in use is not a case.
-                if store.session(&id(user, n)).await.unwrap().is_some() {
-                    return "in use".into();
-                }
-                let new = NewSession { max_per_user: max, ..session(&name(user), n) };
-                format!("{:?}", store.open_session(new, epoch, None, act(), event(EventKind::SignedIn)).await)
-            }
-            Step::Prolong { user, n, days } => {
-                format!("{:?}", store.prolong_session(id(user, n), T0.plus(Span::from_days(days)), T0).await)
-            }
-            Step::Refresh { user, n, generation, secs } => {
-                let act = Act { at: T0.plus(Span::from_secs(secs)), ..act() };
-                format!("{:?}", store.refresh(use_of(&name(user), n, generation), act).await)
-            }
-            Step::End { user, n } => {
-                let these = Ending::These(vec![id(user, n)]);
-                format!("{:?}", store.end_sessions(these, None, act(), event(EventKind::SessionRevoked)).await)
-            }
-            Step::EndOthers { user: u, keep } => {
-                let others = Ending::OfUser { user: user(&name(u)).id, except: Some(id(u, keep)) };
-                format!("{:?}", store.end_sessions(others, None, act(), event(EventKind::SessionRevoked)).await)
-            }
-            Step::Password { user, keep } => {
-                let keep = keep.map(|n| id(user, n));
-                let c = credential(&name(user), "h2");
-                format!("{:?}", store.set_password(c, false, keep, act(), event(EventKind::PasswordSet)).await)
-            }
-            Step::Ban { user: u, on } => {
-                let ban = on.then_some(Ban { reason: None, expires_at: None });
-                format!("{:?}", store.set_ban(user(&name(u)).id, ban, act(), event(EventKind::UserDisabled)).await)
-            }
-            Step::Delete(u) => {
-                format!("{:?}", store.delete_user(user(&name(u)).id, act(), event(EventKind::UserDeleted)).await)
-            }
-            // How many one call removes is the implementation's business (its index may hold dead entries).
-            Step::Sweep { days, limit } => {
-                let mut swept = 0;
-                loop {
-                    match store.sweep(T0.plus(Span::from_days(days)), limit).await.unwrap() {
-                        0 => break,
-                        n => swept += n,
-                    }
-                }
-                format!("swept {swept}")
-            }
-        }
-    }
-
-    async fn picture(store: &dyn Store) -> String {
-        let users = store.users(UserQuery { limit: 100, ..UserQuery::default() }).await.unwrap().items;
-        let mut out = format!("{:?}\n{users:?}\n", store.counts().await.unwrap());
-        for user in &users {
-            let sessions = store.sessions_of(&user.id).await.unwrap();
-            out += &format!("{:?} {sessions:?}\n", store.credential(&user.id).await.unwrap());
-            for session in sessions {
-                let by_token = store.session_by_token(&session.digest).await.unwrap().map(|l| l.session.id.clone());
-                let family = store.family(session.family.as_ref().unwrap()).await.unwrap();
-                out += &format!("{by_token:?} {family:?}\n");
-            }
-        }
-        let audit = store.audit(AuditQuery { limit: 1000, ..AuditQuery::default() }).await.unwrap().items;
-        out + &format!("{audit:?}")
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
-        #[test]
-        fn sled_and_the_model_agree_step_by_step(steps in steps()) {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let dir = tempfile::tempdir().unwrap();
-            let (model, mut sled) = (memory(), Some(open(dir.path())));
-            runtime.block_on(async {
-                for (i, step) in steps.iter().enumerate() {
-                    let store = sled.as_ref().unwrap();
-                    assert_eq!(perform(store, step).await, perform(&model, step).await, "{step:?}");
-                    assert_eq!(picture(store).await, picture(&model).await, "after {step:?}");
-                    if i % 16 == 15 {
-                        drop(sled.take());
-                        sled = Some(open(dir.path()));
-                    }
-                }
-            });
-        }
-    }
 }

@@ -1,6 +1,8 @@
 //! The store in plain maps: the reference model that sled is compared with step by step, and a quick store for tests.
 //! Nothing here is shared with the sled implementation but the form of an audit payload.
 
+mod audit;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -10,15 +12,13 @@ use async_trait::async_trait;
 use common::{Email, FamilyId, SessionId, UnixTime, UserId, admin::Counts};
 
 use super::{
-    AuditQuery, ChainReport, Counter, Ended, Ending, IDEMPOTENCY, Live, NewSession, Page, Refresh, Refreshed, Rehash,
-    Store, StoreError, UserQuery,
-    payload::{is_wanted, misfit, payload},
+    AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, IDEMPOTENCY, Live, Meta, NewSession, Page,
+    Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Store, StoreError, UserQuery,
 };
 use crate::{
-    digest::sha256,
     domain::{
-        Act, AuditRecord, Ban, Credential, Event, EventKind, Family, IdempotencyKey, KeySet, Session, SessionState,
-        SigningKey, TokenDigest, Turn, User, address, audit::chain_input, throttle::Place,
+        Act, AuditRecord, Ban, Checkpoint, Credential, Event, EventKind, Family, IdempotencyKey, KeySet, Session,
+        SessionState, SigningKey, TokenDigest, Turn, User, address, throttle::Place,
     },
     ports::Mac,
 };
@@ -31,6 +31,9 @@ struct State {
     families: BTreeMap<FamilyId, Family>,
     keys: KeySet,
     audit: Vec<AuditRecord>,
+    checkpoint: Option<Checkpoint>,
+    meta: Option<Meta>,
+    secrets: BTreeMap<(String, String), SealedSecret>,
     acts: BTreeMap<String, (u64, UnixTime, [u8; 32])>,
     noted: UnixTime,
     places: BTreeMap<UserId, Vec<Place>>,
@@ -49,6 +52,17 @@ impl MemoryStore {
         Self { state: Mutex::default(), mac }
     }
 
+    /// What it begins with, as a store on disk does.
+    #[must_use]
+    pub fn with_secrets(self, meta: Meta, secrets: Vec<SealedSecret>, key: SigningKey) -> Self {
+        let mut state = self.state();
+        state.meta = Some(meta);
+        state.secrets = secrets.into_iter().map(|s| ((s.purpose.clone(), s.id.clone()), s)).collect();
+        state.keys = KeySet { version: 1, keys: vec![key] };
+        drop(state);
+        self
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -64,18 +78,6 @@ impl MemoryStore {
         for old in replaced {
             self.record(state, act, &Event::new(EventKind::SignedOut).user(&old.user).session(&old.id));
         }
-    }
-
-    fn record(&self, state: &mut State, act: &Act, event: &Event) {
-        let before = state.audit.last().map_or([0; 32], |r| r.mac);
-        let seq = state.audit.len() as u64 + 1;
-        let payload = payload(act, event);
-        let digest = sha256(payload.as_bytes());
-        let mac = self.mac.mac(&[&chain_input(&before, seq, act.at, &digest)]);
-        if let Some(key) = &act.idempotency {
-            state.acts.entry(key.name.clone()).or_insert((seq, act.at, key.request));
-        }
-        state.audit.push(AuditRecord { seq, at: act.at, payload: Some(payload), digest, mac });
     }
 }
 
@@ -200,33 +202,19 @@ impl Store for MemoryStore {
     }
 
     async fn audit(&self, query: AuditQuery) -> Result<Page<AuditRecord>, StoreError> {
-        let state = self.state();
-        let found = state
-            .audit
-            .iter()
-            .rev()
-            .filter(|r| query.before.is_none_or(|before| r.seq < before))
-            .take_while(|r| query.since.is_none_or(|since| r.at >= since))
-            .filter(|r| is_wanted(r, &query))
-            .cloned()
-            .collect();
-        Ok(page(found, query.limit, |r: &AuditRecord| r.seq.to_string()))
+        Ok(self.state().audit_page(&query))
     }
 
     async fn audit_verify(&self) -> Result<ChainReport, StoreError> {
-        let state = self.state();
-        let mut report = ChainReport { records: 0, range: None, broken: None };
-        let mut before = [0; 32];
-        for record in &state.audit {
-            let expected = report.records + 1;
-            if let Some(problem) = misfit(record, expected, &before, &*self.mac) {
-                return Ok(ChainReport { broken: Some((expected, problem)), ..report });
-            }
-            before = record.mac;
-            report.records += 1;
-            report.range = Some((1, record.seq));
-        }
-        Ok(report)
+        Ok(self.verify(&self.state()))
+    }
+
+    async fn audit_checkpoint(&self) -> Result<Option<Checkpoint>, StoreError> {
+        Ok(self.state().checkpoint.clone())
+    }
+
+    async fn audit_naming(&self, erasure: Erasure) -> Result<u64, StoreError> {
+        Ok(self.state().naming(&erasure).len() as u64)
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {
@@ -480,6 +468,33 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn secrets(&self) -> Result<Vec<SealedSecret>, StoreError> {
+        Ok(self.state().secrets.values().cloned().collect())
+    }
+
+    async fn rewrap(&self, version: u64, rewrap: Rewrap, act: Act, event: Event) -> Result<(), StoreError> {
+        let mut state = self.state_for(&act)?;
+        let given: BTreeMap<_, _> =
+            rewrap.secrets.into_iter().map(|s| ((s.purpose.clone(), s.id.clone()), s)).collect();
+        let is_given = |key: &SigningKey| rewrap.keys.iter().any(|given| given.kid == key.kid);
+        let fits = state.keys.version == version
+            && state.meta.as_ref().is_some_and(|meta| meta.fingerprint == rewrap.from)
+            && state.secrets.keys().eq(given.keys())
+            && state.keys.keys.iter().all(|key| key.sealed.is_empty() || is_given(key));
+        let Some(meta) = state.meta.as_mut().filter(|_| fits) else { return Err(StoreError::Stale) };
+        meta.fingerprint = rewrap.to;
+        state.secrets = given;
+        state.keys.version += 1;
+        for key in rewrap.keys {
+            match state.keys.keys.iter_mut().find(|k| k.kid == key.kid) {
+                Some(slot) => *slot = key,
+                None => state.keys.keys.push(key),
+            }
+        }
+        self.record(&mut state, &act, &event);
+        Ok(())
+    }
+
     async fn latest_time(&self) -> Result<UnixTime, StoreError> {
         let state = self.state();
         let audited = state.audit.last().map_or(UnixTime::EPOCH, |record| record.at);
@@ -496,6 +511,14 @@ impl Store for MemoryStore {
         state.noted = now;
         self.record(&mut state, &act, &event);
         Ok(())
+    }
+
+    async fn erase_audit(&self, erasure: Erasure, act: Act) -> Result<Erased, StoreError> {
+        Ok(self.erase(&mut *self.state_for(&act)?, &erasure, &act))
+    }
+
+    async fn remove_audit(&self, through: UnixTime, limit: usize, act: Act) -> Result<u64, StoreError> {
+        self.remove_records(&mut *self.state_for(&act)?, through, limit, &act)
     }
 
     async fn sweep(&self, now: UnixTime, limit: usize) -> Result<u64, StoreError> {

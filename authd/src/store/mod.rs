@@ -5,6 +5,7 @@
 //! Implementations: [`sled`] (the product) and [`memory`] (tests and the reference model). Both pass [`contract`]. No
 //! method may assume that one process is all there is.
 
+mod chain;
 #[cfg(any(test, feature = "test-util"))]
 pub mod contract;
 pub mod memory;
@@ -17,8 +18,8 @@ use async_trait::async_trait;
 use common::{Email, FamilyId, SessionId, Span, UnixTime, UserId, admin::Counts};
 
 use crate::domain::{
-    Act, AuditRecord, Ban, ClientDigest, Credential, Event, EventKind, Family, Generation, IdempotencyKey, KeySet,
-    PasswordHash, Session, SessionPolicy, SigningKey, TokenDigest, User, throttle::Place,
+    Act, AuditRecord, Ban, Checkpoint, ClientDigest, Credential, Event, EventKind, Family, Generation, IdempotencyKey,
+    KeySet, PasswordHash, Session, SessionPolicy, SigningKey, TokenDigest, User, throttle::Place,
 };
 
 /// Why the store did not do it. A variant exists where a caller does something else because of it.
@@ -163,7 +164,7 @@ pub struct Ended {
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,
-    /// Where the next page begins; `None` at the end.
+    /// Where the next page begins; `None` if nothing of what was asked for follows.
     pub next: Option<String>,
 }
 
@@ -202,8 +203,32 @@ pub struct ChainReport {
     pub records: u64,
     /// First and last.
     pub range: Option<(u64, u64)>,
+    /// How many were removed before the first, and the time of the last of them.
+    pub removed: Option<(u64, UnixTime)>,
+    /// How many of those that were checked have no personal part any more.
+    pub erased: u64,
     /// The first record that does not fit, and why.
     pub broken: Option<(u64, String)>,
+}
+
+/// Whose records are to forget whom they are about.
+#[derive(Debug, Clone)]
+pub struct Erasure {
+    /// Those that name this user, as the one whom they are about or as the one who acted.
+    pub user: UserId,
+    /// Only those before this time.
+    pub before: Option<UnixTime>,
+    /// At most so many, the oldest.
+    pub limit: usize,
+}
+
+/// What an erasure did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// Records that have no personal part any more.
+    pub records: u64,
+    /// Those that are left, because of the limit.
+    pub left: u64,
 }
 
 /// What stands in a store from its first record on.
@@ -226,6 +251,19 @@ pub struct SealedSecret {
     pub sealed: Vec<u8>,
     /// When it was made.
     pub created_at: UnixTime,
+}
+
+/// A change of the master key: everything that is sealed, sealed anew.
+#[derive(Debug, Clone)]
+pub struct Rewrap {
+    /// The fingerprint of the master key that must be in force.
+    pub from: String,
+    /// That of the key which takes its place.
+    pub to: String,
+    /// All signing keys whose private half is kept.
+    pub keys: Vec<SigningKey>,
+    /// All other sealed secrets.
+    pub secrets: Vec<SealedSecret>,
 }
 
 /// See the module's text.
@@ -255,10 +293,16 @@ pub trait Store: Send + Sync {
     async fn counters(&self) -> Result<Vec<Counter>, StoreError>;
     /// All signing keys. From memory: every signature and every check asks.
     fn keys(&self) -> Arc<KeySet>;
+    /// The sealed secrets that are not signing keys, in the order of purpose and id.
+    async fn secrets(&self) -> Result<Vec<SealedSecret>, StoreError>;
     /// A page of audit records, newest first.
     async fn audit(&self, query: AuditQuery) -> Result<Page<AuditRecord>, StoreError>;
     /// Walks the whole chain.
     async fn audit_verify(&self) -> Result<ChainReport, StoreError>;
+    /// Where the chain begins, if its first records were removed.
+    async fn audit_checkpoint(&self) -> Result<Option<Checkpoint>, StoreError>;
+    /// How many records [`Store::erase_audit`] would change, its limit apart.
+    async fn audit_naming(&self, erasure: Erasure) -> Result<u64, StoreError>;
     /// What is stored.
     async fn counts(&self) -> Result<Counts, StoreError>;
     /// Whether changes are taken.
@@ -367,6 +411,14 @@ pub trait Store: Send + Sync {
     /// `Stale`.
     async fn put_keys(&self, version: u64, keys: Vec<SigningKey>, act: Act, event: Event) -> Result<(), StoreError>;
 
+    /// Changes the master key: everything that is sealed and the store's fingerprint are replaced as one change, so that
+    /// the store opens with exactly one of the two keys whenever the power goes.
+    ///
+    /// # Errors
+    /// `Stale` if the set is not at `version` any more, another master key is in force, or something sealed is missing
+    /// from `rewrap`: it would be lost.
+    async fn rewrap(&self, version: u64, rewrap: Rewrap, act: Act, event: Event) -> Result<(), StoreError>;
+
     /// The latest time that is on record: of the newest audit record, or noted.
     async fn latest_time(&self) -> Result<UnixTime, StoreError>;
 
@@ -378,6 +430,19 @@ pub trait Store: Send + Sync {
 
     /// Notes that it is so late, whatever was noted before.
     async fn note_clock(&self, now: UnixTime, act: Act, event: Event) -> Result<(), StoreError>;
+
+    /// Erases the personal part of records; the chain stays whole. Event `audit.erased`; none, and no change, if there is
+    /// nothing to erase. Records that come while it is under way stay as they are.
+    async fn erase_audit(&self, erasure: Erasure, act: Act) -> Result<Erased, StoreError>;
+
+    /// Removes records of no later time than `through` from the beginning of the chain, at most `limit`, and never the
+    /// newest; and stores a checkpoint in their place, from which the chain can be checked. Answers how many. When nothing
+    /// more is due (fewer than `limit`), one event `audit.removed` tells of all steps since the last; removing nothing but
+    /// such events makes none.
+    ///
+    /// # Errors
+    /// `Damaged` if a record does not fit: what was tampered with stays.
+    async fn remove_audit(&self, through: UnixTime, limit: usize, act: Act) -> Result<u64, StoreError>;
 
     /// Removes sessions that ended before `now`, at most `limit`. Answers how many.
     async fn sweep(&self, now: UnixTime, limit: usize) -> Result<u64, StoreError>;

@@ -1,24 +1,33 @@
-//! How an event is written down: one JSON object per record, the same for every store.
+//! How an event is written down: two JSON objects per record, the same for every store.
 
+use common::UserId;
 use serde_json::{Map, Value, json};
 
 use super::AuditQuery;
-use crate::{
-    digest::sha256,
-    domain::{Act, Actor, AuditRecord, Event, audit::chain_input},
-    ports::Mac,
-};
+use crate::domain::{Act, Actor, AuditRecord, Event};
 
-/// The payload of an audit record. Its digest is what the chain runs over, so its form may grow and never shrink.
-pub(super) fn payload(act: &Act, event: &Event) -> String {
+/// What stays of an event as long as its record. The chain runs over it, so its form may grow and never shrink.
+pub(super) fn open(act: &Act, event: &Event) -> String {
+    let actor = match &act.by {
+        Actor::Anonymous => json!({"kind": "anonymous"}),
+        Actor::User(_) => json!({"kind": "user"}),
+        Actor::Operator { uid, pid, name } => json!({"kind": "operator", "uid": uid, "pid": pid, "name": name}),
+        Actor::Daemon => json!({"kind": "daemon"}),
+    };
+    json!({"event": event.kind.as_str(), "actor": actor}).to_string()
+}
+
+/// What can be erased of it.
+pub(super) fn personal(act: &Act, event: &Event) -> String {
     let mut out = Map::new();
-    out.insert("event".into(), event.kind.as_str().into());
-    out.insert("actor".into(), actor(&act.by));
     let mut set = |name: &str, value: Option<String>| {
         if let Some(value) = value {
             out.insert(name.into(), value.into());
         }
     };
+    if let Actor::User(id) = &act.by {
+        set("by", Some(id.to_string()));
+    }
     set("user", event.user.as_ref().map(ToString::to_string));
     set("session", event.session.as_ref().map(ToString::to_string));
     set("source", act.source.clone());
@@ -31,36 +40,19 @@ pub(super) fn payload(act: &Act, event: &Event) -> String {
     Value::Object(out).to_string()
 }
 
-fn actor(actor: &Actor) -> Value {
-    match actor {
-        Actor::Anonymous => json!({"kind": "anonymous"}),
-        Actor::User(id) => json!({"kind": "user", "user": id}),
-        Actor::Operator { uid, pid, name } => json!({"kind": "operator", "uid": uid, "pid": pid, "name": name}),
-        Actor::Daemon => json!({"kind": "daemon"}),
-    }
+fn has(json: &str, name: &str, wanted: &str) -> bool {
+    let object = serde_json::from_str::<Value>(json).ok();
+    object.is_some_and(|object| object.get(name).and_then(Value::as_str) == Some(wanted))
 }
 
 /// Whether a record is one of those that the query asks for, limits apart.
 pub(super) fn is_wanted(record: &AuditRecord, query: &AuditQuery) -> bool {
-    if query.user.is_none() && query.kind.is_none() {
-        return true;
-    }
-    let Some(payload) = record.payload.as_deref().and_then(|p| serde_json::from_str::<Value>(p).ok()) else {
-        return false;
-    };
-    let is = |name: &str, wanted: &str| payload.get(name).and_then(Value::as_str) == Some(wanted);
-    query.user.as_ref().is_none_or(|user| is("user", user.as_str()))
-        && query.kind.is_none_or(|kind| is("event", kind.as_str()))
+    let about = |user: &UserId| record.personal.text().is_some_and(|text| has(text, "user", user.as_str()));
+    query.user.as_ref().is_none_or(about) && query.kind.is_none_or(|kind| has(&record.open, "event", kind.as_str()))
 }
 
-/// What is wrong with a record at this place of the chain, if something is.
-pub(super) fn misfit(record: &AuditRecord, expected: u64, before: &[u8; 32], mac: &dyn Mac) -> Option<String> {
-    if record.seq != expected {
-        return Some(format!("record {expected} is missing; {} follows", record.seq));
-    }
-    if record.payload.as_ref().is_some_and(|payload| sha256(payload.as_bytes()) != record.digest) {
-        return Some("its payload was altered".into());
-    }
-    let input = chain_input(before, record.seq, record.at, &record.digest);
-    (mac.mac(&[&input]) != record.mac).then(|| "its MAC does not fit the record before it".into())
+/// Whether a record still names the user, as the one whom it is about or as the one who acted.
+pub(super) fn names(record: &AuditRecord, user: &UserId) -> bool {
+    let id = user.as_str();
+    record.personal.text().is_some_and(|text| has(text, "user", id) || has(text, "by", id))
 }

@@ -4,16 +4,16 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// A splitmix generator (Steele, Lea, Flood 2014): small, and good enough to throw dice with.
-pub(super) struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
     /// From `AUTHD_TEST_SEED`, or else another one at every run.
-    pub(super) fn seed() -> u64 {
+    pub(crate) fn seed() -> u64 {
         let given = std::env::var("AUTHD_TEST_SEED").ok();
         given.map_or_else(|| RandomState::new().build_hasher().finish(), |seed| seed.parse().unwrap())
     }
 
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -25,22 +25,22 @@ impl Dice {
     }
 
     /// Another one, whose throws do not depend on how often this one is thrown from now on.
-    pub(super) fn fork(&mut self) -> Self {
+    pub(crate) fn fork(&mut self) -> Self {
         Self(self.next())
     }
 
     /// A number below `n`.
-    pub(super) fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         usize::try_from(self.next() % n as u64).unwrap()
     }
 
     /// Once in `n` times.
-    pub(super) fn once_in(&mut self, n: usize) -> bool {
+    pub(crate) fn once_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
 
     /// One of them, if there are any.
-    pub(super) fn pick<T>(&mut self, from: Vec<T>) -> Option<T> {
+    pub(crate) fn pick<T>(&mut self, from: Vec<T>) -> Option<T> {
         let n = from.len();
         if n == 0 { None } else { from.into_iter().nth(self.below(n)) }
     }

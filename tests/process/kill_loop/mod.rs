@@ -5,7 +5,7 @@
 
 mod check;
 mod clients;
-mod dice;
+pub(crate) mod dice;
 mod model;
 
 use std::{fmt, sync::Arc};

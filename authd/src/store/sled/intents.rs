@@ -1,7 +1,7 @@
 //! The intents, each a function over a [`Txn`]. Whatever they refuse leaves no trace; whatever they change becomes one
 //! part of one commit.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use common::{SessionId, UnixTime, UserId};
 
@@ -15,7 +15,7 @@ use crate::{
         Act, Ban, Credential, Event, EventKind, Family, Session, SessionState, SigningKey, Turn, User, address,
         throttle::Place,
     },
-    store::{Counter, Ended, Ending, Live, NewSession, Refresh, Refreshed, Rehash, StoreError},
+    store::{Counter, Ended, Ending, Live, Meta, NewSession, Refresh, Refreshed, Rehash, Rewrap, StoreError},
 };
 
 pub(super) const USERS: &str = "count/users";
@@ -24,6 +24,8 @@ pub(super) const SESSIONS: &str = "count/sessions";
 pub(super) const NOTED_TIME: &str = "time";
 pub(super) const REPEATED_SIGN_UPS: &str = "count/repeated-sign-ups";
 pub(super) const KEYS_VERSION: &str = "keys-version";
+/// What the store says of itself.
+pub(super) const META: &str = "meta";
 
 /// More than any user has: the bound of a scan, not a limit for users (that is the policy's).
 const SCAN: usize = 100_000;
@@ -318,6 +320,33 @@ pub(super) fn put_keys(
     }
     tx.put(key, &Number(current + 1))?;
     tx.audit(act, event)
+}
+
+pub(super) fn rewrap(
+    tx: &mut Txn<'_>,
+    version: u64,
+    rewrap: &Rewrap,
+    act: &Act,
+    event: &Event,
+) -> Result<(), StoreError> {
+    let at = keys::meta(META);
+    let meta: Meta = tx.get(&at)?.ok_or(StoreError::Stale)?;
+    let secrets: BTreeSet<Vec<u8>> = rewrap.secrets.iter().map(|s| keys::secret(&s.purpose, &s.id)).collect();
+    let stored: BTreeSet<Vec<u8>> = tx.keys_with(&keys::prefix(keys::Kind::Secret), SCAN)?.into_iter().collect();
+    if meta.fingerprint != rewrap.from || stored != secrets {
+        return Err(StoreError::Stale);
+    }
+    for key in tx.keys_with(&keys::prefix(keys::Kind::SigningKey), SCAN)? {
+        let kept = tx.get::<SigningKey>(&key)?.is_some_and(|found| !found.sealed.is_empty());
+        if kept && !rewrap.keys.iter().any(|given| keys::signing_key(&given.kid) == key) {
+            return Err(StoreError::Stale);
+        }
+    }
+    for secret in &rewrap.secrets {
+        tx.put(keys::secret(&secret.purpose, &secret.id), secret)?;
+    }
+    tx.put(at, &Meta { fingerprint: rewrap.to.clone(), ..meta })?;
+    put_keys(tx, version, &rewrap.keys, act, event)
 }
 
 pub(super) fn sweep(tx: &mut Txn<'_>, now: UnixTime, limit: usize) -> Result<u64, StoreError> {

@@ -106,6 +106,11 @@ pub(super) fn audit(seq: u64) -> Vec<u8> {
     key(Kind::Audit, &[&seq.to_be_bytes()])
 }
 
+/// The number in a key made by [`audit`].
+pub(super) fn parse_audit(key: &[u8]) -> Option<u64> {
+    key.get(1..)?.try_into().ok().map(u64::from_be_bytes)
+}
+
 /// When a session may be swept away.
 pub(super) fn expiry(at: UnixTime, session: &SessionId) -> Vec<u8> {
     key(Kind::Expiry, &[&at.as_millis().to_be_bytes(), session.as_str().as_bytes()])

@@ -1,6 +1,7 @@
 //! The store on sled 0.34.7: one tree with typed keys, one writer thread, a commit log of our own that is synced before
 //! every answer, a hot cache in front of the reads. Why these rules: design, section 6 and STORE.
 
+mod audit;
 mod cache;
 mod checkpoint;
 mod codec;
@@ -9,6 +10,8 @@ mod intents;
 mod keys;
 mod log;
 mod opening;
+#[cfg(test)]
+mod tampering;
 mod txn;
 mod writer;
 
@@ -17,29 +20,30 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use common::{Email, FamilyId, SessionId, UnixTime, UserId, admin::Counts};
 use tokio::sync::watch;
+use tracing::warn;
 
 use self::{
     cache::HotCache,
     checkpoint::{Checkpoints, Progress},
-    codec::{ChainHead, Done, Link, Number, Places, SCHEMA, Stored},
+    codec::{Done, Link, Number, Places, SCHEMA, Stored},
     disk::Disk,
-    intents::{KEYS_VERSION, NOTED_TIME, REPEATED_SIGN_UPS, SESSIONS, USERS},
+    intents::{KEYS_VERSION, META, NOTED_TIME, REPEATED_SIGN_UPS},
     keys::Kind,
-    txn::{CHAIN, Txn, unreadable},
+    txn::{Txn, unreadable},
     writer::Writer,
 };
 pub use self::{
-    log::LogError,
+    log::{LogError, PURPOSE as LOG_PURPOSE},
     opening::{OpenError, Opened, Opening, SledOptions},
 };
 use super::{
-    AuditQuery, ChainReport, Counter, Ended, Ending, Live, Meta, NewSession, Page, Refresh, Refreshed, Rehash,
-    SealedSecret, Store, StoreError, UserQuery,
+    AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Live, Meta, NewSession, Page, Refresh, Refreshed,
+    Rehash, Rewrap, SealedSecret, Store, StoreError, UserQuery,
 };
 use crate::{
     domain::{
-        Act, AuditRecord, Ban, Credential, Event, Family, IdempotencyKey, KeySet, Session, SigningKey, TokenDigest,
-        User, throttle::Place,
+        Act, AuditRecord, Ban, Checkpoint, Credential, Event, Family, IdempotencyKey, KeySet, Session, SigningKey,
+        TokenDigest, User, throttle::Place,
     },
     ports::Mac,
 };
@@ -52,6 +56,7 @@ pub struct SledStore {
     writer: Writer,
     progress: Arc<Progress>,
     mac: Arc<dyn Mac>,
+    log_keys: log::Keys,
     /// Behind the writer, so that the last checkpoint comes after the last change.
     _checkpoints: Checkpoints,
 }
@@ -61,6 +66,11 @@ fn read<T: Stored>(db: &sled::Db, key: &[u8]) -> Result<Option<T>, StoreError> {
         Some(bytes) => codec::decode(key, &bytes).map(Some),
         None => Ok(None),
     }
+}
+
+fn secrets(db: &sled::Db) -> Result<Vec<SealedSecret>, StoreError> {
+    let entries = db.scan_prefix(keys::prefix(Kind::Secret));
+    entries.map(|e| e.map_err(|e| unreadable(&e)).and_then(|(k, v)| codec::decode(&k, &v))).collect()
 }
 
 fn load_keys(db: &sled::Db) -> Result<KeySet, StoreError> {
@@ -89,11 +99,11 @@ impl SledStore {
     ) -> Result<(), StoreError> {
         self.writer
             .write(move |tx| {
-                if tx.exists(&keys::meta("meta"))? {
+                if tx.exists(&keys::meta(META))? {
                     return Err(StoreError::Stale);
                 }
                 tx.put(keys::meta("schema"), &Number(u64::from(SCHEMA)))?;
-                tx.put(keys::meta("meta"), &meta)?;
+                tx.put(keys::meta(META), &meta)?;
                 for secret in &secrets {
                     tx.put(keys::secret(&secret.purpose, &secret.id), secret)?;
                 }
@@ -203,19 +213,20 @@ impl Store for SledStore {
                 if !key.starts_with(&prefix) {
                     break;
                 }
-                if items.len() >= query.limit {
-                    let next = items.last().map(|user| user.email.to_string());
-                    return Ok(Page { items, next });
-                }
                 let Link(id) = codec::decode(&key, &value)?;
                 let id: UserId = id.parse().map_err(|_| StoreError::Damaged("an index entry".into()))?;
                 let Some(user) = read::<User>(db, &keys::user(&id))? else { continue };
                 let wanted = contains
                     .as_ref()
                     .is_none_or(|text| user.email.as_str().contains(text) || user.name.to_lowercase().contains(text));
-                if wanted && query.banned.is_none_or(|banned| user.ban.is_some() == banned) {
-                    items.push(Arc::new(user));
+                if !wanted || query.banned.is_some_and(|banned| user.ban.is_some() != banned) {
+                    continue;
                 }
+                if items.len() >= query.limit {
+                    let next = items.last().map(|user| user.email.to_string());
+                    return Ok(Page { items, next });
+                }
+                items.push(Arc::new(user));
             }
             Ok(Page { items, next: None })
         })
@@ -267,14 +278,13 @@ impl Store for SledStore {
                 if !key.starts_with(&prefix) {
                     break;
                 }
+                let session: Session = codec::decode(&key, &value)?;
+                let Some(user) = read::<User>(db, &keys::user(&session.user))? else { continue };
                 if items.len() >= limit {
                     let next = items.last().map(|live| live.session.id.to_string());
                     return Ok(Page { items, next });
                 }
-                let session: Session = codec::decode(&key, &value)?;
-                if let Some(user) = read::<User>(db, &keys::user(&session.user))? {
-                    items.push(Live { session: Arc::new(session), user: Arc::new(user) });
-                }
+                items.push(Live { session: Arc::new(session), user: Arc::new(user) });
             }
             Ok(Page { items, next: None })
         })
@@ -289,61 +299,29 @@ impl Store for SledStore {
         self.cache.keys()
     }
 
+    async fn secrets(&self) -> Result<Vec<SealedSecret>, StoreError> {
+        secrets(&self.db)
+    }
+
     async fn audit(&self, query: AuditQuery) -> Result<Page<AuditRecord>, StoreError> {
-        self.scan(move |db| {
-            let mut items: Vec<AuditRecord> = vec![];
-            let end = keys::audit(query.before.unwrap_or(u64::MAX));
-            for entry in db.range(keys::audit(0)..end).rev() {
-                let (key, value) = entry.map_err(|e| unreadable(&e))?;
-                let record: AuditRecord = codec::decode(&key, &value)?;
-                if query.since.is_some_and(|since| record.at < since) {
-                    break;
-                }
-                if items.len() >= query.limit {
-                    let next = items.last().map(|r| r.seq.to_string());
-                    return Ok(Page { items, next });
-                }
-                if super::payload::is_wanted(&record, &query) {
-                    items.push(record);
-                }
-            }
-            Ok(Page { items, next: None })
-        })
-        .await
+        self.scan(move |db| audit::page(db, &query)).await
     }
 
     async fn audit_verify(&self) -> Result<ChainReport, StoreError> {
         let mac = self.mac.clone();
-        self.scan(move |db| {
-            let head: ChainHead = read(db, &keys::meta(CHAIN))?.unwrap_or_default();
-            let mut report = ChainReport { records: 0, range: None, broken: None };
-            let mut before = ChainHead::default();
-            for entry in db.range(keys::audit(0)..=keys::audit(head.seq)) {
-                let (key, value) = entry.map_err(|e| unreadable(&e))?;
-                let expected = before.seq + 1;
-                let record: AuditRecord = match codec::decode(&key, &value) {
-                    Ok(record) => record,
-                    Err(e) => return Ok(ChainReport { broken: Some((expected, e.to_string())), ..report }),
-                };
-                if let Some(problem) = super::payload::misfit(&record, expected, &before.mac, &*mac) {
-                    return Ok(ChainReport { broken: Some((expected, problem)), ..report });
-                }
-                before = ChainHead { seq: record.seq, mac: record.mac };
-                report.records += 1;
-                report.range = Some((report.range.map_or(record.seq, |(first, _)| first), record.seq));
-            }
-            if before != head {
-                report.broken = Some((before.seq + 1, "the chain ends before its recorded head".into()));
-            }
-            Ok(report)
-        })
-        .await
+        self.scan(move |db| audit::verify(db, &*mac)).await
+    }
+
+    async fn audit_checkpoint(&self) -> Result<Option<Checkpoint>, StoreError> {
+        audit::checkpoint(&self.db)
+    }
+
+    async fn audit_naming(&self, erasure: Erasure) -> Result<u64, StoreError> {
+        self.scan(move |db| audit::naming(db, &erasure).map(|found| found.len() as u64)).await
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {
-        let number = |name| read::<Number>(&self.db, &keys::meta(name)).map(|n| n.unwrap_or_default().0);
-        let chain: ChainHead = read(&self.db, &keys::meta(CHAIN))?.unwrap_or_default();
-        Ok(Counts { users: number(USERS)?, sessions: number(SESSIONS)?, audit: chain.seq })
+        audit::counts(&self.db)
     }
 
     fn health(&self) -> Result<(), StoreError> {
@@ -458,11 +436,23 @@ impl Store for SledStore {
         }
     }
 
+    async fn rewrap(&self, version: u64, rewrap: Rewrap, act: Act, event: Event) -> Result<(), StoreError> {
+        // The log opens by either key as long as it is not certain which of them the store has.
+        let (to, log_key) = (rewrap.to.clone(), rewrap.secrets.iter().find(|secret| secret.purpose == LOG_PURPOSE));
+        if let Some(key) = log_key {
+            self.log_keys.put(&to, key).map_err(|e| StoreError::Unavailable(e.to_string().into()))?;
+        }
+        self.act(act, move |tx, act| intents::rewrap(tx, version, &rewrap, act, &event)).await?;
+        if let Err(error) = self.log_keys.keep_only(&to) {
+            warn!(%error, "the commit log's key is still there sealed under the old master key; the next start removes it");
+        }
+        Ok(())
+    }
+
     async fn latest_time(&self) -> Result<UnixTime, StoreError> {
         let Number(noted) = read(&self.db, &keys::meta(NOTED_TIME))?.unwrap_or_default();
         let noted = UnixTime::from_millis(i64::try_from(noted).unwrap_or_default());
-        let chain: ChainHead = read(&self.db, &keys::meta(CHAIN))?.unwrap_or_default();
-        let newest: Option<AuditRecord> = read(&self.db, &keys::audit(chain.seq))?;
+        let newest: Option<AuditRecord> = read(&self.db, &keys::audit(audit::head(&self.db)?.seq))?;
         Ok(newest.map_or(noted, |record| noted.max(record.at)))
     }
 
@@ -478,6 +468,16 @@ impl Store for SledStore {
             tx.audit(act, &event)
         })
         .await
+    }
+
+    async fn erase_audit(&self, erasure: Erasure, act: Act) -> Result<Erased, StoreError> {
+        let of_scan = erasure.clone();
+        let found = self.scan(move |db| audit::naming(db, &of_scan)).await?;
+        self.act(act, move |tx, act| audit::erase(tx, &erasure, &found, act)).await
+    }
+
+    async fn remove_audit(&self, through: UnixTime, limit: usize, act: Act) -> Result<u64, StoreError> {
+        self.act(act, move |tx, act| audit::remove(tx, through, limit, act)).await
     }
 
     async fn sweep(&self, now: UnixTime, limit: usize) -> Result<u64, StoreError> {

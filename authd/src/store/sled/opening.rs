@@ -9,16 +9,15 @@ use std::{
 };
 
 use super::{
-    SledStore,
+    SledStore, audit,
     cache::HotCache,
     checkpoint::{Checkpoints, Progress},
-    codec::{self, ChainHead, Number, SCHEMA},
+    codec::{Number, SCHEMA},
     disk::{self, Device, Disk, Syncs},
-    keys::{self, Kind},
-    load_keys,
-    log::{self, Found, Log, LogError, Position},
-    read,
-    txn::{CHAIN, unreadable},
+    intents::META,
+    keys, load_keys,
+    log::{self, Found, Keys, Log, LogError, Position},
+    read, secrets,
     writer::{Ground, Writer},
 };
 use crate::{
@@ -48,6 +47,8 @@ pub struct SledOptions {
 pub struct Faults {
     /// Answers go out before the commit point, and the commit waits for whoever comes next.
     pub answers_too_early: bool,
+    /// The writer panics instead of committing this group, counted from one. Zero is never.
+    pub panics_at_group: u64,
     /// The commit log is not synced.
     pub skips_log_sync: bool,
     /// A replay leaves its first intent out.
@@ -114,6 +115,7 @@ pub struct Opening {
     db: sled::Db,
     disk: Disk,
     found: Found,
+    log_keys: Keys,
     path: PathBuf,
     options: SledOptions,
     syncs: Arc<dyn Syncs>,
@@ -124,6 +126,7 @@ pub struct Opened {
     pub(super) db: sled::Db,
     disk: Disk,
     log: Log,
+    log_keys: Keys,
     path: PathBuf,
     options: SledOptions,
 }
@@ -159,7 +162,8 @@ impl Opening {
             .map_err(|e| refuse(e.to_string()))?;
         let disk = Disk::settle(path, options.reserve_bytes, syncs.clone());
         let disk = disk.map_err(|e| OpenError::Io(path.into(), e))?;
-        let opening = Self { db, disk, found, path: path.into(), options, syncs };
+        let log_keys = Keys::new(log_directory(path), syncs.clone());
+        let opening = Self { db, disk, found, log_keys, path: path.into(), options, syncs };
         opening.check_schema()?;
         let without_log = !opening.db.is_empty() && read::<Position>(&opening.db, &keys::meta(log::APPLIED))?.is_none();
         if without_log {
@@ -187,8 +191,8 @@ impl Opening {
     /// # Errors
     /// The directory cannot be read, a record is damaged.
     pub fn fingerprints(&self) -> Result<Vec<String>, OpenError> {
-        let found = self.found.fingerprints()?;
-        let meta: Option<Meta> = read(&self.db, &keys::meta("meta"))?;
+        let found = self.log_keys.list()?;
+        let meta: Option<Meta> = read(&self.db, &keys::meta(META))?;
         Ok(if found.is_empty() { meta.into_iter().map(|meta| meta.fingerprint).collect() } else { found })
     }
 
@@ -197,7 +201,7 @@ impl Opening {
     /// # Errors
     /// It is damaged.
     pub fn log_key(&self, fingerprint: &str) -> Result<Option<SealedSecret>, OpenError> {
-        Ok(self.found.sealed_key(fingerprint)?)
+        Ok(self.log_keys.read(fingerprint)?)
     }
 
     /// Writes the key of a new store's commit log down, before anything is stored.
@@ -205,7 +209,7 @@ impl Opening {
     /// # Errors
     /// It cannot be written.
     pub fn put_log_key(&self, fingerprint: &str, key: &SealedSecret) -> Result<(), OpenError> {
-        Ok(log::put_key(self.found.directory(), fingerprint, key, &*self.syncs)?)
+        Ok(self.log_keys.put(fingerprint, key)?)
     }
 
     /// Checks the commit log and gives sled what it has not got.
@@ -220,7 +224,8 @@ impl Opening {
             self.db.flush().map_err(refuse)?;
             self.disk.sync().map_err(|e| OpenError::Io(self.path.clone(), e))?;
         }
-        Ok(Opened { db: self.db, disk: self.disk, log, path: self.path, options: self.options })
+        let Self { db, disk, log_keys, path, options, .. } = self;
+        Ok(Opened { db, disk, log, log_keys, path, options })
     }
 }
 
@@ -230,7 +235,7 @@ impl Opened {
     /// # Errors
     /// The record is damaged.
     pub fn meta(&self) -> Result<Option<Meta>, StoreError> {
-        read(&self.db, &keys::meta("meta"))
+        read(&self.db, &keys::meta(META))
     }
 
     /// The sealed secrets.
@@ -238,8 +243,7 @@ impl Opened {
     /// # Errors
     /// A record is damaged.
     pub fn secrets(&self) -> Result<Vec<SealedSecret>, StoreError> {
-        let entries = self.db.scan_prefix(keys::prefix(Kind::Secret));
-        entries.map(|e| e.map_err(|e| unreadable(&e)).and_then(|(k, v)| codec::decode(&k, &v))).collect()
+        secrets(&self.db)
     }
 
     /// From now on the commit log opens with this master key only.
@@ -247,7 +251,7 @@ impl Opened {
     /// # Errors
     /// The directory cannot be written.
     pub fn keep_only_log_key(&self, fingerprint: &str) -> Result<(), OpenError> {
-        Ok(self.log.keep_only_key(fingerprint)?)
+        Ok(self.log_keys.keep_only(fingerprint)?)
     }
 
     /// Starts the writer, now that the key of the audit chain is known.
@@ -255,10 +259,10 @@ impl Opened {
     /// # Errors
     /// A record is damaged, or the system refuses a thread.
     pub fn start(self, mac: Arc<dyn Mac>) -> Result<SledStore, OpenError> {
-        let Self { db, disk, log, path, options } = self;
+        let Self { db, disk, log, log_keys, path, options } = self;
         let cache = Arc::new(HotCache::new(options.cache_bytes / 2));
         cache.set_keys(load_keys(&db)?);
-        let chain: ChainHead = read(&db, &keys::meta(CHAIN))?.unwrap_or_default();
+        let chain = audit::head(&db)?;
         let disk = Arc::new(disk);
         let progress = Arc::new(Progress::new(db.clone(), disk.clone(), log.end().seq));
         let ground = Ground {
@@ -275,6 +279,6 @@ impl Opened {
         let writer = Writer::start(ground).map_err(refuse)?;
         let checkpoints = Checkpoints::start(progress.clone(), writer.health().clone(), options.checkpoint_every);
         let checkpoints = checkpoints.map_err(refuse)?;
-        Ok(SledStore { db, disk, cache, writer, progress, mac, _checkpoints: checkpoints })
+        Ok(SledStore { db, disk, cache, writer, progress, mac, log_keys, _checkpoints: checkpoints })
     }
 }

@@ -6,14 +6,13 @@ use std::{collections::BTreeMap, sync::Arc};
 use sled::Tree;
 
 use super::{
-    codec::{self, ChainHead, Done, Number, Stored},
+    codec::{self, Done, Number, Stored},
     keys,
 };
 use crate::{
-    digest::sha256,
-    domain::{Act, AuditRecord, Event, audit::chain_input},
+    domain::{Act, ChainHead, Event},
     ports::Mac,
-    store::{IDEMPOTENCY, StoreError, payload::payload},
+    store::{IDEMPOTENCY, StoreError, chain},
 };
 
 /// Changes by key; `None` deletes.
@@ -30,7 +29,7 @@ pub(super) struct Group {
 pub(super) struct Txn<'a> {
     tree: &'a Tree,
     group: &'a Group,
-    mac: &'a dyn Mac,
+    pub(super) mac: &'a dyn Mac,
     changes: Changes,
     chain: ChainHead,
 }
@@ -109,10 +108,15 @@ impl<'a> Txn<'a> {
         }
     }
 
+    /// The end of the audit chain.
+    pub(super) fn head(&self) -> ChainHead {
+        self.chain
+    }
+
     /// Appends an event to the audit chain.
     pub(super) fn audit(&mut self, act: &Act, event: &Event) -> Result<(), StoreError> {
-        let payload = payload(act, event);
-        let seq = self.chain.seq + 1;
+        let record = chain::append(&self.chain, act, event, self.mac);
+        let seq = record.seq;
         // The same act may have several events; the first one gives it its number.
         if let Some(key) = &act.idempotency
             && !self.exists(&keys::act(&key.name))?
@@ -120,10 +124,8 @@ impl<'a> Txn<'a> {
             self.put(keys::act(&key.name), &Done { seq, request: key.request })?;
             self.put(keys::act_expiry(act.at.plus(IDEMPOTENCY), &key.name), &Number(1))?;
         }
-        let digest = sha256(payload.as_bytes());
-        let mac = self.mac.mac(&[&chain_input(&self.chain.mac, seq, act.at, &digest)]);
-        self.put(keys::audit(seq), &AuditRecord { seq, at: act.at, payload: Some(payload), digest, mac })?;
-        self.chain = ChainHead { seq, mac };
+        self.put(keys::audit(seq), &record)?;
+        self.chain = ChainHead { seq, mac: record.mac };
         let head = self.chain;
         self.put(keys::meta(CHAIN), &head)
     }
@@ -131,3 +133,5 @@ impl<'a> Txn<'a> {
 
 /// The name under which the end of the chain is kept.
 pub(super) const CHAIN: &str = "chain";
+/// The name under which its beginning is kept, once records were removed.
+pub(super) const CHECKPOINT: &str = "chain-begin";

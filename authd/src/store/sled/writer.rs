@@ -17,13 +17,12 @@ use super::{
     SledOptions,
     cache::HotCache,
     checkpoint::Progress,
-    codec::ChainHead,
     disk::Disk,
     load_keys,
     log::{self, Draft, Log},
     txn::{Group, Txn},
 };
-use crate::{ports::Mac, store::StoreError};
+use crate::{domain::ChainHead, ports::Mac, store::StoreError};
 
 /// How many intents share one sync.
 const GROUP: usize = 512;
@@ -165,7 +164,8 @@ impl Drop for Writer {
 
 fn write_groups(ground: Ground, jobs: &Receiver<Box<dyn Job>>, health: &Health) {
     let Ground { db, disk, mut log, progress, cache, mac, mut chain, options } = ground;
-    let too_early = options.faults().answers_too_early;
+    let faults = options.faults();
+    let mut groups = 0_u64;
     let mut held = None;
     while let Some(first) = held.take().or_else(|| jobs.recv().ok()) {
         let mut waiting = vec![first];
@@ -185,9 +185,13 @@ fn write_groups(ground: Ground, jobs: &Receiver<Box<dyn Job>>, health: &Health) 
                 group.chain = end;
             }
         }
-        if too_early {
+        if faults.answers_too_early {
             waiting.drain(..).for_each(|job| job.answer(&Ok(())));
             held = jobs.recv().ok();
+        }
+        if !draft.is_empty() {
+            groups += 1;
+            assert!(groups != faults.panics_at_group, "a fault on purpose");
         }
         let committed = match draft.is_empty() {
             true => Ok(()),

@@ -28,6 +28,8 @@ use self::{
 use super::disk::Syncs;
 use crate::{ports::Mac, store::SealedSecret};
 
+/// The purpose of the secret that is the log's key.
+pub const PURPOSE: &str = "log";
 /// The name under which sled keeps how far it has come.
 pub(super) const APPLIED: &str = "log";
 
@@ -94,11 +96,6 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Removes the sealed keys for all other master keys.
-    pub(super) fn keep_only_key(&self, fingerprint: &str) -> Result<(), LogError> {
-        key_file::keep_only(&self.directory, fingerprint, &*self.syncs)
-    }
-
     /// Where the log ends.
     pub(super) fn end(&self) -> Position {
         self.end
@@ -131,15 +128,37 @@ impl Log {
     }
 }
 
-/// Writes the sealed key down for this master key.
-pub(super) fn put_key(
-    directory: &Path,
-    fingerprint: &str,
-    key: &SealedSecret,
-    syncs: &dyn Syncs,
-) -> Result<(), LogError> {
-    segment::make_directory(directory, syncs).map_err(segment::io_at(directory))?;
-    key_file::write(directory, fingerprint, key, syncs)
+/// The sealed keys of the log: the files, for whoever does not write to the log itself.
+pub(super) struct Keys {
+    directory: PathBuf,
+    syncs: Arc<dyn Syncs>,
+}
+
+impl Keys {
+    pub(super) fn new(directory: PathBuf, syncs: Arc<dyn Syncs>) -> Self {
+        Self { directory, syncs }
+    }
+
+    /// Those of which master keys there are, by their fingerprints.
+    pub(super) fn list(&self) -> Result<Vec<String>, LogError> {
+        if self.directory.is_dir() { key_file::list(&self.directory) } else { Ok(vec![]) }
+    }
+
+    /// The one for this master key.
+    pub(super) fn read(&self, fingerprint: &str) -> Result<Option<SealedSecret>, LogError> {
+        key_file::read(&self.directory, fingerprint)
+    }
+
+    /// Writes the one for this master key down.
+    pub(super) fn put(&self, fingerprint: &str, key: &SealedSecret) -> Result<(), LogError> {
+        segment::make_directory(&self.directory, &*self.syncs).map_err(segment::io_at(&self.directory))?;
+        key_file::write(&self.directory, fingerprint, key, &*self.syncs)
+    }
+
+    /// Removes those for all other master keys.
+    pub(super) fn keep_only(&self, fingerprint: &str) -> Result<(), LogError> {
+        key_file::keep_only(&self.directory, fingerprint, &*self.syncs)
+    }
 }
 
 /// Removes the segments all of whose records are at or below `up_to`, oldest first: a kill half way leaves a log without a

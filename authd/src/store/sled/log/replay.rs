@@ -12,14 +12,11 @@ use tracing::{info, warn};
 
 use super::{
     super::{OpenError, SledOptions, disk::Syncs, keys},
-    APPLIED, Log, LogError, Position, key_file,
+    APPLIED, Log, LogError, Position,
     record::{self, HEADER_BYTES, Header, Record},
     segment::{self, Segment, io_at},
 };
-use crate::{
-    ports::Mac,
-    store::{SealedSecret, sled::codec},
-};
+use crate::{ports::Mac, store::sled::codec};
 
 /// What is there of a log, before its key is known.
 pub(in super::super) struct Found {
@@ -77,16 +74,6 @@ impl Found {
 
     pub(in super::super) fn directory(&self) -> &Path {
         &self.directory
-    }
-
-    /// The fingerprints of the master keys that open it.
-    pub(in super::super) fn fingerprints(&self) -> Result<Vec<String>, LogError> {
-        if self.directory.is_dir() { key_file::list(&self.directory) } else { Ok(vec![]) }
-    }
-
-    /// Its key, sealed under this master key.
-    pub(in super::super) fn sealed_key(&self, fingerprint: &str) -> Result<Option<SealedSecret>, LogError> {
-        key_file::read(&self.directory, fingerprint)
     }
 
     /// Checks everything from sled's last record on, cuts off what never was whole, and gives sled what it has not got.

@@ -337,14 +337,16 @@ fn cr_08_while_the_master_key_is_being_changed_there_is_a_key_of_the_log_for_eac
         sealed: vec![sealed; 72],
         created_at: UnixTime::EPOCH,
     };
-    put_key(&directory, "old", &secret(1), &Device).unwrap();
-    put_key(&directory, "new", &secret(2), &Device).unwrap();
-    assert_eq!(key_file::list(&directory).unwrap(), ["new", "old"]);
-    assert_eq!(key_file::read(&directory, "old").unwrap(), Some(secret(1)));
+    let keys = Keys::new(directory.clone(), Arc::new(Device));
+    assert_eq!(keys.list().unwrap(), [""; 0]);
+    keys.put("old", &secret(1)).unwrap();
+    keys.put("new", &secret(2)).unwrap();
+    assert_eq!(keys.list().unwrap(), ["new", "old"]);
+    assert_eq!(keys.read("old").unwrap(), Some(secret(1)));
     fs::copy(directory.join("key-new"), directory.join("key-other")).unwrap();
-    assert!(key_file::read(&directory, "other").is_err(), "that of another master key");
-    key_file::keep_only(&directory, "new", &Device).unwrap();
-    assert_eq!(key_file::list(&directory).unwrap(), ["new"]);
-    assert_eq!(key_file::read(&directory, "old").unwrap(), None);
+    assert!(keys.read("other").is_err(), "that of another master key");
+    keys.keep_only("new").unwrap();
+    assert_eq!(keys.list().unwrap(), ["new"]);
+    assert_eq!(keys.read("old").unwrap(), None);
     assert!(Found::look(&directory).unwrap().is_blank());
 }

@@ -1,0 +1,227 @@
+//! Access tokens, JWTs in Better Auth's shape, and refresh tokens.
+
+mod cache;
+mod inspect;
+mod refresh;
+
+use std::sync::Arc;
+
+use common::{ErrorCode, Kid, SessionId, UnixTime, api::UserBody};
+use serde_json::json;
+
+use self::cache::{Digest, Known, Recent};
+pub(super) use self::refresh::refresh_token;
+pub use self::{
+    cache::{RecentJwts, VerifiedTokens},
+    inspect::{Check, Inspected, inspect},
+    refresh::{REFRESH_PREFIX, looks_like_refresh, read_refresh, refresh},
+};
+use super::{
+    ServiceError, Services, random,
+    sessions::{self, Found},
+};
+use crate::{
+    domain::{
+        User,
+        token::{ACCESS_TOKEN_TYPE, Claims, TokenProblem},
+    },
+    ports::VerifiedToken,
+    store::Live,
+};
+
+/// An access token and how long it lives.
+pub struct AccessToken {
+    /// A JWT, `typ: at+jwt` (RFC 9068).
+    pub token: String,
+    /// Seconds.
+    pub expires_in: u64,
+}
+
+/// The user in Better Auth's shape.
+pub fn user_body(user: &User) -> UserBody {
+    UserBody {
+        id: user.id.clone(),
+        name: user.name.clone(),
+        email: user.email.to_string(),
+        email_verified: user.email_verified,
+        image: user.image.clone(),
+        created_at: user.created_at,
+        updated_at: user.updated_at,
+    }
+}
+
+fn sign(app: &Services, typ: &str, claims: &serde_json::Value, now: UnixTime) -> Result<(String, Kid), ServiceError> {
+    let set = app.store.keys();
+    let key = set.signing(now).ok_or(ServiceError::NoSigningKey(now))?;
+    Ok((app.signer.sign(key, typ, &claims.to_string())?, key.kid.clone()))
+}
+
+/// The life of a token made now: the configured one, cut at the session's last end.
+fn expiry(app: &Services, live: &Live, now: UnixTime) -> i64 {
+    now.plus(app.policy.token_life).min(live.session.absolute_expires_at).as_secs().max(now.as_secs() + 1)
+}
+
+fn audience(app: &Services) -> serde_json::Value {
+    match app.policy.token.audience.as_slice() {
+        [one] => json!(one),
+        several => json!(several),
+    }
+}
+
+/// A new access token for a session: `iss sub aud iat nbf exp jti sid role`, nothing more (TK-14).
+///
+/// # Errors
+/// `NoSigningKey`, `Signer`.
+pub fn access_token(app: &Services, live: &Live) -> Result<AccessToken, ServiceError> {
+    let now = app.clock.now();
+    let (issued, expires) = (now.as_secs(), expiry(app, live, now));
+    let claims = json!({
+        "iss": app.policy.token.issuer,
+        "sub": live.user.id,
+        "aud": audience(app),
+        "iat": issued,
+        "nbf": issued,
+        "exp": expires,
+        "jti": random::base62(&*app.entropy, 22),
+        "sid": live.session.id,
+        "role": live.user.role,
+    });
+    let (token, _) = sign(app, ACCESS_TOKEN_TYPE, &claims, now)?;
+    Ok(AccessToken { token, expires_in: (expires - issued).unsigned_abs() })
+}
+
+/// A JWT in the shape of Better Auth's jwt plugin (`set-auth-jwt`, `/token`): the user's fields and `iat exp iss aud sub`,
+/// and `sid`. The same one again until half its life is over or the user changes.
+///
+/// # Errors
+/// `NoSigningKey`, `Signer`.
+pub fn better_auth_jwt(app: &Services, live: &Live) -> Result<Arc<str>, ServiceError> {
+    let now = app.clock.now();
+    if let Some(recent) = app.recent_jwts.0.get(&live.session.id)
+        && recent.updated_at == live.user.updated_at
+        && now < recent.half_life
+        && app.store.keys().signing(now).is_some_and(|key| key.kid == recent.kid)
+    {
+        return Ok(recent.jwt.clone());
+    }
+    let (issued, expires) = (now.as_secs(), expiry(app, live, now));
+    let mut claims = serde_json::to_value(user_body(&live.user)).unwrap_or_default();
+    claims["iat"] = issued.into();
+    claims["exp"] = expires.into();
+    claims["iss"] = app.policy.token.issuer.as_str().into();
+    claims["aud"] = audience(app);
+    claims["sub"] = live.user.id.as_str().into();
+    claims["sid"] = live.session.id.as_str().into();
+    let (token, kid) = sign(app, "", &claims, now)?;
+    let jwt: Arc<str> = token.into();
+    let half_life = UnixTime::from_secs(i64::midpoint(issued, expires));
+    let recent = Recent { jwt: jwt.clone(), kid, updated_at: live.user.updated_at, half_life };
+    app.recent_jwts.0.insert(live.session.id.clone(), Arc::new(recent));
+    Ok(jwt)
+}
+
+/// Why a bearer token is not taken, as the caller may know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The token itself.
+    Token(TokenProblem),
+    /// It was good, and its session has expired.
+    SessionExpired,
+    /// It was good, and its session was ended.
+    SessionRevoked,
+    /// It is a refresh token that was used before; its session has ended by this.
+    Reused,
+}
+
+impl Refusal {
+    /// The code that goes with it.
+    pub fn code(self) -> ErrorCode {
+        match self {
+            Self::Token(TokenProblem::Expired) => ErrorCode::TokenExpired,
+            Self::Token(TokenProblem::KeyRevoked) => ErrorCode::KeyRevoked,
+            Self::Token(_) => ErrorCode::InvalidToken,
+            Self::SessionExpired => ErrorCode::SessionEnded,
+            Self::SessionRevoked => ErrorCode::SessionRevoked,
+            Self::Reused => ErrorCode::RefreshTokenReused,
+        }
+    }
+}
+
+/// Form, key and signature, and whether it is one of the two kinds that are taken here: `at+jwt`, or a JWT without `typ`
+/// that carries our `sid`. Times are not looked at.
+fn authentic(app: &Services, token: &str, now: UnixTime) -> Result<VerifiedToken, TokenProblem> {
+    let verified = app.signer.verify(token, &app.store.keys(), now)?;
+    match verified.kind.as_str() {
+        ACCESS_TOKEN_TYPE | "" => Ok(verified),
+        _ => Err(TokenProblem::WrongType),
+    }
+}
+
+/// The living session that a JWT stands for (TK-12): a token is taken only while its session lives, its user exists and
+/// is not banned. A token that was taken before is not verified again, only looked up.
+///
+/// # Errors
+/// The store cannot be read. A token that is not taken is the inner error.
+pub async fn verify(app: &Services, token: &str) -> Result<Result<Live, Refusal>, ServiceError> {
+    let (now, digest) = (app.clock.now(), Digest::of(token));
+    let known = app.verified_tokens.get(&digest, &app.store.keys(), now);
+    let is_new = matches!(known, Ok(None));
+    let outcome = match known.and_then(|known| known.map_or_else(|| verify_anew(app, token, now), Ok)) {
+        Ok(known) => live_session(app, &known.claims, now).await?.map(|live| (known, live)),
+        Err(problem) => Err(Refusal::Token(problem)),
+    };
+    match outcome {
+        Ok((known, live)) => {
+            if is_new {
+                app.verified_tokens.put(digest, known);
+            }
+            Ok(Ok(live))
+        }
+        Err(refusal) => {
+            if !is_new {
+                app.verified_tokens.drop(&digest);
+            }
+            Ok(Err(refusal))
+        }
+    }
+}
+
+fn verify_anew(app: &Services, token: &str, now: UnixTime) -> Result<Arc<Known>, TokenProblem> {
+    let VerifiedToken { kid, claims, .. } = authentic(app, token, now)?;
+    Ok(Arc::new(Known { kid, claims }))
+}
+
+/// The session of a token that is authentic, if the token counts for us now.
+async fn live_session(app: &Services, claims: &Claims, now: UnixTime) -> Result<Result<Live, Refusal>, ServiceError> {
+    if let Err(problem) = claims.check(&app.policy.token, now) {
+        return Ok(Err(Refusal::Token(problem)));
+    }
+    Ok(match sessions::by_id(app, &claims.session).await? {
+        Found::Alive(live) if live.user.id == claims.subject => Ok(live),
+        Found::Alive(_) => Err(Refusal::Token(TokenProblem::BadClaim("sub"))),
+        Found::Expired(_) => Err(Refusal::SessionExpired),
+        Found::Nothing => Err(Refusal::SessionRevoked),
+    })
+}
+
+/// The session that a JWT names, for signing out: also one that has expired, if it is well signed and was ours. Its key may
+/// have left the set by now, as long as it was in it when the token was made and was never revoked.
+///
+/// # Errors
+/// Why it is not one of ours.
+pub fn session_to_end(app: &Services, token: &str) -> Result<SessionId, TokenProblem> {
+    let now = app.clock.now();
+    let claims = match authentic(app, token, now) {
+        Err(TokenProblem::KeyNotActive) => {
+            let payload = app.signer.decode(token)?.payload;
+            let issued = payload.get("iat").and_then(serde_json::Value::as_i64).ok_or(TokenProblem::BadClaim("iat"))?;
+            authentic(app, token, UnixTime::from_secs(issued))?
+        }
+        outcome => outcome?,
+    }
+    .claims;
+    match claims.check(&app.policy.token, now) {
+        Ok(()) | Err(TokenProblem::Expired) => Ok(claims.session),
+        Err(problem) => Err(problem),
+    }
+}

@@ -1,0 +1,93 @@
+//! The audit trail in a list.
+
+use common::UnixTime;
+
+use super::{MemoryStore, State, page};
+use crate::{
+    domain::{Act, AuditRecord, ChainHead, Event},
+    store::{
+        AuditQuery, ChainReport, Erased, Erasure, Page, StoreError,
+        chain::{self, Begin, Removal, Walk},
+        payload::{is_wanted, names},
+    },
+};
+
+impl MemoryStore {
+    pub(super) fn record(&self, state: &mut State, act: &Act, event: &Event) {
+        let record = chain::append(&state.head(), act, event, &*self.mac);
+        if let Some(key) = &act.idempotency {
+            state.acts.entry(key.name.clone()).or_insert((record.seq, act.at, key.request));
+        }
+        state.audit.push(record);
+    }
+
+    pub(super) fn verify(&self, state: &State) -> ChainReport {
+        let mut walk = Walk::new(&state.checkpoint.as_ref().map_or(Begin::First, Begin::Checkpoint), &*self.mac);
+        for record in &state.audit {
+            walk = match walk.take(record.seq, record) {
+                Ok(walk) => walk,
+                Err(report) => return report,
+            };
+        }
+        walk.end(&state.head())
+    }
+
+    pub(super) fn erase(&self, state: &mut State, erasure: &Erasure, act: &Act) -> Erased {
+        let due = state.naming(erasure);
+        let now = &due[..due.len().min(erasure.limit)];
+        if now.is_empty() {
+            return Erased { records: 0, left: due.len() as u64 };
+        }
+        let by = state.head().seq + 1;
+        for at in now {
+            state.audit[*at] = chain::erased(state.audit[*at].clone(), by, &*self.mac);
+        }
+        let erased = Erased { records: now.len() as u64, left: (due.len() - now.len()) as u64 };
+        self.record(state, act, &chain::erasure(&erasure.user, erasure.before, erased.records, &*self.mac));
+        erased
+    }
+
+    pub(super) fn remove_records(
+        &self,
+        state: &mut State,
+        through: UnixTime,
+        limit: usize,
+        act: &Act,
+    ) -> Result<u64, StoreError> {
+        let old =
+            state.audit.split_last().map_or(0, |(_, others)| others.iter().take_while(|r| r.at <= through).count());
+        let mut removal = Removal::new(state.checkpoint.clone(), act.at);
+        for record in state.audit.drain(..old.min(limit)) {
+            removal.take(&record, &*self.mac).map_err(|problem| StoreError::Damaged(problem.into()))?;
+        }
+        let removed = removal.removed;
+        if let Some((checkpoint, event)) = removal.end(removed < limit as u64, &*self.mac) {
+            state.checkpoint = Some(checkpoint);
+            event.iter().for_each(|event| self.record(state, act, event));
+        }
+        Ok(removed)
+    }
+}
+
+impl State {
+    fn head(&self) -> ChainHead {
+        self.audit.last().map_or(ChainHead::default(), |record| ChainHead { seq: record.seq, mac: record.mac })
+    }
+
+    pub(super) fn audit_page(&self, query: &AuditQuery) -> Page<AuditRecord> {
+        let records = self.audit.iter().rev();
+        let found = records
+            .filter(|r| query.before.is_none_or(|before| r.seq < before))
+            .take_while(|r| query.since.is_none_or(|since| r.at >= since))
+            .filter(|r| is_wanted(r, query))
+            .cloned()
+            .collect();
+        page(found, query.limit, |r: &AuditRecord| r.seq.to_string())
+    }
+
+    /// The places of the records that an erasure is about, oldest first.
+    pub(super) fn naming(&self, erasure: &Erasure) -> Vec<usize> {
+        let due = |r: &AuditRecord| erasure.before.is_none_or(|before| r.at < before) && names(r, &erasure.user);
+        self.audit.iter().enumerate().filter(|(_, record)| due(record)).map(|(at, _)| at).collect()
+    }
+}

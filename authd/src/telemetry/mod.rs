@@ -1,0 +1,117 @@
+//! The log: text for people on a terminal, JSON lines elsewhere, on standard error; written by a thread of its own.
+
+mod queue;
+
+use std::{
+    io::{self, IsTerminal, Write},
+    panic::PanicHookInfo,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use common::text::printable;
+use tracing::error;
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+use self::queue::{Lines, QUEUE_BYTES, Queue};
+use crate::config::{LogFormat, LogLevel};
+
+/// The queue of this process, once there is a log.
+static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
+
+/// A panic as one event, whatever it was about: its text on several lines would break a log of JSON lines, and could forge one
+/// (LG-03).
+fn log_panic(info: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let location = info.location().map(ToString::to_string).unwrap_or_default();
+    error!(thread = thread.name().unwrap_or_default(), location, "panicked: {}", printable(&said(info)));
+}
+
+fn said(info: &PanicHookInfo<'_>) -> String {
+    let payload = info.payload();
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default()
+}
+
+/// How many lines the log has lost because nobody read them in time.
+pub fn dropped() -> u64 {
+    QUEUE.get().map_or(0, |queue| queue.dropped())
+}
+
+/// The last words of the process, on standard error: after what the log still has to say, and within the time that a
+/// reader gets who may have stopped reading.
+pub fn finish(last_words: Option<String>) {
+    match (QUEUE.get(), last_words) {
+        (Some(queue), words) => {
+            if let Some(words) = words {
+                queue.push(words.as_bytes());
+            }
+            queue.flush(LAST_WORDS);
+        }
+        (None, Some(words)) => drop(io::stderr().write_all(words.as_bytes())),
+        (None, None) => {}
+    }
+}
+
+/// How long the end of the process waits for its log to be read.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Starts logging for this process. A second call changes nothing.
+///
+/// # Errors
+/// There are no more threads.
+pub fn start(format: LogFormat, level: LogLevel) -> io::Result<()> {
+    // sled and hyper speak only when something is wrong.
+    let filter = EnvFilter::new(format!("warn,authd={level}"));
+    let json = match format {
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+        LogFormat::Auto => !io::stderr().is_terminal(),
+    };
+    let registry = tracing_subscriber::registry().with(filter);
+    let queue = Queue::new(QUEUE_BYTES);
+    let lines = Lines(queue.clone());
+    let started = if json {
+        registry.with(fmt::layer().json().flatten_event(true).with_writer(lines)).try_init()
+    } else {
+        let ansi = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        registry.with(fmt::layer().with_ansi(ansi).with_target(false).with_writer(lines)).try_init()
+    };
+    // Somebody else logs already: in tests.
+    if started.is_ok() {
+        QUEUE.get_or_init(|| queue.clone()).clone().write_to(io::stderr())?;
+        std::panic::set_hook(Box::new(log_panic));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lg_03_lg_05_a_panic_is_one_line_whatever_it_says() {
+        let queue = Queue::new(QUEUE_BYTES);
+        let (mut reader, writer) = io::pipe().unwrap();
+        let subscriber = fmt().json().flatten_event(true).with_writer(Lines(queue.clone())).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let before = std::panic::take_hook();
+            std::panic::set_hook(Box::new(log_panic));
+            let caught = std::panic::catch_unwind(|| {
+                panic!("two\nlines, {{\"level\":\"INFO\"}}\r\n\u{1b}[31m and \u{202e}more")
+            });
+            std::panic::set_hook(before);
+            assert!(caught.is_err());
+        });
+        queue.clone().write_to(writer).unwrap();
+        queue.flush(Duration::from_mins(1));
+        let mut bytes = [0; 4096];
+        let length = io::Read::read(&mut reader, &mut bytes).unwrap();
+        let text = std::str::from_utf8(&bytes[..length]).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let line: serde_json::Value = serde_json::from_str(text).unwrap();
+        assert_eq!(line["level"], "ERROR");
+        let said = line["message"].as_str().unwrap();
+        assert!(said.starts_with("panicked: two") && !said.contains(['\n', '\r', '\u{1b}', '\u{202e}']), "{said:?}");
+    }
+}

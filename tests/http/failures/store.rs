@@ -1,0 +1,163 @@
+//! A store that fails when it is told to.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use authd::{
+    domain::{
+        Act, AuditRecord, Ban, Checkpoint, Credential, Event, Family, IdempotencyKey, KeySet, Session, SigningKey,
+        TokenDigest, User, throttle::Place,
+    },
+    store::{
+        AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Live, NewSession, Page, Refresh, Refreshed,
+        Rehash, Rewrap, SealedSecret, Store, StoreError, UserQuery,
+    },
+};
+use common::{Email, FamilyId, SessionId, UnixTime, UserId, admin::Counts};
+
+/// How a call fails.
+#[derive(Debug, Clone)]
+pub(super) enum How {
+    /// With this, and nothing was done.
+    Before(StoreError),
+    /// With this, although it was done: the answer was lost.
+    After(StoreError),
+    /// With a panic.
+    Panic,
+}
+
+/// Which call fails, and how often it did.
+#[derive(Default)]
+pub(super) struct Faults {
+    failing: Mutex<Option<(&'static str, How)>>,
+    fired: AtomicUsize,
+    called: Mutex<BTreeSet<&'static str>>,
+}
+
+impl Faults {
+    /// From now on this method fails.
+    pub(super) fn set(&self, method: &'static str, how: How) {
+        assert!(METHODS.contains(&method));
+        *self.failing.lock().unwrap() = Some((method, how));
+        self.fired.store(0, Ordering::SeqCst);
+    }
+
+    /// From now on none fails.
+    pub(super) fn clear(&self) {
+        *self.failing.lock().unwrap() = None;
+    }
+
+    /// How often it failed since it was set, or since this was asked.
+    pub(super) fn take_fired(&self) -> usize {
+        self.fired.swap(0, Ordering::SeqCst)
+    }
+
+    /// The methods that were called since this was asked.
+    pub(super) fn take_called(&self) -> BTreeSet<&'static str> {
+        std::mem::take(&mut self.called.lock().unwrap())
+    }
+
+    fn of(&self, method: &'static str) -> Option<How> {
+        self.called.lock().unwrap().insert(method);
+        let how = self.failing.lock().unwrap().as_ref().filter(|(name, _)| *name == method).map(|(_, how)| how.clone());
+        if how.is_some() {
+            self.fired.fetch_add(1, Ordering::SeqCst);
+        }
+        how
+    }
+}
+
+/// See the module's text.
+pub(super) struct Faulty {
+    pub(super) inner: Arc<dyn Store>,
+    pub(super) faults: Arc<Faults>,
+}
+
+macro_rules! faulty {
+    ($(fn $name:ident(&self $(, $arg:ident: $type:ty)*) -> $out:ty;)*) => {
+        /// The methods that can fail.
+        pub(super) const METHODS: &[&str] = &[$(stringify!($name)),*];
+
+        #[async_trait]
+        impl Store for Faulty {
+            $(async fn $name(&self $(, $arg: $type)*) -> Result<$out, StoreError> {
+                match self.faults.of(stringify!($name)) {
+                    None => self.inner.$name($($arg),*).await,
+                    Some(How::Before(error)) => Err(error),
+                    Some(How::After(error)) => {
+                        self.inner.$name($($arg),*).await?;
+                        Err(error)
+                    }
+                    Some(How::Panic) => panic!("a fault on purpose in {}", stringify!($name)),
+                }
+            })*
+
+            fn keys(&self) -> Arc<KeySet> {
+                self.inner.keys()
+            }
+
+            fn health(&self) -> Result<(), StoreError> {
+                self.inner.health()
+            }
+        }
+    };
+}
+
+faulty! {
+    fn user(&self, id: &UserId) -> Option<Arc<User>>;
+    fn user_by_email(&self, email: &Email) -> Option<Arc<User>>;
+    fn users(&self, query: UserQuery) -> Page<Arc<User>>;
+    fn credential(&self, user: &UserId) -> Option<Credential>;
+    fn session_by_token(&self, digest: &TokenDigest) -> Option<Live>;
+    fn session(&self, id: &SessionId) -> Option<Live>;
+    fn sessions_of(&self, user: &UserId) -> Vec<Arc<Session>>;
+    fn sessions(&self, after: Option<String>, limit: usize) -> Page<Live>;
+    fn family(&self, id: &FamilyId) -> Option<Family>;
+    fn secrets(&self) -> Vec<SealedSecret>;
+    fn rewrap(&self, version: u64, rewrap: Rewrap, act: Act, event: Event) -> ();
+    fn places(&self, user: &UserId) -> Vec<Place>;
+    fn counters(&self) -> Vec<Counter>;
+    fn audit_checkpoint(&self) -> Option<Checkpoint>;
+    fn audit_naming(&self, erasure: Erasure) -> u64;
+    fn put_counters(&self, counters: Vec<Counter>, by: Option<(Act, Event)>) -> ();
+    fn erase_audit(&self, erasure: Erasure, act: Act) -> Erased;
+    fn remove_audit(&self, through: UnixTime, limit: usize, act: Act) -> u64;
+    fn audit(&self, query: AuditQuery) -> Page<AuditRecord>;
+    fn audit_verify(&self) -> ChainReport;
+    fn counts(&self) -> Counts;
+    fn check_not_done(&self, key: &IdempotencyKey) -> ();
+    fn create_user(
+        &self,
+        user: User,
+        credential: Option<Credential>,
+        session: Option<NewSession>,
+        act: Act,
+        event: Event
+    ) -> ();
+    fn count_repeated_sign_up(&self) -> ();
+    fn open_session(&self, new: NewSession, epoch: u64, rehash: Option<Rehash>, act: Act, event: Event) -> ();
+    fn prolong_session(&self, id: SessionId, expires_at: UnixTime, now: UnixTime) -> ();
+    fn refresh(&self, refresh: Refresh, act: Act) -> Refreshed;
+    fn end_sessions(&self, which: Ending, expect: Option<u64>, act: Act, event: Event) -> Ended;
+    fn set_password(
+        &self,
+        credential: Credential,
+        must_change: bool,
+        keep: Option<SessionId>,
+        act: Act,
+        event: Event
+    ) -> Ended;
+    fn set_ban(&self, user: UserId, ban: Option<Ban>, act: Act, event: Event) -> Option<Ended>;
+    fn delete_user(&self, user: UserId, act: Act, event: Event) -> Ended;
+    fn put_keys(&self, version: u64, keys: Vec<SigningKey>, act: Act, event: Event) -> ();
+    fn latest_time(&self) -> UnixTime;
+    fn note_time(&self, now: UnixTime) -> ();
+    fn note_clock(&self, now: UnixTime, act: Act, event: Event) -> ();
+    fn sweep(&self, now: UnixTime, limit: usize) -> u64;
+}
