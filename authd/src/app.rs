@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 use crate::{
     admin::{AdminApp, Info},
     clock::SystemClock,
-    config::{Config, Mode},
+    config::{Config, Mode, Problem, PublicUrl},
     crypto::{
         entropy::SystemEntropy,
         hasher::{Cost, HasherConfig, HasherPool},
@@ -44,8 +44,10 @@ use crate::{
     exit::{Exit, Failure},
     http::{self, App, Cookies},
     listen::{self, Inherited, SocketFile},
+    live::Live,
     net::{self, Gauge, Limits, Listener},
     ports::{Clock, Entropy, PasswordHasher, Secrets, TokenSigner},
+    reload::{Reloader, last_read},
     service::{
         Policy, Services, keys, maintenance,
         throttle::{self, Throttles},
@@ -109,6 +111,7 @@ pub struct Running {
     pub made_master_key: bool,
     /// The use cases' ground, for tests.
     pub services: Arc<Services>,
+    reloader: Box<Reloader>,
     /// Tells everything to stop.
     stop: watch::Sender<bool>,
     /// Becomes true when the store has stopped taking changes.
@@ -133,6 +136,11 @@ impl Running {
         }
     }
 
+    /// Applies a configuration that was read again, as far as that is possible without a restart.
+    pub async fn reload(&mut self, read: Result<Config, Vec<Problem>>) {
+        self.reloader.reload(read).await;
+    }
+
     /// Whether the store still takes changes.
     pub fn is_healthy(&self) -> bool {
         !*self.store_stopped.borrow()
@@ -140,14 +148,14 @@ impl Running {
 
     /// Stops accepting, waits for requests under way as long as the configuration says, and closes the store.
     pub async fn stop(self) {
-        let Self { stop, mut tasks, services, store, .. } = self;
+        let Self { stop, mut tasks, services, store, reloader, .. } = self;
         stop.send_replace(true);
         while tasks.join_next().await.is_some() {}
         if let Err(error) = throttle::write_down(&services).await {
             warn!(%error, "counters of failed sign-ins were not written down");
         }
         // The last hands on the store: its writer ends after what is queued, and sled flushes.
-        drop((services, store));
+        drop((services, reloader, store));
     }
 }
 
@@ -185,6 +193,13 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     };
     let also_ipv6 = config.mode == Mode::Development;
     let (listeners, address) = listen::public(parts.inherited.http, settings.http.listen, also_ipv6).await?;
+    if config.mode == Mode::Development && !address.ip().is_loopback() {
+        let message =
+            format!("the inherited socket listens on {address}, and development mode is for this machine only");
+        return Err(
+            Failure::new(Exit::Configuration, message).fix("authd init, and --config; or a socket on 127.0.0.1")
+        );
+    }
     let public_url = config.public_url(address.port());
     let services = Arc::new(Services {
         store: around(parts.around_store, store.clone()),
@@ -195,32 +210,18 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         vault,
         secrets,
         policy: policy(config, public_url.origin()),
-        throttles: Throttles::new(settings.throttle.failures),
-        recent_jwts: RecentJwts::default(),
-        verified_tokens: VerifiedTokens::default(),
+        throttles: Arc::new(Throttles::new(settings.throttle.failures)),
+        recent_jwts: Arc::new(RecentJwts::default()),
+        verified_tokens: Arc::new(VerifiedTokens::default()),
     });
 
     let listen_on: Vec<String> = listeners.iter().filter_map(|l| l.local_addr().ok()).map(|a| a.to_string()).collect();
     let cookies = Cookies::new(cookie_mac, public_url.is_secure, settings.session.expires_in)
         .taking_over(takeover, clock.clone());
-    let door = http::Settings {
-        mode: config.mode,
-        public_url: public_url.clone(),
-        hosts: settings.http.hosts.clone(),
-        mounts: settings.http.mounts.clone(),
-        origins: TrustedOrigins {
-            own: public_url.origin().to_owned(),
-            patterns: settings.http.trusted_origins.clone(),
-            loopback: config.mode == Mode::Development,
-        },
-        trusted_proxies: settings.http.trusted_proxies.clone(),
-        client_address: settings.http.client_address,
-        throttle_requests: settings.throttle.requests.is_on(config.mode == Mode::Production),
-        max_body: settings.http.max_body.0,
-        body_timeout: settings.http.body_timeout,
-    };
-    let app = Arc::new(App::new(services.clone(), door, cookies));
-    let admin_socket = listen::admin(parts.inherited.admin, &places.admin_socket).await?;
+    let (door, first_cookies) = public_door(config, &public_url, &cookies);
+    let app = Arc::new(Live::new(Arc::new(App::new(services.clone(), door, first_cookies))));
+    let admin_socket =
+        listen::admin(parts.inherited.admin, &places.admin_socket, listen::is_for_everybody(config)).await?;
 
     let (stop, stopping) = watch::channel(false);
     let mut tasks = JoinSet::new();
@@ -251,20 +252,29 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         config: config.file.clone(),
         data_dir: places.data_dir.clone(),
         master_key: (!places.is_credential).then(|| places.master_key.clone()),
-        advice: config.advice.clone(),
         legacy_secret_until: settings.session.legacy_secret_until,
-        admin_group: listen::admin_group().map(nix::unistd::Gid::as_raw),
         log_lines_dropped: telemetry::dropped,
-        own_uid: geteuid().as_raw(),
     };
-    let admin = Arc::new(AdminApp::new(services.clone(), info, connections));
-    let service = TowerToHyperService::new(warp::service(admin.filter()));
+    let last_read = last_read(config, info.started_at, &places.admin_socket);
+    let admin = Arc::new(Live::new(Arc::new(AdminApp::new(services.clone(), info, last_read, connections))));
+    let live = Arc::new(Live::new(services.clone()));
+    let reloader = Box::new(Reloader {
+        config: config.clone(),
+        public_url: public_url.clone(),
+        cookies,
+        socket: places.admin_socket.clone(),
+        owns_socket: admin_socket.file.is_some(),
+        services: live.clone(),
+        public: app,
+        admin: admin.clone(),
+    });
+    let service = TowerToHyperService::new(warp::service(AdminApp::filter(admin)));
     // A command line asks at once or not at all; whoever holds connections open for longer keeps others out.
     let admin_limits = Limits { first_head: ADMIN_IDLE, idle: ADMIN_IDLE, ..limits };
     let listener = Listener::Unix(admin_socket.listener);
     let gauge = Arc::new(Gauge::new(ADMIN_CONNECTIONS));
     tasks.spawn(net::serve(listener, service, admin_limits, gauge, stopping.clone()));
-    tasks.spawn(tend(services.clone(), stopping));
+    tasks.spawn(tend(live, stopping));
 
     Ok(Running {
         address,
@@ -272,6 +282,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         admin_socket: places.admin_socket.clone(),
         made_master_key,
         services,
+        reloader,
         stop,
         store_stopped,
         tasks,
@@ -325,13 +336,13 @@ async fn settle_time(store: &SledStore, clock: &dyn Clock, trust_clock: bool) ->
 fn serve_public(
     tasks: &mut JoinSet<()>,
     listeners: Vec<TcpListener>,
-    app: &Arc<App>,
+    app: &Arc<Live<App>>,
     limits: Limits,
     connections: &Arc<Gauge>,
     stopping: &watch::Receiver<bool>,
 ) {
     for listener in listeners {
-        let service = TowerToHyperService::new(warp::service(app.clone().filter()));
+        let service = TowerToHyperService::new(warp::service(App::filter(app.clone())));
         tasks.spawn(net::serve(Listener::Tcp(listener), service, limits, connections.clone(), stopping.clone()));
     }
 }
@@ -342,7 +353,7 @@ const TEND_EVERY: Duration = Duration::from_secs(30);
 const WRITE_DOWN_EVERY: Duration = Duration::from_secs(2);
 
 /// Sweeps and rotates until the daemon stops. A failure is logged, and the next round tries again.
-async fn tend(services: Arc<Services>, mut stopping: watch::Receiver<bool>) {
+async fn tend(services: Arc<Live<Services>>, mut stopping: watch::Receiver<bool>) {
     let mut ticks = interval(TEND_EVERY);
     let mut writing = interval(WRITE_DOWN_EVERY);
     for interval in [&mut ticks, &mut writing] {
@@ -351,11 +362,11 @@ async fn tend(services: Arc<Services>, mut stopping: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             _ = writing.tick() => {
-                if let Err(error) = throttle::write_down(&services).await {
+                if let Err(error) = throttle::write_down(&services.get()).await {
                     warn!(%error, "counters of failed sign-ins were not written down");
                 }
             }
-            _ = ticks.tick() => match maintenance::round(&services).await {
+            _ = ticks.tick() => match maintenance::round(&services.get()).await {
                 Ok(0) => {}
                 Ok(swept) => info!(swept, "expired sessions were swept away"),
                 Err(error) => warn!(%error, "maintenance failed; it is tried again"),
@@ -388,7 +399,30 @@ fn start_hasher(config: &Config, cost: Option<Cost>, entropy: &Arc<dyn Entropy>)
     HasherPool::start(&config, entropy).map_err(|e| Failure::new(Exit::System, format!("hashing cannot start: {e}")))
 }
 
-fn policy(config: &Config, origin: &str) -> Policy {
+/// The public door's part of the configuration.
+pub(crate) fn public_door(config: &Config, url: &PublicUrl, cookies: &Cookies) -> (http::Settings, Cookies) {
+    let s = &config.settings;
+    let door = http::Settings {
+        mode: config.mode,
+        public_url: url.clone(),
+        hosts: s.http.hosts.clone(),
+        mounts: s.http.mounts.clone(),
+        origins: TrustedOrigins {
+            own: url.origin().to_owned(),
+            patterns: s.http.trusted_origins.clone(),
+            loopback: config.mode == Mode::Development,
+        },
+        trusted_proxies: s.http.trusted_proxies.clone(),
+        client_address: s.http.client_address,
+        throttle_requests: s.throttle.requests.is_on(config.mode == Mode::Production),
+        max_body: s.http.max_body.0,
+        body_timeout: s.http.body_timeout,
+    };
+    (door, cookies.living(s.session.expires_in))
+}
+
+/// The use cases' part of the configuration.
+pub(crate) fn policy(config: &Config, origin: &str) -> Policy {
     let s = &config.settings;
     let or_origin = |list: &[String]| if list.is_empty() { vec![origin.to_owned()] } else { list.to_vec() };
     Policy {

@@ -25,7 +25,7 @@ pub struct Cli {
 }
 
 const AFTER: &str = "Settings are read from the defaults, the configuration file, AUTHD_SECTION__KEY variables and flags, in \
-rising order. Exit codes: 0 stopped as asked, 70 a part of the program failed, 71 refused by the system, 73 something cannot be made, 74 the store failed, \
+rising order. SIGHUP reads file and variables again: what can be applied is, the rest needs a restart. Exit codes: 0 stopped as asked, 70 a part of the program failed, 71 refused by the system, 73 something cannot be made, 74 the store failed, \
 75 another authd is running, 77 not permitted, 78 the configuration is wrong.";
 
 /// Flags that every command takes.
@@ -98,5 +98,16 @@ pub enum ConfigCommand {
     /// Show every setting in force, and where it comes from
     Show,
     /// Print a commented configuration with every setting at its default
-    Init,
+    Init(Unread),
+}
+
+/// Flags of the others that have no meaning here.
+#[derive(Debug, Args)]
+pub struct Unread {
+    /// Refused, and therefore not in the help: it reads no configuration.
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Refused, and therefore not in the help.
+    #[arg(long, hide = true)]
+    pub development: bool,
 }

@@ -9,14 +9,16 @@ use std::{
 };
 
 use listenfd::ListenFd;
-use nix::unistd::{Gid, Group, chown, geteuid};
+use nix::unistd::{chown, geteuid};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tracing::warn;
 
-use crate::exit::{Exit, Failure};
-
-/// The group whose members are administrators.
-pub const ADMIN_GROUP: &str = "authd-admin";
+use crate::{
+    config::Config,
+    domain::access::ADMIN_GROUP,
+    exit::{Exit, Failure},
+    nss,
+};
 
 /// What systemd handed over, by the names in its socket units.
 #[derive(Default)]
@@ -118,18 +120,43 @@ impl Drop for SocketFile {
     }
 }
 
-/// The number of the admin group, if this host has one.
-pub fn admin_group() -> Option<Gid> {
-    Group::from_name(ADMIN_GROUP).ok().flatten().map(|group| group.gid)
+/// Whether a role is given to anybody but the members of the admin group: then the file of the socket is for everybody, and the
+/// peer's role decides.
+pub fn is_for_everybody(config: &Config) -> bool {
+    config.settings.roles().any(|(_, principal)| !principal.is_admin_group())
+}
+
+/// Whether everybody may open the socket.
+pub fn is_open(path: &Path) -> bool {
+    path.metadata().is_ok_and(|meta| meta.mode() & 0o006 == 0o006)
+}
+
+/// Gives the file of our own socket to its owner, to the group `authd-admin` where there is one, and to everybody where roles
+/// say who may come in.
+///
+/// # Errors
+/// The mode cannot be set.
+pub fn set_mode(path: &Path, for_everybody: bool) -> io::Result<()> {
+    let has_group = nss::group(ADMIN_GROUP).is_some_and(|group| chown(path, None, Some(group)).is_ok());
+    let mode = match (for_everybody, has_group) {
+        (true, _) => 0o666,
+        (false, true) => 0o660,
+        (false, false) => 0o600,
+    };
+    std::fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
 /// Binds the admin socket: a directory of its own with 0755, the socket for its owner, and for the group `authd-admin`
-/// where there is one (AZ-03). A dead socket of our own is replaced, because the data directory is locked by us; everything
+/// where there is one (AZ-03), or for everybody where roles are configured. A dead socket of our own is replaced, because the data directory is locked by us; everything
 /// else that stands in the way is refused.
 ///
 /// # Errors
 /// `Locked` if somebody listens there, `Configuration` if something else is in the way.
-pub async fn admin(inherited: Option<std::os::unix::net::UnixListener>, path: &Path) -> Result<AdminSocket, Failure> {
+pub async fn admin(
+    inherited: Option<std::os::unix::net::UnixListener>,
+    path: &Path,
+    for_everybody: bool,
+) -> Result<AdminSocket, Failure> {
     let shown = path.display();
     let failed = |e: io::Error| Failure::new(Exit::System, format!("the admin socket {shown} cannot be used: {e}"));
     if let Some(listener) = inherited {
@@ -146,9 +173,7 @@ pub async fn admin(inherited: Option<std::os::unix::net::UnixListener>, path: &P
     // The umask of the process is 077: from its first moment the file is for its owner only.
     let listener = UnixListener::bind(path).map_err(failed)?;
     let file = SocketFile(path.into());
-    let group = admin_group().filter(|group| chown(path, None, Some(*group)).is_ok());
-    let mode = if group.is_some() { 0o660 } else { 0o600 };
-    std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)?;
+    set_mode(path, for_everybody).map_err(failed)?;
     Ok(AdminSocket { listener, file: Some(file) })
 }
 
@@ -181,22 +206,22 @@ mod tests {
     async fn az_03_a_dead_socket_of_ours_is_replaced_and_nothing_else_is() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("run/admin.sock");
-        let first = admin(None, &path).await.unwrap();
+        let first = admin(None, &path, false).await.unwrap();
         assert_eq!(path.parent().unwrap().metadata().unwrap().mode() & 0o777, 0o755);
         assert_eq!(path.metadata().unwrap().mode() & 0o007, 0);
         let AdminSocket { listener, file } = first;
-        assert_eq!(admin(None, &path).await.err().unwrap().exit, Exit::Locked, "somebody listens");
+        assert_eq!(admin(None, &path, false).await.err().unwrap().exit, Exit::Locked, "somebody listens");
         drop(listener);
         std::mem::forget(file);
-        drop(admin(None, &path).await.unwrap());
+        drop(admin(None, &path, false).await.unwrap());
         assert!(!path.exists(), "removed at the end");
 
         std::fs::write(&path, "precious").unwrap();
-        assert_eq!(admin(None, &path).await.err().unwrap().exit, Exit::Configuration);
+        assert_eq!(admin(None, &path, false).await.err().unwrap().exit, Exit::Configuration);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("/dev/null", &path).unwrap();
-        assert_eq!(admin(None, &path).await.err().unwrap().exit, Exit::Configuration);
+        assert_eq!(admin(None, &path, false).await.err().unwrap().exit, Exit::Configuration);
     }
 
     #[tokio::test]

@@ -29,6 +29,7 @@ use crate::{
     domain::address::{bucket, canonical},
     door::{Head, Peer, PeerCredentials},
     framing::{Doubtful, Scanner},
+    nss,
 };
 
 /// What a door allows a connection.
@@ -197,7 +198,7 @@ pub async fn serve<S: Answer>(
                     // the next connection.
                     let UCred { uid, gid, pid } = peer;
                     let (name, groups) =
-                        tokio::task::spawn_blocking(move || account(uid, gid)).await.unwrap_or_default();
+                        tokio::task::spawn_blocking(move || nss::account(uid, gid)).await.unwrap_or_default();
                     let peer = Peer::Unix(PeerCredentials { uid, gid, pid, name, groups });
                     connection(stream, peer, service, limits, stop).await;
                 }
@@ -242,16 +243,6 @@ async fn accept(listener: &Listener) -> io::Result<Stream> {
             Ok(Stream::Unix(stream, peer))
         }
     }
-}
-
-/// The name and all groups of a user by NSS. What cannot be found out is nothing (fail closed).
-fn account(uid: u32, gid: u32) -> (Option<String>, Vec<u32>) {
-    let Ok(Some(user)) = nix::unistd::User::from_uid(uid.into()) else { return (None, vec![]) };
-    let groups = std::ffi::CString::new(user.name.as_bytes())
-        .ok()
-        .and_then(|name| nix::unistd::getgrouplist(&name, gid.into()).ok())
-        .unwrap_or_default();
-    (Some(user.name), groups.into_iter().map(nix::unistd::Gid::as_raw).collect())
 }
 
 async fn connection<S: Answer, T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(

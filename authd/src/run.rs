@@ -24,7 +24,7 @@ use crate::{
     card,
     cli::{Cli, Command, ConfigCommand},
     clock::SystemClock,
-    config::{self, Config, Flags, Mode},
+    config::{self, Config, Flags, Mode, Problem},
     crypto::hasher::Cost,
     exit::{Exit, Failure},
     init,
@@ -41,8 +41,16 @@ pub fn main() -> ExitCode {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     let mut flags: Flags = cli.flags.into();
-    if matches!(cli.command, Some(Command::Init(_))) && (flags.config.is_some() || flags.development) {
-        let message = "init takes neither --config nor --development: --dir says where to put what it makes";
+    let refusal = match &cli.command {
+        Some(Command::Init(_)) => {
+            Some("init takes neither --config nor --development: --dir says where to put what it makes")
+        }
+        Some(Command::Config(ConfigCommand::Init(_))) => {
+            Some("config init takes neither --config nor --development: it prints what a file may say, and reads none")
+        }
+        _ => None,
+    };
+    if let Some(message) = refusal.filter(|_| flags.config.is_some() || flags.development) {
         Cli::command().error(ErrorKind::ArgumentConflict, message).exit();
     }
     flags.installed = installed_for_tests(&env).or(flags.installed);
@@ -53,10 +61,10 @@ pub fn main() -> ExitCode {
             out(&(done.join("\n") + &next))
         }),
         Some(Command::NewMasterKey { file }) => init::new_master_key(file).and_then(|done| out(&done)),
-        Some(Command::Config(ConfigCommand::Init)) => given(&flags).and_then(|given| out(&Config::template(&given))),
+        Some(Command::Config(ConfigCommand::Init(_))) => given(&flags).and_then(|given| out(&Config::template(&given))),
         Some(Command::Config(ConfigCommand::Check)) => read(&flags, &env).and_then(|config| check(&config)),
         Some(Command::Config(ConfigCommand::Show)) => read(&flags, &env).and_then(|config| out(&config.show())),
-        None => read(&flags, &env).and_then(|config| serve(&config, &env, cli.trust_clock)),
+        None => read(&flags, &env).and_then(|config| serve(&config, &flags, &env, cli.trust_clock)),
     };
     telemetry::finish(outcome.as_ref().err().map(|failure| format!("authd: {failure}\n")));
     match outcome {
@@ -159,7 +167,7 @@ fn confine() {
     }
 }
 
-fn serve(config: &Config, env: &[(String, String)], trust_clock: bool) -> Result<(), Failure> {
+fn serve(config: &Config, flags: &Flags, env: &[(String, String)], trust_clock: bool) -> Result<(), Failure> {
     telemetry::start(config.settings.log.format, config.settings.log.level)
         .map_err(|e| Failure::new(Exit::System, format!("no thread for the log: {e}")))?;
     confine();
@@ -177,7 +185,10 @@ fn serve(config: &Config, env: &[(String, String)], trust_clock: bool) -> Result
         announce(config, &running, env)?;
         // A little more than requests under way get: closing the store takes a moment too.
         let stop_within = config.settings.http.drain_timeout.to_std() + CLOSE_WITHIN;
-        run(running, &mut signals, stop_within).await
+        // The same file as at the start, or none: a file that came or went meanwhile must not change the mode.
+        let flags =
+            Flags { config: config.file.clone(), development: config.mode == Mode::Development, ..flags.clone() };
+        run(running, &mut signals, stop_within, || config::load(&flags, env)).await
     })
 }
 
@@ -224,10 +235,24 @@ impl Signals {
     }
 }
 
+/// Reads the configuration again. systemd is told when that begins and ends, so that `systemctl reload` waits for it.
+async fn reload(running: &mut Running, read_again: &impl Fn() -> Result<Config, Vec<Problem>>) {
+    let mut begins = vec![NotifyState::Reloading];
+    begins.extend(NotifyState::monotonic_usec_now());
+    notify(&begins);
+    running.reload(read_again()).await;
+    notify(&[NotifyState::Ready]);
+}
+
 /// How long closing the store may take once the last request is answered.
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 
-async fn run(mut running: Running, signals: &mut Signals, stop_within: Duration) -> Result<(), Failure> {
+async fn run(
+    mut running: Running,
+    signals: &mut Signals,
+    stop_within: Duration,
+    read_again: impl Fn() -> Result<Config, Vec<Problem>>,
+) -> Result<(), Failure> {
     // Twice in the time that the watchdog allows, and only while the store takes changes.
     let mut watchdog = sd_notify::watchdog_enabled().map(|limit| interval(limit / 2));
     let failed = loop {
@@ -240,7 +265,7 @@ async fn run(mut running: Running, signals: &mut Signals, stop_within: Duration)
         tokio::select! {
             _ = signals.terminate.recv() => break None,
             _ = signals.interrupt.recv() => break None,
-            _ = signals.hang_up.recv() => info!("SIGHUP: nothing is reloaded; restart authd for a changed configuration"),
+            _ = signals.hang_up.recv() => reload(&mut running, &read_again).await,
             failure = running.failed() => break Some(failure),
             _ = tick => {
                 if running.is_healthy() {

@@ -54,6 +54,15 @@ pub struct Status {
     /// The configuration file, if there is one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub config: Option<String>,
+    /// When the configuration was read last: at the start, or by a reload.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub config_read_at: Option<UnixTime>,
+    /// Settings that were changed and are in force only after a restart.
+    #[serde(default)]
+    pub needs_restart: Vec<String>,
+    /// The caller's own role: `view`, `helpdesk`, `oncall` or `admin`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub role: Option<String>,
     /// The data directory.
     pub data_dir: String,
     /// Counts of what is stored.

@@ -7,5 +7,6 @@ mod audit;
 mod door;
 mod forgetting;
 mod keys;
+mod reload;
 mod sessions;
 mod users;

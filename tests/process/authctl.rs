@@ -4,7 +4,7 @@ use std::{
     fs::{File, Permissions},
     io::{Read, Write},
     os::unix::fs::PermissionsExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::Stdio,
 };
 
@@ -146,19 +146,23 @@ async fn exit_4_is_for_a_state_that_does_not_allow_it() {
     daemon.stop().await.ok();
 }
 
-/// Runs authctl as nobody. `None`, with a word, where this process may not become somebody else.
-async fn as_nobody(host: &Host, args: &[&str]) -> Option<Outcome> {
-    if !geteuid().is_root() {
-        tests::shared::skipped("root, to run authctl as somebody else");
-        return None;
-    }
-    // The build may lie where nobody can look.
+/// authctl where everybody may run it: the build may lie where nobody can look.
+pub(crate) fn program_for_others(host: &Host) -> PathBuf {
     let program = host.path("authctl");
     if !program.exists() {
         std::fs::copy(host.authctl_program(), &program).unwrap();
         std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
     }
-    let mut run = host.run(&program).flag("--socket", host.socket()).args(args);
+    program
+}
+
+/// Runs authctl as nobody. `None`, with a word, where this process may not become somebody else.
+pub(crate) async fn as_nobody(host: &Host, args: &[&str]) -> Option<Outcome> {
+    if !geteuid().is_root() {
+        tests::shared::skipped("root, to run authctl as somebody else");
+        return None;
+    }
+    let mut run = host.run(program_for_others(host)).flag("--socket", host.socket()).args(args);
     run.command.uid(NOBODY).gid(NOBODY);
     Some(run.end().await)
 }

@@ -1,6 +1,8 @@
 //! The configuration as an operator meets it.
 
-use std::path::Path;
+use std::{fs::Permissions, os::unix::fs::PermissionsExt, path::Path};
+
+use tests::process::{Host, Run};
 
 use crate::host;
 
@@ -36,42 +38,155 @@ async fn op_01_config_check_finds_all_problems_at_once_with_their_lines() {
     assert!(!host.data().exists());
 }
 
+/// Configurations that must not start, each with the key that is named, and its line. `{dir}` is a directory with the files
+/// of [`unsafe_files`]. In all of them the data directory is the host's.
+const UNSAFE: &[(&str, &str)] = &[
+    // Who can call, and under which name.
+    ("[http]\nlisten = \"0.0.0.0:8000\"\n", "http.listen (line 2)"),
+    ("[http]\nlisten = \"[::]:8000\"\nhosts = [\"auth.example.com\"]\n", "http.listen (line 2)"),
+    ("[http]\npublic_url = \"http://auth.example.com\"\n", "http.public_url (line 2)"),
+    ("[http]\n\npublic_url = \"http://192.0.2.7:8000\"\n", "http.public_url (line 3)"),
+    ("[http]\npublic_url = \"https://auth.example.com/path\"\n", "http.public_url (line 2)"),
+    ("[http]\npublic_url = \"https://user:secret@auth.example.com\"\n", "http.public_url (line 2)"),
+    ("[http]\npublic_url = \"ftp://auth.example.com\"\n", "http.public_url (line 2)"),
+    ("[http]\nhosts = [\"*\"]\n", "http.hosts (line 2)"),
+    ("[http]\nhosts = [\"*.example.com\"]\n", "http.hosts (line 2)"),
+    // Which pages are trusted.
+    ("[http]\ntrusted_origins = [\"*\"]\n", "http.trusted_origins (line 2)"),
+    ("[http]\ntrusted_origins = [\"https://*\"]\n", "http.trusted_origins (line 2)"),
+    (
+        "[http]\ntrusted_origins = [\"https://a.example\", \"https://a.example/path\"]\n",
+        "http.trusted_origins (line 2)",
+    ),
+    ("[http]\ntrusted_origins = [\"\"]\n", "http.trusted_origins (line 2)"),
+    // Who is believed about addresses.
+    ("[http]\ntrusted_proxies = [\"0.0.0.0/0\"]\n", "http.trusted_proxies (line 2)"),
+    ("[http]\ntrusted_proxies = [\"::/0\"]\n", "http.trusted_proxies (line 2)"),
+    ("[http]\ntrusted_proxies = [\"10.0.0.1\", \"128.0.0.0/1\"]\n", "http.trusted_proxies (line 2)"),
+    ("[http]\ntrusted_proxies = [\"proxy.example.com\"]\n", "http.trusted_proxies (line 2)"),
+    // Paths and limits.
+    ("[http]\nmounts = []\n", "http.mounts (line 2)"),
+    ("[http]\nmounts = [\"/api\", \"/api/\"]\n", "http.mounts (line 2)"),
+    ("[http]\nmounts = [\"/api/../admin\"]\n", "http.mounts (line 2)"),
+    ("[http]\nmax_body = \"1GiB\"\n", "http.max_body (line 2)"),
+    ("[http]\nmax_connections = 0\n", "http.max_connections (line 2)"),
+    ("[http]\nheader_timeout = \"0s\"\n", "http.header_timeout (line 2)"),
+    ("[http]\nbody_timeout = \"1h\"\n", "http.body_timeout (line 2)"),
+    // Passwords.
+    ("[password]\nmin_length = 4\n", "password.min_length (line 2)"),
+    ("[password]\nmax_length = 32\n", "password.max_length (line 2)"),
+    ("[password]\nargon2_memory = 16\n", "password.argon2_memory (line 2)"),
+    ("[password]\nargon2_iterations = 1\n", "password.argon2_iterations (line 2)"),
+    ("[password]\nblocklist_file = \"{dir}/missing\"\n", "password.blocklist_file (line 2)"),
+    ("[password]\nblocklist_file = \"{dir}/empty\"\n", "password.blocklist_file (line 2)"),
+    // Lives.
+    ("[session]\nexpires_in = \"0s\"\n", "session.expires_in (line 2)"),
+    ("[session]\nabsolute = \"1d\"\n", "session.absolute (line 2)"),
+    ("[session]\nreuse_window = \"1m\"\n", "session.reuse_window (line 2)"),
+    ("[session]\nmax_per_user = 0\n", "session.max_per_user (line 2)"),
+    ("[token]\nexpires_in = \"30d\"\n", "token.expires_in (line 2)"),
+    ("[token]\nissuer = \" \"\n", "token.issuer (line 2)"),
+    ("[token]\nissuer = \"\"\naudience = [\"\"]\n", "token.audience (line 3)"),
+    // Keys, and the one secret.
+    ("[keys]\nalgorithm = \"none\"\n", "keys.algorithm (line 2)"),
+    ("[keys]\nalgorithm = \"HS256\"\n", "keys.algorithm (line 2)"),
+    ("[keys]\npublish_ahead = \"1s\"\n", "keys.publish_ahead (line 2)"),
+    ("[keys]\nrotate_every = \"1h\"\n", "keys.rotate_every (line 2)"),
+    ("[keys]\nmaster_key_file = \"{dir}/empty\"\n", "keys.master_key_file (line 2)"),
+    ("[keys]\nmaster_key_file = \"{dir}/zeros\"\n", "keys.master_key_file (line 2)"),
+    ("[keys]\nmaster_key_file = \"{dir}/loose\"\n", "keys.master_key_file (line 2)"),
+    ("[keys]\nmaster_key_file = \"{dir}/data/master.key\"\n", "keys.master_key_file (line 2)"),
+    ("[keys]\nmaster_key_file = \"master.key\"\n", "keys.master_key_file (line 2)"),
+    // Who is an administrator, and where.
+    ("[admin.roles]\nview = [\"*\"]\n", "admin.roles.view (line 2)"),
+    ("[admin.roles]\nadmin = [\"1000\"]\n", "admin.roles.admin (line 2)"),
+    ("[admin.roles]\nadmin = \"ada\"\n", "admin.roles.admin (line 2)"),
+    ("[admin.roles]\nroot = [\"ada\"]\n", "admin.roles.root (line 2)"),
+    ("[admin]\nroles = [\"ada\"]\n", "admin.roles (line 2)"),
+    ("[\"admin.roles\"]\nadmin = [\"ada\"]\n", "admin.roles (line 1)"),
+    (
+        "[admin]\nsocket = \"/run/authd/a-path-that-is-longer-than-the-hundred-and-seven-bytes-which-a-socket-of-unix-can-have/admin.sock\"\n",
+        "admin.socket (line 2)",
+    ),
+    // What is no setting, or no value of one.
+    ("[http]\nlisten = 8000\n", "http.listen (line 2)"),
+    ("[http]\nlisten = \"localhost\"\n", "http.listen (line 2)"),
+    ("[http]\nmax_bodie = \"1KiB\"\n", "http.max_bodie (line 2)"),
+    ("[sign_up]\nenabled = \"no\"\n", "sign_up.enabled (line 2)"),
+    ("[password]\nhash_threads = -1\n", "password.hash_threads (line 2)"),
+    ("[log]\nlevel = \"everything\"\n", "log.level (line 2)"),
+    ("[store]\ncache = \"1B\"\n", "store.cache (line 2)"),
+    ("\n[nonsense]\n", "nonsense (line 2)"),
+    ("http = 1\n", "http (line 1)"),
+    ("[http]\nmax_body = \"1KiB\"\nmax_body = \"2KiB\"\n", "line 3"),
+    ("not TOML at all", "line 1"),
+];
+
+/// A secret that is empty, one that nobody drew, one that others may read.
+fn unsafe_files(host: &Host) {
+    let write = |name: &str, text: &str, mode: u32| {
+        std::fs::write(host.path(name), text).unwrap();
+        std::fs::set_permissions(host.path(name), Permissions::from_mode(mode)).unwrap();
+    };
+    write("empty", "", 0o600);
+    write("zeros", "authd-master-key-1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", 0o600);
+    let made = host.path("loose");
+    authd::crypto::master::create(&made, &authd::crypto::entropy::SystemEntropy::default()).unwrap();
+    std::fs::set_permissions(&made, Permissions::from_mode(0o644)).unwrap();
+}
+
 #[tokio::test]
-async fn op_01_unsafe_and_ill_typed_configurations_exit_78_and_name_the_key() {
+async fn op_01_unsafe_and_ill_typed_configurations_exit_78_and_name_key_and_line() {
+    let host = host!();
+    unsafe_files(&host);
+    let file = host.path("authd.toml");
+    let dir = host.path("").display().to_string();
+    for (text, named) in UNSAFE {
+        std::fs::write(&file, text.replace("{dir}", dir.trim_end_matches('/'))).unwrap();
+        let with = |run: Run| run.flag("--config", &file).flag("--data-dir", host.data());
+        let refused = with(host.authd().args(["config", "check"])).end().await;
+        assert_eq!((refused.exit, refused.out.as_str()), (78, ""), "{text}: {refused:?}");
+        assert!(
+            refused.err.contains("the configuration has 1 problem:"),
+            "nothing else is wrong: {text}: {}",
+            refused.err
+        );
+        assert!(refused.err.contains(named), "{text}: {}", refused.err);
+        // The daemon says the same, and has touched nothing.
+        let start = with(host.authd()).end().await;
+        assert_eq!((start.exit, start.err), (78, refused.err), "{text}");
+        assert!(!host.data().exists(), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn op_01_a_configuration_that_everybody_may_write_exits_78() {
     let host = host!();
     let file = host.path("authd.toml");
-    for (text, key) in [
-        ("[http]\nlisten = 8000\n", "http.listen"),
-        ("[http]\nlisten = \"0.0.0.0:8000\"\n", "http.public_url"),
-        ("[http]\npublic_url = \"http://auth.example.com\"\n", "http.public_url"),
-        ("[http]\npublic_url = \"https://auth.example.com/path\"\n", "http.public_url"),
-        ("[http]\npublic_url = \"ftp://auth.example.com\"\n", "http.public_url"),
-        ("[http]\ntrusted_origins = [\"*\"]\n", "http.trusted_origins"),
-        ("[http]\ntrusted_proxies = [\"0.0.0.0/0\"]\n", "http.trusted_proxies"),
-        ("[http]\ntrusted_proxies = [\"::/0\"]\n", "http.trusted_proxies"),
-        ("[http]\nmounts = []\n", "http.mounts"),
-        ("[http]\nmax_body = \"1GiB\"\n", "http.max_body"),
-        ("[http]\nheader_timeout = \"0s\"\n", "http.header_timeout"),
-        ("[password]\nmin_length = 4\n", "password.min_length"),
-        ("[password]\nargon2_memory = 16\n", "password.argon2_memory"),
-        ("[password]\nargon2_iterations = 1\n", "password.argon2_iterations"),
-        ("[session]\nexpires_in = \"0s\"\n", "session.expires_in"),
-        ("[session]\nmax_per_user = 0\n", "session.max_per_user"),
-        ("[token]\nexpires_in = \"30d\"\n", "token.expires_in"),
-        ("[token]\nissuer = \"\"\naudience = [\"\"]\n", "token.audience"),
-        ("[keys]\nalgorithm = \"none\"\n", "keys.algorithm"),
-        ("[keys]\nalgorithm = \"HS256\"\n", "keys.algorithm"),
-        ("[keys]\npublish_ahead = \"1s\"\n", "keys.publish_ahead"),
-        ("[log]\nlevel = \"everything\"\n", "log.level"),
-        ("[store]\ncache = \"1B\"\n", "store.cache"),
-        ("[nonsense]\n", "nonsense"),
-        ("not TOML at all", "line 1"),
-    ] {
-        std::fs::write(&file, text).unwrap();
-        let refused = host.authd().args(["config", "check"]).flag("--config", &file).end().await;
-        assert_eq!(refused.exit, 78, "{text}: {refused:?}");
-        assert!(refused.err.contains(key), "{text}: {}", refused.err);
+    std::fs::write(&file, SOUND).unwrap();
+    let check = || host.authd().args(["config", "check"]).flag("--config", &file).end();
+    for (mode, exit) in [(0o666, 78), (0o602, 78), (0o664, 0), (0o640, 0)] {
+        std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+        let checked = check().await;
+        assert_eq!(checked.exit, exit, "{mode:o}: {checked:?}");
+        assert!(exit == 0 || checked.err.contains(&format!("chmod o-w {}", file.display())), "{checked:?}");
     }
+}
+
+#[tokio::test]
+async fn a_role_for_a_name_that_the_host_does_not_know_is_noted_and_no_problem() {
+    let host = host!();
+    let file = host.path("authd.toml");
+    std::fs::write(&file, format!("{SOUND}[admin.roles]\nview = [\"root\", \"no-such\"]\noncall = [\"@no-such\"]\n"))
+        .unwrap();
+    let checked = host.authd().args(["config", "check"]).flag("--config", &file).end().await.ok();
+    for note in [
+        "note: admin.roles.view (line 4): this host has no user for 'no-such'",
+        "oncall (line 5): this host has no group",
+    ] {
+        assert!(checked.out.contains(note), "{checked:?}");
+    }
+    assert!(!checked.out.contains("root"), "{checked:?}");
 }
 
 /// What is in force, without the comments that say where it came from.
@@ -158,6 +273,29 @@ async fn the_configuration_of_an_installed_authd_is_read_unless_told_otherwise()
 }
 
 #[tokio::test]
+async fn op_03_development_mode_starts_on_loopback_only_wherever_the_address_comes_from() {
+    let host = host!();
+    let development = || host.authd().args(["--development"]).flag("--data-dir", host.data());
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.7:0", "[2001:db8::1]:0", "[::ffff:192.0.2.7]:0"] {
+        for (run, origin) in [
+            (development().args(["--listen", address]), "--listen"),
+            (development().env("AUTHD_HTTP__LISTEN", address), "AUTHD_HTTP__LISTEN"),
+        ] {
+            let refused = run.end().await;
+            assert_eq!((refused.exit, refused.out.as_str()), (78, ""), "{address}: {refused:?}");
+            assert!(refused.err.contains(&format!("http.listen ({origin})")), "{address}: {refused:?}");
+            assert!(refused.err.contains("this machine only"), "{address}: {refused:?}");
+            assert!(!host.data().exists());
+        }
+    }
+    for address in ["127.0.0.1:0", "127.0.0.2:0"] {
+        let daemon = host.daemon().env("AUTHD_HTTP__LISTEN", address).start().await;
+        assert!(daemon.address.ip().is_loopback());
+        assert!(daemon.stop().await.ok().out.contains("development mode: for this machine only"));
+    }
+}
+
+#[tokio::test]
 async fn without_a_home_the_data_directory_must_be_named() {
     let host = host!();
     let homeless = || host.authd().args(["--development", "--listen", "127.0.0.1:0"]).without_env("HOME");
@@ -194,6 +332,11 @@ async fn wrong_flags_exit_2_and_development_excludes_a_file() {
         &["init", "--config", "x.toml"],
         &["--config", "x.toml", "init"],
         &["init", "--development"],
+        &["config", "init", "--config", "x.toml"],
+        &["config", "--config", "x.toml", "init"],
+        &["--config", "x.toml", "config", "init"],
+        &["config", "init", "--development"],
+        &["--development", "config", "init"],
     ] {
         let program = host.authd().args(args);
         // Should it not refuse, it is not to make a configuration for this machine.

@@ -100,7 +100,7 @@ async fn sighup_does_not_end_it() {
     let host = host!();
     let mut daemon = host.daemon().start().await;
     daemon.signal(Signal::SIGHUP);
-    daemon.logs("SIGHUP").await;
+    daemon.logs("the configuration was read again").await;
     assert_eq!(daemon.client().get("/readyz").await.status, 200);
     daemon.stop().await.ok();
 }
@@ -303,7 +303,7 @@ async fn cr_05_nothing_that_it_makes_is_open_to_others_whatever_the_umask() {
 async fn az_03_the_admin_socket_is_for_its_owner_and_the_admin_group_only() {
     let host = host!();
     let daemon = host.daemon().start().await;
-    let expected = if authd::listen::admin_group().is_some() { 0o660 } else { 0o600 };
+    let expected = if authd::nss::group("authd-admin").is_some() { 0o660 } else { 0o600 };
     assert_eq!(mode(&host.socket()), expected);
     daemon.stop().await.ok();
 }

@@ -13,7 +13,9 @@ mod log_injection;
 mod log_pipe;
 mod master_key;
 mod readme;
+mod reload;
 mod rewrap;
+mod roles;
 mod systemd;
 
 /// The host of a test; without built programs the test is skipped.

@@ -54,6 +54,15 @@ async fn a_public_socket_that_is_handed_over_is_served() {
 }
 
 #[tokio::test]
+async fn op_03_development_mode_takes_no_socket_that_other_machines_reach() {
+    let host = host!();
+    let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let refused = with_socket(&host, "http", listener.into()).end().await;
+    assert_eq!((refused.exit, refused.out.as_str()), (78, ""), "{refused:?}");
+    assert!(refused.err.contains("0.0.0.0") && refused.err.contains("this machine only"), "{refused:?}");
+}
+
+#[tokio::test]
 async fn an_admin_socket_that_is_handed_over_is_served_and_left_where_it_is() {
     let host = host!();
     let listener = std::os::unix::net::UnixListener::bind(host.socket()).unwrap();

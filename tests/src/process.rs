@@ -367,6 +367,15 @@ impl Daemon {
         assert!(sees(&mut self.log, text).await, "'{text}' is not in its log: {}", self.log());
     }
 
+    /// Waits until the log is such.
+    ///
+    /// # Panics
+    /// If it ends before.
+    pub async fn logs_that(&mut self, is_such: impl Fn(&str) -> bool) {
+        let seen = timeout(LIMIT, self.log.wait_for(|log| is_such(log))).await.expect_in_time("to say it").is_ok();
+        assert!(seen, "it is not in its log: {}", self.log());
+    }
+
     /// Sends a signal.
     ///
     /// # Panics

@@ -90,7 +90,7 @@ impl Builder {
     /// With a setting: `("http.max_body", "1KiB")`.
     #[must_use]
     pub fn set(mut self, key: &str, value: &str) -> Self {
-        let name = format!("AUTHD_{}", key.replacen('.', "__", 1)).to_ascii_uppercase();
+        let name = format!("AUTHD_{}", key.replace('.', "__")).to_ascii_uppercase();
         self.env.push((name, value.into()));
         self
     }
@@ -301,6 +301,16 @@ impl Server {
     pub async fn restart_with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(&mut self.config.settings);
         self.restart().await
+    }
+
+    /// Lets it read other settings while it runs, as on SIGHUP.
+    ///
+    /// # Panics
+    /// If it was stopped.
+    #[allow(clippy::expect_used)]
+    pub async fn reload(&mut self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.config.settings);
+        self.running.as_mut().expect("the server runs").reload(Ok(self.config.clone())).await;
     }
 
     /// As after a reboot, with a clock that shows this and knows nothing of the time before.

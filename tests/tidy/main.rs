@@ -280,7 +280,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         folder: "authd/src/http",
-        may: &["http", "door", "service", "domain", "ports", "store", "digest", "config"],
+        may: &["http", "door", "service", "domain", "ports", "store", "digest", "config", "live"],
         crates: &[
             "base64",
             "bytes",
@@ -296,7 +296,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         folder: "authd/src/admin",
-        may: &["admin", "door", "service", "domain", "store", "digest", "config", "net"],
+        may: &["admin", "door", "service", "domain", "store", "digest", "config", "live", "net"],
         crates: &["bytes", "futures_util", "http", "percent_encoding", "serde", "serde_json", "tracing", "warp"],
     },
 ];

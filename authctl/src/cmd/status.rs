@@ -25,6 +25,8 @@ const RECORD: &[output::Column] = &[
     text("connections", "connections"),
     text("dataDir", "data"),
     text("config", "configuration"),
+    time("configReadAt", "read"),
+    text("role", "your role"),
 ];
 
 /// `1 user`, `2 users`
@@ -49,6 +51,8 @@ fn for_people(status: &Status) -> Value {
         "connections": status.connections,
         "dataDir": status.data_dir,
         "config": status.config,
+        "configReadAt": status.config_read_at,
+        "role": status.role,
     })
 }
 
@@ -59,6 +63,11 @@ pub(super) async fn run(cx: &mut Context<'_>) -> Result<Exit, Error> {
         for problem in &status.problems {
             let mark = cx.io.paint_err(Paint::Bad, "!");
             cx.io.say(&format!("{mark} {}", common::text::printable(problem)))?;
+        }
+        if !status.needs_restart.is_empty() {
+            let mark = cx.io.paint_err(Paint::Bad, "!");
+            let keys = common::text::printable(&status.needs_restart.join(", "));
+            cx.io.say(&format!("{mark} changed, and in force only after a restart: {keys}"))?;
         }
         for note in &status.notes {
             let mark = cx.io.paint_err(Paint::Faint, "·");

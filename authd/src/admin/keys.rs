@@ -135,7 +135,7 @@ pub async fn revoke(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> 
 /// # Errors
 /// `Forbidden`; `ValidationError` if it is no master key; `Conflict` if it is the one in force.
 pub async fn rewrap(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
-    if req.operator.uid != 0 && req.operator.uid != app.info.own_uid {
+    if req.operator.uid != 0 && req.operator.uid != app.last_read.access.own_uid {
         return Err(AdminError::new(ErrorCode::Forbidden)
             .cause("the master key is changed by root, or by the daemon's own user")
             .fix("sudo authctl keys rewrap --new-master-key FILE"));

@@ -35,7 +35,12 @@ use warp::{Filter, reply::Response};
 pub use self::{error::AdminError, request::AdminReq, routes::Route};
 use crate::{
     config::Mode,
+    domain::{
+        Access, Role,
+        access::{ADMIN_GROUP, Grant},
+    },
     door::{Body, BodyError, Found, Head, Peer, PeerCredentials, Reply, Router, body},
+    live::Live,
     net::Gauge,
     service::{Services, audit as acts},
 };
@@ -62,16 +67,25 @@ pub struct Info {
     pub data_dir: PathBuf,
     /// The file of the master key; `None` if it is a credential of systemd.
     pub master_key: Option<PathBuf>,
-    /// What the configuration's reader found worth a look.
-    pub advice: Vec<String>,
     /// Until when cookies of the server before are taken, if that was configured.
     pub legacy_secret_until: Option<UnixTime>,
-    /// The group whose members are administrators; `None` if the host has no such group.
-    pub admin_group: Option<u32>,
     /// How many lines the log has lost.
     pub log_lines_dropped: fn() -> u64,
-    /// The daemon's own user, who is an administrator.
-    pub own_uid: u32,
+}
+
+/// What of the daemon changes when its configuration is read again.
+#[derive(Debug, Clone, Default)]
+pub struct LastRead {
+    /// When the configuration was read last.
+    pub at: UnixTime,
+    /// Why what was read then is not in force, if it is not.
+    pub problems: Vec<String>,
+    /// Settings that are in force only after a restart.
+    pub needs_restart: Vec<String>,
+    /// What the configuration's reader found worth a look.
+    pub advice: Vec<String>,
+    /// Who may do what.
+    pub access: Access,
 }
 
 /// Everything that handlers work with.
@@ -80,20 +94,30 @@ pub struct AdminApp {
     pub services: Arc<Services>,
     /// What the daemon is.
     pub info: Info,
+    /// What it is configured to be at the moment.
+    pub last_read: LastRead,
     /// Connections on the public door.
     pub connections: Arc<Gauge>,
-    router: Router<Route>,
-    requests: AtomicU64,
+    router: Arc<Router<Route>>,
+    requests: Arc<AtomicU64>,
 }
 
 impl AdminApp {
     /// With the route table built.
-    pub fn new(services: Arc<Services>, info: Info, connections: Arc<Gauge>) -> Self {
+    pub fn new(services: Arc<Services>, info: Info, last_read: LastRead, connections: Arc<Gauge>) -> Self {
         let mut router = Router::default();
         for route in routes::ROUTES {
             router.insert(route.verb.method(), route.path, route);
         }
-        Self { services, info, connections, router, requests: AtomicU64::new(0) }
+        Self { services, info, last_read, connections, router: Arc::new(router), requests: Arc::default() }
+    }
+
+    /// The same door after its configuration was read again.
+    #[must_use]
+    pub fn successor(&self, services: Arc<Services>, last_read: LastRead) -> Self {
+        let Self { info, connections, router, requests, .. } = self;
+        let (info, connections) = (info.clone(), connections.clone());
+        Self { services, info, last_read, connections, router: router.clone(), requests: requests.clone() }
     }
 
     #[allow(clippy::expect_used)]
@@ -105,10 +129,10 @@ impl AdminApp {
 
     /// The one filter.
     pub fn filter(
-        self: Arc<Self>,
+        live: Arc<Live<Self>>,
     ) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + Send + Sync + 'static {
         warp::ext::get::<Arc<Head>>().and(warp::body::stream()).then(move |head: Arc<Head>, body| {
-            let app = self.clone();
+            let app = live.get();
             async move { app.answer(head, body).await }
         })
     }
@@ -140,7 +164,7 @@ impl AdminApp {
         S: Stream<Item = Result<B, warp::Error>> + Send,
         B: Buf + Send,
     {
-        let operator = self.permitted(head)?;
+        let (operator, role) = self.admitted(head)?;
         if is_browser(head) {
             return Err(AdminError::new(ErrorCode::BrowserRefused));
         }
@@ -162,6 +186,9 @@ impl AdminApp {
             Found::OtherMethods(methods) => return Err(AdminError::wrong_method(&methods)),
             Found::Nothing => return Err(AdminError::new(ErrorCode::NotFound).cause("there is no such path")),
         };
+        if role < route.role {
+            return Err(refused(&operator, role, route.role, &format!("{} {}", head.method, route.path)));
+        }
         let (body, raw) = read_body(head, stream).await?;
         let req = AdminReq {
             head: head.clone(),
@@ -171,6 +198,7 @@ impl AdminApp {
             reason: request::reason(head)?,
             idempotency: request::idempotency(head, &raw, &operator)?,
             operator,
+            role,
         };
         if route.changes
             && let Some(key) = &req.idempotency
@@ -182,20 +210,44 @@ impl AdminApp {
         Ok(reply)
     }
 
-    /// root, the daemon's own user, and members of the admin group. Everybody else is refused, whatever the mode of the
-    /// socket's file has become (AZ-04).
-    fn permitted(&self, head: &Head) -> Result<PeerCredentials, AdminError> {
+    /// Who calls, with the highest role of theirs. Who has none is refused, whatever the mode of the socket's file has become
+    /// (AZ-04).
+    fn admitted(&self, head: &Head) -> Result<(PeerCredentials, Role), AdminError> {
         let Peer::Unix(peer) = &*head.peer else { return Err(AdminError::new(ErrorCode::Forbidden)) };
-        let member = self.info.admin_group.is_some_and(|group| peer.groups.contains(&group));
-        if peer.uid == 0 || peer.uid == self.info.own_uid || member {
-            return Ok(peer.clone());
+        let access = &self.last_read.access;
+        if let Some(role) = access.role(peer.uid, peer.name.as_deref(), &peer.groups) {
+            return Ok((peer.clone(), role));
         }
-        let who = peer.name.clone().unwrap_or_else(|| format!("uid {}", peer.uid));
-        warn!(operator.uid = peer.uid, operator.pid = peer.pid, "a peer without the right to administrate was refused");
-        Err(AdminError::new(ErrorCode::Forbidden)
-            .cause(format!("{who} is not a member of the group authd-admin"))
-            .fix("sudo usermod -aG authd-admin $USER, and log in again"))
+        warn!(
+            operator.uid = peer.uid,
+            operator.pid = peer.pid,
+            "a peer without a role on the admin socket was refused"
+        );
+        let forbidden = AdminError::new(ErrorCode::Forbidden);
+        // As configured by default, or on a host without the group.
+        Err(match access.grants.as_slice() {
+            [] | [(Role::Admin, Grant::Group(_))] => forbidden
+                .cause(format!("{} is not a member of the group {ADMIN_GROUP}", peer.who()))
+                .fix("sudo usermod -aG authd-admin $USER, and log in again"),
+            _ => forbidden
+                .cause(format!("{} has no role on this socket", peer.who()))
+                .fix("ask an administrator for one: admin.roles in the configuration, then systemctl reload authd"),
+        })
     }
+}
+
+/// The refusal of what needs a higher role, in the log and for the caller.
+fn refused(operator: &PeerCredentials, role: Role, needed: Role, what: &str) -> AdminError {
+    warn!(
+        operator.uid = operator.uid,
+        operator.pid = operator.pid,
+        role = role.as_str(),
+        needed = needed.as_str(),
+        "a peer was refused what its role does not allow: {what}"
+    );
+    AdminError::new(ErrorCode::Forbidden)
+        .cause(format!("{} has the role {role}, and this needs the role {needed}", operator.who()))
+        .fix(format!("ask somebody with the role {needed}, or an administrator for that role: admin.roles.{needed}"))
 }
 
 /// Browsers say where a request comes from. Nothing that does is a command line.
@@ -224,4 +276,79 @@ where
     }
     let parsed = body::parse_json(&bytes);
     parsed.map(|body| (body, bytes)).map_err(|problem| AdminError::new(ErrorCode::BadRequest).cause(problem))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use http::{HeaderMap, Method};
+
+    use super::*;
+
+    /// The roles as the design has them: view looks, helpdesk looks after ordinary accounts, oncall after keys.
+    const OUGHT: &[(&str, Role)] = &[
+        ("GET /v1/status", Role::View),
+        ("GET /v1/users", Role::View),
+        ("POST /v1/users", Role::Helpdesk),
+        ("GET /v1/users/{user}", Role::View),
+        ("DELETE /v1/users/{user}", Role::Admin),
+        ("POST /v1/users/{user}/password", Role::Helpdesk),
+        ("POST /v1/users/{user}/disable", Role::Helpdesk),
+        ("POST /v1/users/{user}/enable", Role::Helpdesk),
+        ("GET /v1/sessions", Role::View),
+        ("POST /v1/sessions/revoke", Role::Helpdesk),
+        ("GET /v1/sessions/{session}", Role::View),
+        ("GET /v1/keys", Role::View),
+        ("POST /v1/keys/rotate", Role::Oncall),
+        ("POST /v1/keys/rollback", Role::Oncall),
+        ("POST /v1/keys/rewrap", Role::Admin),
+        ("POST /v1/keys/{kid}/revoke", Role::Oncall),
+        ("GET /v1/throttles", Role::View),
+        ("POST /v1/throttles/clear", Role::Helpdesk),
+        ("POST /v1/tokens/inspect", Role::View),
+        ("POST /v1/tokens/verify", Role::View),
+        ("GET /v1/audit", Role::View),
+        ("GET /v1/audit/verify", Role::View),
+        ("POST /v1/audit/erase", Role::Admin),
+    ];
+
+    /// The status of a request by a user with this name, under roles that are held by users of their names.
+    async fn status_of(name: &str, method: Method, path: &str) -> StatusCode {
+        let services = crate::http::tests::app(|_| ()).services;
+        let (started_at, data_dir) = (UnixTime::EPOCH, PathBuf::new());
+        let mode = Mode::Development;
+        let info = Info {
+            mode,
+            started_at,
+            listen: vec![],
+            public_url: String::new(),
+            config: None,
+            data_dir,
+            master_key: None,
+            legacy_secret_until: None,
+            log_lines_dropped: || 0,
+        };
+        let grants = Role::ALL.map(|role| (role, Grant::User(role.to_string()))).to_vec();
+        let last_read = LastRead { access: Access { own_uid: 1, grants }, ..LastRead::default() };
+        let app = Arc::new(AdminApp::new(services, info, last_read, Arc::new(Gauge::new(1))));
+        let peer = PeerCredentials { uid: 1000, gid: 0, pid: None, name: Some(name.into()), groups: vec![0] };
+        let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("authd"))]);
+        let head = Head { method, uri: path.parse().unwrap(), headers, peer: Arc::new(Peer::Unix(peer)) };
+        app.answer(Arc::new(head), stream::iter(Vec::<Result<Bytes, warp::Error>>::new())).await.status()
+    }
+
+    #[tokio::test]
+    async fn az_01_each_route_is_for_its_role_and_those_above_it_and_for_nobody_else() {
+        let known: Vec<String> = routes::ROUTES.iter().map(|r| format!("{} {}", r.verb.method(), r.path)).collect();
+        let ought: Vec<&str> = OUGHT.iter().map(|(route, _)| *route).collect();
+        assert_eq!(known, ought, "a route without a role that somebody thought about");
+        for (route, (_, needed)) in routes::ROUTES.iter().zip(OUGHT) {
+            let path = route.path.replace(['{', '}'], "");
+            for (name, role) in Role::ALL.map(|role| (role.as_str(), Some(role))).into_iter().chain([("eve", None)]) {
+                let status = status_of(name, route.verb.method(), &path).await;
+                let allowed = role.is_some_and(|role| role >= *needed);
+                assert_eq!(status != StatusCode::FORBIDDEN, allowed, "{name}: {path}: {status}");
+            }
+        }
+    }
 }

@@ -14,7 +14,7 @@ use tracing::info;
 use super::AdminError;
 use crate::{
     digest::sha256,
-    domain::{Act, Actor, EventKind, IdempotencyKey},
+    domain::{Act, Actor, EventKind, IdempotencyKey, Role},
     door::{Body, Head, PeerCredentials},
 };
 
@@ -28,6 +28,8 @@ pub struct AdminReq {
     pub params: Vec<(String, String)>,
     /// Who acts: the kernel's word.
     pub operator: PeerCredentials,
+    /// The highest role of theirs, which is enough for the route.
+    pub role: Role,
     /// Finds the request in the log.
     pub request_id: RequestId,
     /// `--reason`
@@ -48,6 +50,17 @@ impl AdminReq {
             reason: self.reason.clone(),
             idempotency: self.idempotency.clone(),
         }
+    }
+
+    /// For what needs a higher role than the route: `what` says what it is, for the log.
+    ///
+    /// # Errors
+    /// `Forbidden`.
+    pub fn require(&self, needed: Role, what: &str) -> Result<(), AdminError> {
+        if self.role < needed {
+            return Err(super::refused(&self.operator, self.role, needed, what));
+        }
+        Ok(())
     }
 
     /// Logs what was done, once it is on disk: the same words as in the audit trail, for those who watch the log.

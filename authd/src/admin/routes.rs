@@ -3,7 +3,10 @@
 use futures_util::future::BoxFuture;
 
 use super::{AdminApp, AdminError, AdminReq, audit, keys, sessions, status, throttles, tokens, users};
-use crate::door::{Reply, Verb};
+use crate::{
+    domain::Role,
+    door::{Reply, Verb},
+};
 
 /// What answers.
 pub type Handler = for<'a> fn(&'a AdminApp, AdminReq) -> BoxFuture<'a, Result<Reply, AdminError>>;
@@ -15,18 +18,20 @@ pub struct Route {
     pub verb: Verb,
     /// Its path.
     pub path: &'static str,
+    /// The least role that may call it. A handler may ask for more, for what it is about to be done to.
+    pub role: Role,
     /// Whether it can change something; then it stands in the audit trail.
     pub changes: bool,
     /// What answers.
     pub handler: Handler,
 }
 
-const fn read(verb: Verb, path: &'static str, handler: Handler) -> Route {
-    Route { verb, path, changes: false, handler }
+const fn read(verb: Verb, path: &'static str, role: Role, handler: Handler) -> Route {
+    Route { verb, path, role, changes: false, handler }
 }
 
-const fn write(verb: Verb, path: &'static str, handler: Handler) -> Route {
-    Route { verb, path, changes: true, handler }
+const fn write(verb: Verb, path: &'static str, role: Role, handler: Handler) -> Route {
+    Route { verb, path, role, changes: true, handler }
 }
 
 macro_rules! handler {
@@ -38,31 +43,32 @@ macro_rules! handler {
     }};
 }
 
+use Role::{Admin, Helpdesk, Oncall, View};
 use Verb::{Delete, Get, Post};
 
 /// See the module's text.
 pub static ROUTES: &[Route] = &[
-    read(Get, "/v1/status", handler!(status::show)),
-    read(Get, "/v1/users", handler!(users::list)),
-    write(Post, "/v1/users", handler!(users::create)),
-    read(Get, "/v1/users/{user}", handler!(users::show)),
-    write(Delete, "/v1/users/{user}", handler!(users::delete)),
-    write(Post, "/v1/users/{user}/password", handler!(users::set_password)),
-    write(Post, "/v1/users/{user}/disable", handler!(users::disable)),
-    write(Post, "/v1/users/{user}/enable", handler!(users::enable)),
-    read(Get, "/v1/sessions", handler!(sessions::list)),
-    write(Post, "/v1/sessions/revoke", handler!(sessions::revoke)),
-    read(Get, "/v1/sessions/{session}", handler!(sessions::show)),
-    read(Get, "/v1/keys", handler!(keys::list)),
-    write(Post, "/v1/keys/rotate", handler!(keys::rotate)),
-    write(Post, "/v1/keys/rollback", handler!(keys::roll_back)),
-    write(Post, "/v1/keys/rewrap", handler!(keys::rewrap)),
-    write(Post, "/v1/keys/{kid}/revoke", handler!(keys::revoke)),
-    read(Get, "/v1/throttles", handler!(throttles::list)),
-    write(Post, "/v1/throttles/clear", handler!(throttles::clear)),
-    read(Post, "/v1/tokens/inspect", handler!(tokens::inspect)),
-    read(Post, "/v1/tokens/verify", handler!(tokens::verify)),
-    read(Get, "/v1/audit", handler!(audit::list)),
-    read(Get, "/v1/audit/verify", handler!(audit::verify)),
-    write(Post, "/v1/audit/erase", handler!(audit::erase)),
+    read(Get, "/v1/status", View, handler!(status::show)),
+    read(Get, "/v1/users", View, handler!(users::list)),
+    write(Post, "/v1/users", Helpdesk, handler!(users::create)),
+    read(Get, "/v1/users/{user}", View, handler!(users::show)),
+    write(Delete, "/v1/users/{user}", Admin, handler!(users::delete)),
+    write(Post, "/v1/users/{user}/password", Helpdesk, handler!(users::set_password)),
+    write(Post, "/v1/users/{user}/disable", Helpdesk, handler!(users::disable)),
+    write(Post, "/v1/users/{user}/enable", Helpdesk, handler!(users::enable)),
+    read(Get, "/v1/sessions", View, handler!(sessions::list)),
+    write(Post, "/v1/sessions/revoke", Helpdesk, handler!(sessions::revoke)),
+    read(Get, "/v1/sessions/{session}", View, handler!(sessions::show)),
+    read(Get, "/v1/keys", View, handler!(keys::list)),
+    write(Post, "/v1/keys/rotate", Oncall, handler!(keys::rotate)),
+    write(Post, "/v1/keys/rollback", Oncall, handler!(keys::roll_back)),
+    write(Post, "/v1/keys/rewrap", Admin, handler!(keys::rewrap)),
+    write(Post, "/v1/keys/{kid}/revoke", Oncall, handler!(keys::revoke)),
+    read(Get, "/v1/throttles", View, handler!(throttles::list)),
+    write(Post, "/v1/throttles/clear", Helpdesk, handler!(throttles::clear)),
+    read(Post, "/v1/tokens/inspect", View, handler!(tokens::inspect)),
+    read(Post, "/v1/tokens/verify", View, handler!(tokens::verify)),
+    read(Get, "/v1/audit", View, handler!(audit::list)),
+    read(Get, "/v1/audit/verify", View, handler!(audit::verify)),
+    write(Post, "/v1/audit/erase", Admin, handler!(audit::erase)),
 ];

@@ -12,7 +12,7 @@ use crate::{
 ///
 /// # Errors
 /// The store cannot be read.
-pub async fn show(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
+pub async fn show(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let services = &app.services;
     let now = services.clock.now();
     let info = &app.info;
@@ -27,6 +27,10 @@ pub async fn show(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
             services.policy.algorithm.as_str()
         ));
     }
+    let read = &app.last_read;
+    problems.extend(
+        read.problems.iter().map(|problem| format!("what the configuration says now is not in force: {problem}")),
+    );
     if let Some((peer, count)) = services.throttles.disbelief() {
         problems.push(format!(
             "{count} requests by {peer} named other clients, and it is not in http.trusted_proxies: they all counted as one \
@@ -37,7 +41,7 @@ pub async fn show(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
     if log_lines_dropped > 0 {
         problems.push(format!("the log has lost {log_lines_dropped} lines since the start: nobody read them in time"));
     }
-    let mut notes = info.advice.clone();
+    let mut notes = read.advice.clone();
     notes.extend(info.legacy_secret_until.map(|until| maintenance::takeover_note(until, now)));
     let load = services.hasher.load();
     Ok(Reply::json(&Status {
@@ -52,6 +56,9 @@ pub async fn show(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
         listen: info.listen.clone(),
         public_url: info.public_url.clone(),
         config: info.config.as_ref().map(|path| path.display().to_string()),
+        config_read_at: Some(read.at),
+        needs_restart: read.needs_restart.clone(),
+        role: Some(req.role.as_str().into()),
         data_dir: info.data_dir.display().to_string(),
         counts: maintenance::counts(services).await?,
         signing_key: signing_key.map(|key| key.kid.clone()),

@@ -8,7 +8,7 @@ use http::StatusCode;
 
 use super::{AdminApp, AdminError, AdminReq};
 use crate::{
-    domain::{EventKind, HashScheme, User},
+    domain::{EventKind, HashScheme, Role, User, user::DEFAULT_ROLE},
     door::Reply,
     service::users::{self, Changed, NewAccount},
     store::UserQuery,
@@ -50,6 +50,18 @@ fn is_dry_run(req: &AdminReq) -> Result<bool, AdminError> {
     Ok(req.query::<bool>("dry_run")?.unwrap_or(false))
 }
 
+/// An account whose role is not plain `user` has power in some application: who makes one, or takes one over by its password,
+/// has that power. Which words mean power only the applications know, so every other word does.
+fn require_for_role(req: &AdminReq, role: &str) -> Result<(), AdminError> {
+    if role == DEFAULT_ROLE {
+        return Ok(());
+    }
+    req.require(
+        Role::Admin,
+        &format!("{} {}, on an account whose role is not {DEFAULT_ROLE}", req.head.method, req.head.path()),
+    )
+}
+
 /// `GET /v1/users?search=&banned=&cursor=&limit=`
 ///
 /// # Errors
@@ -73,6 +85,7 @@ pub async fn list(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
 pub async fn create(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let wanted: CreateUser = req.json()?;
     let email = wanted.email.parse().map_err(|_| AdminError::new(ErrorCode::InvalidEmail))?;
+    require_for_role(&req, wanted.role.as_deref().unwrap_or(DEFAULT_ROLE))?;
     let account = NewAccount {
         email,
         name: wanted.name,
@@ -107,6 +120,7 @@ pub async fn show(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
 pub async fn set_password(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let wanted: SetPassword = req.json()?;
     let user = users::find(&app.services, req.param("user")).await?;
+    require_for_role(&req, &user.role)?;
     let act = req.act(app.services.clock.now());
     let done = users::set_password(&app.services, &user, &wanted.password, wanted.temporary, act).await?;
     req.log_done(EventKind::PasswordSet, user.id.as_str());
@@ -119,6 +133,7 @@ pub async fn set_password(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminE
 /// `UserNotFound`.
 pub async fn disable(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let user = users::find(&app.services, req.param("user")).await?;
+    require_for_role(&req, &user.role)?;
     if is_dry_run(&req)? {
         return preview(app, &user, !users::is_disabled(&user)).await;
     }
@@ -135,6 +150,7 @@ pub async fn disable(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError>
 /// `UserNotFound`.
 pub async fn enable(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let user = users::find(&app.services, req.param("user")).await?;
+    require_for_role(&req, &user.role)?;
     let done = users::enable(&app.services, &user.id, req.act(app.services.clock.now())).await?;
     if done.ended.is_some() {
         req.log_done(EventKind::UserEnabled, user.id.as_str());

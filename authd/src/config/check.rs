@@ -1,14 +1,22 @@
 //! What no single setting can tell: combinations that are unsafe or cannot work.
 
+use std::{fs::File, io::Read};
+
 use common::Span;
 
-use super::{Mode, Origin, Problem, SETTINGS, Settings};
+use super::{Mode, Origin, Places, Problem, Settings, origin_of};
 use crate::{
-    crypto::hasher::Cost,
+    crypto::{
+        hasher::Cost,
+        master::{self, MasterKeyError},
+        secret_file::FileProblem,
+    },
     domain::{
+        access::Principal,
         key::{JWKS_MAX_AGE, JWKS_STALE},
         token::MAX_TOKEN_LIFE,
     },
+    nss,
 };
 
 /// The longest lifetime of a cookie that browsers keep (RFC 6265bis §5.5): 400 days.
@@ -23,9 +31,7 @@ const MAX_RETENTION: Span = Span::from_days(36_500);
 /// Adds to `problems` what must not be; answers what is worth a look.
 pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut Vec<Problem>) -> Vec<String> {
     let mut refuse = |key: &str, message: String| {
-        let at = SETTINGS.iter().position(|setting| setting.path() == key);
-        let origin = at.and_then(|at| origins.get(at)).cloned().unwrap_or(Origin::Default);
-        problems.push(Problem { key: key.into(), origin, message });
+        problems.push(Problem { key: key.into(), origin: origin_of(origins, key), message });
     };
     http(mode, s, &mut refuse);
     passwords(s, &mut refuse);
@@ -117,7 +123,51 @@ pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut
     if s.http.insecure_public_url {
         advice.push("http.insecure_public_url is on: passwords and cookies cross the network readable".into());
     }
+    advice.extend(strangers(s, origins));
     advice
+}
+
+/// Roles of users and groups that this host does not know. No mistake: a configuration may be written before they are made,
+/// or be checked on another machine. Nobody has a role by such a name.
+fn strangers(s: &Settings, origins: &[Origin]) -> Vec<String> {
+    let mut notes = vec![];
+    for (role, principal) in s.roles() {
+        let key = format!("admin.roles.{role}");
+        let origin = origin_of(origins, &key);
+        let (what, is_known) = match principal {
+            Principal::User(name) => ("user", nss::has_user(name)),
+            Principal::Group(name) => ("group", nss::group(name).is_some()),
+        };
+        // The group that is the default is missing on many a host, and nobody asked for it there.
+        if !is_known && origin != Origin::Default {
+            notes.push(format!(
+                "{key} ({origin}): this host has no {what} for '{principal}', so it gives nobody a role"
+            ));
+        }
+    }
+    notes
+}
+
+/// Files that a setting names: what can be seen to be wrong with them before the start. That the master key is missing, or
+/// is another user's to read, is for the start to say: `authd config check` is not run by the daemon's user.
+pub(super) fn files(s: &Settings, places: &Places, origins: &[Origin], problems: &mut Vec<Problem>) {
+    let mut refuse = |key: &str, message: String| {
+        problems.push(Problem { key: key.into(), origin: origin_of(origins, key), message });
+    };
+    if s.keys.master_key_file.is_some()
+        && let Err(e @ (MasterKeyError::File(FileProblem::Unsafe { .. }) | MasterKeyError::NotAKey(_))) =
+            master::load(&places.master_key, places.is_credential)
+    {
+        refuse("keys.master_key_file", e.to_string());
+    }
+    if let Some(path) = &s.password.blocklist_file {
+        let read = File::open(path).and_then(|mut file| file.read(&mut [0; 1]));
+        match read {
+            Err(e) => refuse("password.blocklist_file", format!("{} cannot be read: {e}", path.display())),
+            Ok(0) => refuse("password.blocklist_file", format!("{} is empty: it would refuse nothing", path.display())),
+            Ok(_) => {}
+        }
+    }
 }
 
 fn http(mode: Mode, s: &Settings, refuse: &mut impl FnMut(&str, String)) {
@@ -129,8 +179,8 @@ fn http(mode: Mode, s: &Settings, refuse: &mut impl FnMut(&str, String)) {
             format!("{url} is plain http: write https://…, or set http.insecure_public_url = true if you must"),
         ),
         (None, Mode::Production) if !loopback => refuse(
-            "http.public_url",
-            format!("it must be set when http.listen ({}) is not a loopback address", http.listen),
+            "http.listen",
+            format!("{} is not a loopback address: set http.public_url, or listen on 127.0.0.1", http.listen),
         ),
         _ => {}
     }
@@ -152,8 +202,11 @@ fn http(mode: Mode, s: &Settings, refuse: &mut impl FnMut(&str, String)) {
         }
     }
     for network in &http.trusted_proxies {
-        if network.is_everything() {
-            refuse("http.trusted_proxies", format!("{network} would let every client choose its own address"));
+        if network.is_too_wide() {
+            refuse(
+                "http.trusted_proxies",
+                format!("{network} is so wide that clients could choose their own address: name the proxies"),
+            );
         }
     }
     if !(1..=1_000_000).contains(&http.max_connections) {

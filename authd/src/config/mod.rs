@@ -2,6 +2,7 @@
 //! check` and the manual's list. Sources in rising order: default, TOML file, `AUTHD_SECTION__KEY`, flag.
 
 mod check;
+mod manual;
 pub mod places;
 mod render;
 mod setting;
@@ -16,7 +17,7 @@ pub use self::{
     setting::{AddressHeader, ByteSize, Host, LogFormat, LogLevel, Mount, PublicUrl, Setting, Switch},
     source::{Flags, Origin, Problem, load},
 };
-use crate::domain::{Algorithm, address::Network, origin::OriginPattern};
+use crate::domain::{Algorithm, Role, access::Principal, address::Network, origin::OriginPattern};
 
 /// What the manual says of a setting.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +32,8 @@ pub struct SettingInfo {
     pub kind: &'static str,
     /// The default, as text; empty where unset is the default.
     pub default: &'static str,
+    /// Whether a reload applies a change; every other change needs a restart.
+    pub is_live: bool,
 }
 
 impl SettingInfo {
@@ -41,15 +44,25 @@ impl SettingInfo {
 
     /// `AUTHD_SECTION__NAME`
     pub fn env(&self) -> String {
-        format!("AUTHD_{}__{}", self.section, self.name).to_ascii_uppercase()
+        format!("AUTHD_{}", self.path().replace('.', "__")).to_ascii_uppercase()
     }
+}
+
+/// The mark behind a default: a reload applies it.
+macro_rules! is_live {
+    (live) => {
+        true
+    };
+    () => {
+        false
+    };
 }
 
 macro_rules! settings {
     ($(
         $(#[doc = $sdoc:literal])+
-        $section:ident: $Section:ident {
-            $( $(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:literal; )+
+        $table:literal $section:ident: $Section:ident {
+            $( $(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:literal $(, $live:ident)?; )+
         }
     )+) => {
         $(
@@ -64,15 +77,16 @@ macro_rules! settings {
         pub struct Settings { $( $(#[doc = $sdoc])+ pub $section: $Section, )+ }
 
         /// The sections, with what stands above each in a configuration file.
-        pub const SECTIONS: &[(&str, &str)] = &[ $( (stringify!($section), concat!($($sdoc, "\n"),+)), )+ ];
+        pub const SECTIONS: &[(&str, &str)] = &[ $( ($table, concat!($($sdoc, "\n"),+)), )+ ];
 
         /// All settings, in the order of the manual.
         pub const SETTINGS: &[SettingInfo] = &[ $( $( SettingInfo {
-            section: stringify!($section),
+            section: $table,
             name: stringify!($name),
             doc: concat!($($doc, "\n"),+),
             kind: <$type as Setting>::KIND,
             default: $default,
+            is_live: is_live!($($live)?),
         }, )+ )+ ];
 
         impl Settings {
@@ -80,9 +94,17 @@ macro_rules! settings {
             /// then the sources know why.
             fn take(sources: &mut source::Sources<'_>) -> Option<Self> {
                 // Not `?` at once: all problems are to be found.
-                $( let $section = { $( let $name = sources.take::<$type>(stringify!($section), stringify!($name), $default); )+
+                $( let $section = { $( let $name = sources.take::<$type>($table, stringify!($name), $default); )+
                     (|| Some($Section { $( $name: $name?, )+ }))() }; )+
                 Some(Self { $( $section: $section?, )+ })
+            }
+
+            /// These settings, with those of `new` that a reload applies.
+            #[must_use]
+            pub fn with_live_of(&self, new: &Self) -> Self {
+                let mut mixed = self.clone();
+                $( $( if is_live!($($live)?) { mixed.$section.$name = new.$section.$name.clone(); } )+ )+
+                mixed
             }
 
             /// Every setting as TOML, in the order of [`SETTINGS`]; `None` where it is unset.
@@ -95,23 +117,23 @@ macro_rules! settings {
 
 settings! {
     /// The public door: what browsers, apps and backends talk to.
-    http: Http {
+    "http" http: Http {
         /// Where to listen. A reverse proxy with TLS stands in front of it on a public host.
         listen: SocketAddr = "127.0.0.1:8000";
         /// What clients call the service: scheme, host and port. Issuer and audience of tokens, and the links in mails, are
         /// made of it. Unset, it is <http://localhost> with the port.
         public_url: Option<PublicUrl> = "";
         /// Further names under which the service may be called (the `Host` header); every other host is refused.
-        hosts: Vec<Host> = "";
+        hosts: Vec<Host> = "", live;
         /// The paths under which every route is served.
         mounts: Vec<Mount> = "/api/auth,/api";
         /// Web origins, and schemes of apps, whose pages may call the service with cookies: <https://app.example.com>,
         /// *.example.com, myapp://. The origin of public_url is always trusted.
-        trusted_origins: Vec<OriginPattern> = "";
+        trusted_origins: Vec<OriginPattern> = "", live;
         /// Addresses of the reverse proxies in front of the service. Only they may say what the client's address is.
-        trusted_proxies: Vec<Network> = "";
+        trusted_proxies: Vec<Network> = "", live;
         /// The header in which they say so: x-forwarded-for, or forwarded (RFC 7239). Only this one is read.
-        client_address: AddressHeader = "x-forwarded-for";
+        client_address: AddressHeader = "x-forwarded-for", live;
         /// Allow a public_url that is plain http and not on this machine. Passwords and cookies then cross the network readable.
         insecure_public_url: bool = "false";
         /// How many connections are served at once; further ones wait.
@@ -120,31 +142,31 @@ settings! {
         /// for many, and may have all.
         max_connections_per_client: u32 = "256";
         /// The largest body of a request.
-        max_body: ByteSize = "64KiB";
+        max_body: ByteSize = "64KiB", live;
         /// How long the first request of a connection may take to arrive.
         header_timeout: Span = "10s";
         /// How long a body may take to arrive.
-        body_timeout: Span = "30s";
+        body_timeout: Span = "30s", live;
         /// How long a connection may be silent between two requests.
         idle_timeout: Span = "60s";
         /// How long a stop waits for requests under way.
         drain_timeout: Span = "10s";
     }
     /// Passwords.
-    password: Password {
+    "password" password: Password {
         /// The shortest password, in UTF-16 units as browsers count. 8 is Better Auth's; 15 is what NIST asks for where the
         /// password is the only factor.
-        min_length: u32 = "8";
+        min_length: u32 = "8", live;
         /// The longest password.
-        max_length: u32 = "128";
+        max_length: u32 = "128", live;
         /// Refuse passwords that are common, easy to guess, or made of the user's own words.
-        blocklist: bool = "true";
+        blocklist: bool = "true", live;
         /// Passwords that are found within so many guesses count as easy to guess.
-        min_guesses: u32 = "1000000";
+        min_guesses: u32 = "1000000", live;
         /// A file with further passwords to refuse, one a line.
         blocklist_file: Option<PathBuf> = "";
         /// Words that no password may be, such as the name of the service.
-        context_words: Vec<String> = "";
+        context_words: Vec<String> = "", live;
         /// Memory of a hash (argon2id), in KiB. The default is OWASP's floor; it can only be raised.
         argon2_memory: u32 = "19456";
         /// Passes of a hash.
@@ -157,39 +179,39 @@ settings! {
         hash_queue: u32 = "64";
     }
     /// Limits against guessing and flooding.
-    throttle: Throttle {
+    "throttle" throttle: Throttle {
         /// Limits of requests per client and path, those of Better Auth on its routes (3 sign-ins in 10 s, 100 of all others):
         /// on, off, or auto, which is in production only.
-        requests: Switch = "auto";
+        requests: Switch = "auto", live;
         /// Whether failed sign-ins slow down the next ones: on one account from the eleventh on (1 s, 2 s, 4 s … 60 s, after a
         /// hundred 1 h), from one client from the twenty-first on. Networks from which the owner signed in within 30 days
         /// are counted apart.
         failures: bool = "true";
     }
     /// Making accounts.
-    sign_up: SignUp {
+    "sign_up" sign_up: SignUp {
         /// Whether people can make accounts themselves. Operators always can.
-        enabled: bool = "true";
+        enabled: bool = "true", live;
         /// Whether a new account is signed in at once.
-        auto_sign_in: bool = "true";
+        auto_sign_in: bool = "true", live;
     }
     /// Sessions: signed-in browsers and devices.
-    session: Session {
+    "session" session: Session {
         /// How long a session lives without being used.
-        expires_in: Span = "7d";
+        expires_in: Span = "7d", live;
         /// A session in use is prolonged at most this often.
-        update_age: Span = "1d";
+        update_age: Span = "1d", live;
         /// How long after signing in a session counts as fresh, for acts that need it; 0: always.
-        fresh_age: Span = "1d";
+        fresh_age: Span = "1d", live;
         /// How long a session lives whatever is done with it.
-        absolute: Span = "30d";
+        absolute: Span = "30d", live;
         /// How long a session lives that is not to be remembered.
-        unremembered: Span = "1d";
+        unremembered: Span = "1d", live;
         /// How long after its use a refresh token may be shown again, for tabs that share one and for answers that were lost;
         /// after that it counts as stolen and ends the session. At most 10s.
-        reuse_window: Span = "10s";
+        reuse_window: Span = "10s", live;
         /// How many sessions a user may have; the oldest ends when there is one more.
-        max_per_user: u32 = "100";
+        max_per_user: u32 = "100", live;
         /// A file with the secret (BETTER_AUTH_SECRET) of the Better Auth server that authd takes over from: cookies signed
         /// with it are taken until legacy_secret_until, and signed anew when they are used. Unset: the systemd credential
         /// `authd.legacy-secret`, if there is one.
@@ -199,39 +221,51 @@ settings! {
         legacy_secret_until: Option<UnixTime> = "";
     }
     /// Access tokens (JWT).
-    token: Token {
+    "token" token: Token {
         /// Who issues them (`iss`). Unset, it is the origin of public_url.
         issuer: Option<String> = "";
         /// For whom they are (`aud`). Unset, it is the origin of public_url.
         audience: Vec<String> = "";
         /// How long they live. Backends that verify them offline notice a revocation after this time at the latest.
-        expires_in: Span = "15m";
+        expires_in: Span = "15m", live;
     }
     /// Signing keys.
-    keys: Keys {
+    "keys" keys: Keys {
         /// The algorithm of new keys.
-        algorithm: Algorithm = "EdDSA";
+        algorithm: Algorithm = "EdDSA", live;
         /// How often a new key takes over by itself; 0: never.
-        rotate_every: Span = "90d";
+        rotate_every: Span = "90d", live;
         /// How long a new key is published before it signs: at least as long as backends may cache the key set (6m).
-        publish_ahead: Span = "10m";
+        publish_ahead: Span = "10m", live;
         /// The file with the master key, under which all other secrets are sealed. Unset: the systemd credential
         /// `authd.master-key`, or /etc/authd/master.key.
         master_key_file: Option<PathBuf> = "";
     }
     /// The admin socket, which authctl talks to.
-    admin: Admin {
+    "admin" admin: Admin {
         /// Where it is. Unset: /run/authd/admin.sock.
         socket: Option<PathBuf> = "";
     }
+    /// Who may do what on the admin socket: users (ada) and groups (@support) of this host. Each role may also do what those
+    /// before it may. root and the daemon's own user may do everything. A name that the host does not know gives nobody anything.
+    "admin.roles" admin_roles: AdminRoles {
+        /// Look at accounts, sessions, keys and the audit trail.
+        view: Vec<Principal> = "", live;
+        /// Make ordinary accounts, disable and enable them, set their passwords, end sessions.
+        helpdesk: Vec<Principal> = "", live;
+        /// Rotate, roll back and revoke signing keys.
+        oncall: Vec<Principal> = "", live;
+        /// Everything: delete accounts, and change those whose role is not plain user.
+        admin: Vec<Principal> = "@authd-admin", live;
+    }
     /// The audit trail, which is kept in the store.
-    audit: Audit {
+    "audit" audit: Audit {
         /// How long its records are kept; 0s: for ever. Older ones are removed once a day, from the beginning of the chain; it
         /// can still be checked. The default is a year, and time to look back at its end.
-        retention: Span = "400d";
+        retention: Span = "400d", live;
     }
     /// Where everything is kept.
-    store: Store {
+    "store" store: Store {
         /// The data directory. Unset: /var/lib/authd.
         path: Option<PathBuf> = "";
         /// Memory for caches. Plan twice as much resident.
@@ -240,11 +274,11 @@ settings! {
         reserve: ByteSize = "64MiB";
     }
     /// The log. The audit trail is not here but in the store.
-    log: Log {
+    "log" log: Log {
         /// text, json, or auto: text on a terminal, JSON elsewhere.
         format: LogFormat = "auto";
         /// What is logged.
-        level: LogLevel = "info";
+        level: LogLevel = "info", live;
     }
 }
 
@@ -284,7 +318,48 @@ pub struct Config {
     pub advice: Vec<String>,
 }
 
+impl Settings {
+    /// Who is given which role.
+    pub fn roles(&self) -> impl Iterator<Item = (Role, &Principal)> {
+        let r = &self.admin_roles;
+        let lists =
+            [(Role::View, &r.view), (Role::Helpdesk, &r.helpdesk), (Role::Oncall, &r.oncall), (Role::Admin, &r.admin)];
+        lists.into_iter().flat_map(|(role, list)| list.iter().map(move |principal| (role, principal)))
+    }
+
+    /// The settings that are not the same there.
+    pub fn differing(&self, other: &Self) -> Vec<&'static SettingInfo> {
+        let pairs = self.values().into_iter().zip(other.values());
+        SETTINGS.iter().zip(pairs).filter(|(_, (a, b))| a != b).map(|(setting, _)| setting).collect()
+    }
+}
+
+/// Where the value of a setting came from, by its path.
+fn origin_of(origins: &[Origin], path: &str) -> Origin {
+    let at = SETTINGS.iter().position(|setting| setting.path() == path);
+    at.and_then(|at| origins.get(at)).cloned().unwrap_or(Origin::Default)
+}
+
 impl Config {
+    /// These settings, with those of `new` that can be applied while the daemon runs.
+    ///
+    /// # Errors
+    /// What must not stand beside what stays as it is until a restart.
+    pub fn reloaded(&self, new: &Self) -> Result<Self, Vec<Problem>> {
+        let settings = self.settings.with_live_of(&new.settings);
+        let mut problems = vec![];
+        let advice = check::check(self.mode, &settings, &new.origins, &mut problems);
+        match problems.is_empty() {
+            true => Ok(Self { settings, advice, origins: new.origins.clone(), ..self.clone() }),
+            false => Err(problems),
+        }
+    }
+
+    /// The list of all settings as a section of the manual.
+    pub fn manual() -> String {
+        manual::render()
+    }
+
     /// The name of the service, once the port is known.
     pub fn public_url(&self, port: u16) -> PublicUrl {
         self.settings.http.public_url.clone().unwrap_or_else(|| PublicUrl::localhost(port))

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Mode, Origin, Problem, Settings};
+use super::{Mode, Origin, Problem, Settings, origin_of};
 use crate::digest::sha256;
 
 /// The configuration of the service.
@@ -54,8 +54,14 @@ pub fn is_under_systemd(env: &[(String, String)]) -> bool {
 }
 
 impl Places {
-    pub(super) fn find(mode: Mode, s: &Settings, env: &[(String, String)]) -> Result<Self, Vec<Problem>> {
-        let problem = |key: &str, message: String| Problem { key: key.into(), origin: Origin::Default, message };
+    pub(super) fn find(
+        mode: Mode,
+        s: &Settings,
+        origins: &[Origin],
+        env: &[(String, String)],
+    ) -> Result<Self, Vec<Problem>> {
+        let problem =
+            |key: &str, message: String| Problem { key: key.into(), origin: origin_of(origins, key), message };
         let mut problems = vec![];
         let var = |name: &str| {
             let value = env.iter().find(|(n, v)| n == name && !v.is_empty()).map(|(_, v)| PathBuf::from(v));

@@ -4,14 +4,19 @@ use std::fmt::Write;
 
 use super::{Config, Origin, SECTIONS, SETTINGS};
 
+/// The text of a setting without the brackets that rustdoc wants around what would be a link.
+pub(super) fn plain(doc: &str) -> String {
+    doc.replace("<http", "http").replace('>', "")
+}
+
 fn comment(out: &mut String, doc: &str) {
-    for line in doc.lines() {
-        // The brackets are rustdoc's, around what would be a link.
-        let _ = writeln!(out, "# {}", line.trim().replace("<http", "http").replace('>', ""));
+    for line in plain(doc).lines() {
+        let _ = writeln!(out, "# {}", line.trim());
     }
 }
 
-fn toml_of(default: &str, kind: &str) -> String {
+/// A default as TOML.
+pub(super) fn toml_of(default: &str, kind: &str) -> String {
     if kind == "a whole number" || kind == "true or false" {
         default.to_owned()
     } else if kind == "a list" {

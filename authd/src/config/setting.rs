@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 use common::{Span, UnixTime};
 use toml::de::DeValue;
 
-use crate::domain::{Algorithm, address::Network, origin::OriginPattern};
+use crate::domain::{Algorithm, access::Principal, address::Network, origin::OriginPattern};
 
 /// A type that a setting can have.
 pub trait Setting: Sized {
@@ -56,6 +56,7 @@ textual!(String, "text", |text| Ok(text.to_owned()));
 textual!(Span, "a duration such as 15m", |text| text.parse());
 textual!(Network, "an IP address or range", |text| text.parse());
 textual!(OriginPattern, "an origin", |text| text.parse());
+textual!(Principal, "a user, or @group", |text| text.parse());
 textual!(SocketAddr, "an address with port such as 127.0.0.1:8000", |text| {
     text.parse().map_err(|_| format!("'{text}' is not an IP address with a port, such as 127.0.0.1:8000 or [::1]:8000"))
 });

@@ -3,9 +3,11 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    io::ErrorKind,
+    fs::File,
+    io::{self, ErrorKind},
     net::SocketAddr,
     ops::Range,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -188,7 +190,7 @@ pub fn load(flags: &Flags, env: &[(String, String)]) -> Result<Config, Vec<Probl
     let is_named = named.is_some();
     let file = if flags.development { None } else { named.or_else(installed) };
     let text = match &file {
-        Some(path) => std::fs::read_to_string(path).map_err(|e| {
+        Some(path) => read_whole(path).map_err(|e| {
             let fix = match (is_named, e.kind()) {
                 (true, _) => "",
                 (false, ErrorKind::NotFound) => ": authd init makes it",
@@ -216,7 +218,7 @@ pub fn load(flags: &Flags, env: &[(String, String)]) -> Result<Config, Vec<Probl
     let mode = if file.is_some() { Mode::Production } else { Mode::Development };
     let Sources { origins, mut problems, .. } = sources;
     let Some(settings) = settings else { return Err(problems) };
-    let places = match Places::find(mode, &settings, env) {
+    let places = match Places::find(mode, &settings, &origins, env) {
         Ok(places) => Some(places),
         Err(more) => {
             problems.extend(more);
@@ -224,38 +226,66 @@ pub fn load(flags: &Flags, env: &[(String, String)]) -> Result<Config, Vec<Probl
         }
     };
     let advice = check::check(mode, &settings, &origins, &mut problems);
+    if let Some(places) = &places {
+        check::files(&settings, places, &origins, &mut problems);
+    }
     match places {
         Some(places) if problems.is_empty() => Ok(Config { mode, file, settings, places, origins, advice }),
         _ => Err(problems),
     }
 }
 
+/// The text of a configuration, unless everybody on the machine may change it: who can write it chooses the origins that are
+/// trusted, and who is an administrator.
+fn read_whole(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mode = file.metadata()?.permissions().mode();
+    if mode & 0o002 != 0 {
+        let message = format!("everybody may change it (mode {:04o}): chmod o-w {}", mode & 0o7777, path.display());
+        return Err(io::Error::other(message));
+    }
+    io::read_to_string(&mut file)
+}
+
 fn read_file<'i>(text: &str, table: &'i DeTable<'i>, sources: &mut Sources<'i>) {
     for (section, content) in table {
-        let line = line_of(text, &section.span());
+        let origin = Origin::File(line_of(text, &section.span()));
         let section = section.get_ref().as_ref();
-        let Some(&(known, _)) = SECTIONS.iter().find(|(s, _)| *s == section) else {
-            let message = unknown(section, "section", SECTIONS.iter().map(|(s, _)| *s));
-            sources.problems.push(Problem { key: section.into(), origin: Origin::File(line), message });
+        let mut refuse =
+            |message: String| sources.problems.push(Problem { key: section.into(), origin: origin.clone(), message });
+        // `admin.roles` is a table in the table `admin`, and not a name of its own.
+        let at_top = || SECTIONS.iter().map(|(s, _)| *s).filter(|s| !s.contains('.'));
+        let Some(known) = at_top().find(|s| *s == section) else {
+            refuse(unknown(section, "section", at_top()));
             continue;
         };
-        let DeValue::Table(content) = content.get_ref() else {
-            let message = format!("this is a section: write [{section}] on a line of its own");
-            sources.problems.push(Problem { key: section.into(), origin: Origin::File(line), message });
+        match content.get_ref() {
+            DeValue::Table(content) => read_section(text, known, content, sources),
+            _ => refuse(format!("this is a section: write [{section}] on a line of its own")),
+        }
+    }
+}
+
+fn read_section<'i>(text: &str, section: &'static str, content: &'i DeTable<'i>, sources: &mut Sources<'i>) {
+    for (key, value) in content {
+        let origin = Origin::File(line_of(text, &key.span()));
+        let path = format!("{section}.{}", key.get_ref());
+        let inner = SECTIONS.iter().map(|(s, _)| *s).find(|s| *s == path);
+        if let (Some(inner), DeValue::Table(content)) = (inner, value.get_ref()) {
+            read_section(text, inner, content, sources);
             continue;
-        };
-        for (key, value) in content {
-            let origin = Origin::File(line_of(text, &key.span()));
-            let key = key.get_ref().as_ref();
-            let of_section = || SETTINGS.iter().filter(|s| s.section == known);
-            match of_section().find(|s| s.name == key) {
-                Some(setting) => {
-                    sources.values.insert((known, setting.name), (Raw::Toml(value.get_ref()), origin));
-                }
-                None => {
-                    let message = unknown(key, "setting", of_section().map(|s| s.name));
-                    sources.problems.push(Problem { key: format!("{known}.{key}"), origin, message });
-                }
+        }
+        let of_section = || SETTINGS.iter().filter(|s| s.section == section);
+        match of_section().find(|s| s.name == key.get_ref().as_ref()) {
+            Some(setting) => {
+                sources.values.insert((section, setting.name), (Raw::Toml(value.get_ref()), origin));
+            }
+            None => {
+                let message = match inner {
+                    Some(inner) => format!("this is a section: write [{inner}] on a line of its own"),
+                    None => unknown(key.get_ref(), "setting", of_section().map(|s| s.name)),
+                };
+                sources.problems.push(Problem { key: path, origin, message });
             }
         }
     }

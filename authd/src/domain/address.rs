@@ -51,9 +51,12 @@ impl Network {
         family == other && a.checked_shr(shift).unwrap_or(0) == b.checked_shr(shift).unwrap_or(0)
     }
 
-    /// Whether it takes in every address there is.
-    pub fn is_everything(&self) -> bool {
-        self.prefix == 0
+    /// Whether it takes in more than any network of one's own: wider than `10.0.0.0/8` or `fc00::/7`, as `0.0.0.0/0` is.
+    pub fn is_too_wide(&self) -> bool {
+        match self.base {
+            IpAddr::V4(_) => self.prefix < 8,
+            IpAddr::V6(_) => self.prefix < 7,
+        }
     }
 }
 
@@ -104,7 +107,10 @@ mod tests {
         assert!(!net.contains("10.2.0.0".parse().unwrap()));
         assert!(!net.contains("::1".parse().unwrap()));
         let all: Network = "0.0.0.0/0".parse().unwrap();
-        assert!(all.contains("203.0.113.9".parse().unwrap()) && all.is_everything());
+        assert!(all.contains("203.0.113.9".parse().unwrap()) && all.is_too_wide());
+        let wide = |text: &str| text.parse::<Network>().unwrap().is_too_wide();
+        assert!(["0.0.0.0/0", "::/0", "10.0.0.0/7", "128.0.0.0/1", "fc00::/6"].into_iter().all(wide));
+        assert!(!["10.0.0.0/8", "fc00::/7", "127.0.0.1", "::1"].into_iter().any(wide));
         let one: Network = "2001:db8::1".parse().unwrap();
         assert!(one.contains("2001:db8::1".parse().unwrap()) && !one.contains("2001:db8::2".parse().unwrap()));
         for bad in ["10.0.0.0/33", "x", "10.0.0.0/", "::/129", "10.0.0.0/-1"] {

@@ -125,6 +125,8 @@ kinds! {
     AuditRemoved = "audit.removed";
     /// What audit records said of a user was erased.
     AuditErased = "audit.erased";
+    /// The configuration was read again while the daemon ran: what was applied, and what needs a restart.
+    ConfigReloaded = "config.reloaded";
 }
 
 /// An event without its circumstances.

@@ -1,6 +1,7 @@
 //! The rules, pure: facts and `now` in, verdicts out. No async, no clock, no randomness, no I/O, no serde; imports
 //! `common` and nothing else of this workspace.
 
+pub mod access;
 pub mod address;
 pub mod audit;
 pub mod credential;
@@ -12,6 +13,7 @@ pub mod throttle;
 pub mod token;
 pub mod user;
 
+pub use access::{Access, Role};
 pub use audit::{Act, Actor, AuditRecord, ChainHead, Checkpoint, Event, EventKind, IdempotencyKey, Personal};
 pub use credential::{Credential, HashScheme, PasswordHash, PasswordPolicy, PasswordProblem};
 pub use family::{ClientDigest, Family, Generation, RepeatSeen, Turn};

@@ -28,6 +28,13 @@ pub struct PeerCredentials {
     pub groups: Vec<u32>,
 }
 
+impl PeerCredentials {
+    /// What people call it: the account's name, or its number.
+    pub fn who(&self) -> String {
+        self.name.clone().unwrap_or_else(|| format!("uid {}", self.uid))
+    }
+}
+
 /// A header that should stand there once, as text, and does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotSingle;

@@ -85,6 +85,12 @@ impl Cookies {
         Self { before: before.map(|takeover| (takeover, clock)), ..self }
     }
 
+    /// The same for sessions that live so long.
+    #[must_use]
+    pub fn living(&self, max_age: Span) -> Self {
+        Self { max_age, ..self.clone() }
+    }
+
     /// `percent-encode(value + "." + base64(HMAC-SHA-256(value)))`
     fn signed(&self, value: &str) -> String {
         let signature = STANDARD.encode(self.mac.mac(&[value.as_bytes()]));

@@ -39,6 +39,7 @@ use crate::{
     config::{AddressHeader, Host, Mode, Mount, PublicUrl},
     domain::{address::Network, origin::TrustedOrigins},
     door::{Body, BodyError, Found, Head, Reply, Router, body},
+    live::Live,
     service::Services,
 };
 
@@ -77,8 +78,8 @@ pub struct App {
     pub cookies: Cookies,
     /// The key set's prepared answer.
     pub jwks: jwks::Prepared,
-    router: Router<Route>,
-    requests: AtomicU64,
+    router: Arc<Router<Route>>,
+    requests: Arc<AtomicU64>,
     /// Tells the requests of this process from those of the one before.
     run: u32,
 }
@@ -106,10 +107,17 @@ impl App {
             settings,
             cookies,
             jwks: jwks::Prepared::default(),
-            router,
-            requests: AtomicU64::new(0),
+            router: Arc::new(router),
+            requests: Arc::default(),
             run: u32::from_be_bytes(run),
         }
+    }
+
+    /// The same door after its configuration was read again. The mounts are those of the start.
+    #[must_use]
+    pub fn successor(&self, services: Arc<Services>, settings: Settings, cookies: Cookies) -> Self {
+        let (router, requests, run) = (self.router.clone(), self.requests.clone(), self.run);
+        Self { services, settings, cookies, jwks: jwks::Prepared::default(), router, requests, run }
     }
 
     #[allow(clippy::expect_used)]
@@ -120,10 +128,10 @@ impl App {
 
     /// The one filter.
     pub fn filter(
-        self: Arc<Self>,
+        live: Arc<Live<Self>>,
     ) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + Send + Sync + 'static {
         warp::ext::get::<Arc<Head>>().and(warp::body::stream()).then(move |head: Arc<Head>, body| {
-            let app = self.clone();
+            let app = live.get();
             async move { app.answer(head, body).await }
         })
     }
@@ -415,9 +423,9 @@ pub(crate) mod tests {
             vault,
             secrets: Secrets { cookie: mac(), refresh: mac() },
             policy,
-            throttles: crate::service::throttle::Throttles::new(true),
-            recent_jwts: RecentJwts::default(),
-            verified_tokens: VerifiedTokens::default(),
+            throttles: Arc::new(crate::service::throttle::Throttles::new(true)),
+            recent_jwts: Arc::new(RecentJwts::default()),
+            verified_tokens: Arc::new(VerifiedTokens::default()),
         };
         let mut settings = Settings {
             mode: Mode::Development,

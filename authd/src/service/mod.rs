@@ -46,11 +46,31 @@ pub struct Services {
     /// The configured rules.
     pub policy: Policy,
     /// Who has to wait.
-    pub throttles: throttle::Throttles,
+    pub throttles: Arc<throttle::Throttles>,
     /// JWTs in Better Auth's shape that were made a moment ago.
-    pub recent_jwts: tokens::RecentJwts,
+    pub recent_jwts: Arc<tokens::RecentJwts>,
     /// JWTs that were found good, and need not be verified again.
-    pub verified_tokens: tokens::VerifiedTokens,
+    pub verified_tokens: Arc<tokens::VerifiedTokens>,
+}
+
+impl Services {
+    /// The same ground under other rules.
+    #[must_use]
+    pub fn with_policy(&self, policy: Policy) -> Self {
+        Self {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+            hasher: self.hasher.clone(),
+            signer: self.signer.clone(),
+            vault: self.vault.clone(),
+            secrets: self.secrets.clone(),
+            policy,
+            throttles: self.throttles.clone(),
+            recent_jwts: self.recent_jwts.clone(),
+            verified_tokens: self.verified_tokens.clone(),
+        }
+    }
 }
 
 /// The configured rules.

@@ -10,7 +10,7 @@ pub(super) mod restart;
 
 use std::sync::Arc;
 
-use common::Span;
+use common::{Span, admin::Counts};
 
 pub use self::fixtures::{T0, act, credential, key, session, user};
 use super::{
@@ -37,6 +37,7 @@ pub async fn suite(store: Arc<dyn Store>) {
     places_and_counters(&*store).await;
     passwords_and_bans(&*store).await;
     signing_keys(&*store).await;
+    notes(&*store).await;
     sweeping(&*store).await;
     pages::every_page(&*store).await;
     repeats(&*store).await;
@@ -351,6 +352,22 @@ pub async fn rewraps(store: Arc<dyn Store>) {
     assert_eq!(twice, Err(StoreError::Stale), "the old fingerprint is gone");
     let late = store.put_keys(version, vec![key("k9")], act(), event(EventKind::KeysRotated)).await;
     assert_eq!(late, Err(StoreError::Stale), "a key that was sealed before comes too late");
+}
+
+#[allow(clippy::unwrap_used)]
+async fn notes(store: &dyn Store) {
+    let before = store.counts().await.unwrap();
+    store.note_event(act(), event(EventKind::ConfigReloaded).with("applied", "x")).await.unwrap();
+    assert_eq!(
+        store.counts().await.unwrap(),
+        Counts { audit: before.audit + 1, ..before },
+        "an event, and nothing else"
+    );
+    let newest = store.audit(AuditQuery { limit: 1, ..AuditQuery::default() }).await.unwrap();
+    let record = &newest.items[0];
+    let personal = record.personal.text().unwrap();
+    assert!(record.open.contains("config.reloaded") && personal.contains("applied"), "{personal}");
+    assert_eq!(store.audit_verify().await.unwrap().broken, None);
 }
 
 #[allow(clippy::unwrap_used)]

@@ -521,6 +521,12 @@ impl Store for MemoryStore {
         self.remove_records(&mut *self.state_for(&act)?, through, limit, &act)
     }
 
+    async fn note_event(&self, act: Act, event: Event) -> Result<(), StoreError> {
+        let mut state = self.state_for(&act)?;
+        self.record(&mut state, &act, &event);
+        Ok(())
+    }
+
     async fn sweep(&self, now: UnixTime, limit: usize) -> Result<u64, StoreError> {
         let mut state = self.state();
         state.acts.retain(|_, (_, at, _)| now < at.plus(IDEMPOTENCY));

@@ -444,6 +444,9 @@ pub trait Store: Send + Sync {
     /// `Damaged` if a record does not fit: what was tampered with stays.
     async fn remove_audit(&self, through: UnixTime, limit: usize, act: Act) -> Result<u64, StoreError>;
 
+    /// Records an event that changes nothing else in the store.
+    async fn note_event(&self, act: Act, event: Event) -> Result<(), StoreError>;
+
     /// Removes sessions that ended before `now`, at most `limit`. Answers how many.
     async fn sweep(&self, now: UnixTime, limit: usize) -> Result<u64, StoreError>;
 }

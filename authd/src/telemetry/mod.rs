@@ -11,13 +11,30 @@ use std::{
 
 use common::text::printable;
 use tracing::error;
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{EnvFilter, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
 use self::queue::{Lines, QUEUE_BYTES, Queue};
 use crate::config::{LogFormat, LogLevel};
 
 /// The queue of this process, once there is a log.
 static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
+
+/// What is logged by this process, once logging was started.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
+/// sled and hyper speak only when something is wrong.
+fn filter(level: LogLevel) -> EnvFilter {
+    EnvFilter::new(format!("warn,authd={level}"))
+}
+
+/// Logs at another level from now on.
+pub fn set_level(level: LogLevel) {
+    if let Some(handle) = FILTER.get()
+        && let Err(e) = handle.reload(filter(level))
+    {
+        error!("the level of the log cannot be changed: {e}");
+    }
+}
 
 /// A panic as one event, whatever it was about: its text on several lines would break a log of JSON lines, and could forge one
 /// (LG-03).
@@ -61,8 +78,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// # Errors
 /// There are no more threads.
 pub fn start(format: LogFormat, level: LogLevel) -> io::Result<()> {
-    // sled and hyper speak only when something is wrong.
-    let filter = EnvFilter::new(format!("warn,authd={level}"));
+    let (filter, handle) = reload::Layer::new(filter(level));
     let json = match format {
         LogFormat::Json => true,
         LogFormat::Text => false,
@@ -79,6 +95,7 @@ pub fn start(format: LogFormat, level: LogLevel) -> io::Result<()> {
     };
     // Somebody else logs already: in tests.
     if started.is_ok() {
+        FILTER.get_or_init(|| handle);
         QUEUE.get_or_init(|| queue.clone()).clone().write_to(io::stderr())?;
         std::panic::set_hook(Box::new(log_panic));
     }

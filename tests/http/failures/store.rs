@@ -119,6 +119,7 @@ faulty! {
     fn sessions_of(&self, user: &UserId) -> Vec<Arc<Session>>;
     fn sessions(&self, after: Option<String>, limit: usize) -> Page<Live>;
     fn family(&self, id: &FamilyId) -> Option<Family>;
+    fn note_event(&self, act: Act, event: Event) -> ();
     fn secrets(&self) -> Vec<SealedSecret>;
     fn rewrap(&self, version: u64, rewrap: Rewrap, act: Act, event: Event) -> ();
     fn places(&self, user: &UserId) -> Vec<Place>;

@@ -105,7 +105,7 @@ impl VerifiedTokens {
     }
 
     /// Forgets a token that is not taken any more.
-    pub(super) fn drop(&self, token: &Digest) {
+    pub(super) fn forget(&self, token: &Digest) {
         self.0.remove(token);
     }
 

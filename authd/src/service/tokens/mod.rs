@@ -179,7 +179,7 @@ pub async fn verify(app: &Services, token: &str) -> Result<Result<Live, Refusal>
         }
         Err(refusal) => {
             if !is_new {
-                app.verified_tokens.drop(&digest);
+                app.verified_tokens.forget(&digest);
             }
             Ok(Err(refusal))
         }

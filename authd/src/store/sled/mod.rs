@@ -480,6 +480,10 @@ impl Store for SledStore {
         self.act(act, move |tx, act| audit::remove(tx, through, limit, act)).await
     }
 
+    async fn note_event(&self, act: Act, event: Event) -> Result<(), StoreError> {
+        self.act(act, move |tx, act| tx.audit(act, &event)).await
+    }
+
     async fn sweep(&self, now: UnixTime, limit: usize) -> Result<u64, StoreError> {
         self.writer.write(move |tx| intents::sweep(tx, now, limit)).await
     }

@@ -1,0 +1,262 @@
+//! Roles, with users and groups of this machine: who runs authctl is who the kernel says it is.
+
+use std::{
+    collections::BTreeSet,
+    process::{Command, Stdio},
+};
+
+use authd::{admin::routes::ROUTES, domain::Role};
+use clap::CommandFactory;
+use nix::unistd::{User, geteuid};
+use tests::{
+    ctl::Outcome,
+    process::{Daemon, Host},
+};
+
+use crate::{authctl::program_for_others, host};
+
+use Role::{Admin, Helpdesk, Oncall, View};
+
+/// A command line, the routes it calls, and the least role that may. `{ada}` is an ordinary account, `{boss}` one with another
+/// role, `{new}` an address that nobody has yet. Who may gets 0, or what there is to say of a thing that is not there.
+const MATRIX: &[(&str, &[&str], Role)] = &[
+    ("status", &["GET /v1/status"], View),
+    ("user list", &["GET /v1/users"], View),
+    ("user show {ada}", &["GET /v1/users/{user}"], View),
+    ("user create --email {new} --no-password", &["POST /v1/users"], Helpdesk),
+    ("user create --email {new} --no-password --role admin", &["POST /v1/users"], Admin),
+    ("user set-password {ada} --generate", &["POST /v1/users/{user}/password"], Helpdesk),
+    ("user set-password {boss} --generate", &["POST /v1/users/{user}/password"], Admin),
+    ("user disable {ada} --yes", &["POST /v1/users/{user}/disable"], Helpdesk),
+    ("user disable {boss} --yes", &["POST /v1/users/{user}/disable"], Admin),
+    ("user disable {boss} --dry-run", &["POST /v1/users/{user}/disable"], Admin),
+    ("user enable {ada}", &["POST /v1/users/{user}/enable"], Helpdesk),
+    ("user enable {boss}", &["POST /v1/users/{user}/enable"], Admin),
+    ("user delete {ada} --dry-run", &["DELETE /v1/users/{user}"], Admin),
+    ("user delete nobody@example.com --yes", &["DELETE /v1/users/{user}"], Admin),
+    ("session list", &["GET /v1/sessions"], View),
+    ("session show nothing", &["GET /v1/sessions/{session}"], View),
+    ("session revoke --user {ada} --yes", &["POST /v1/sessions/revoke"], Helpdesk),
+    ("session revoke --user {boss} --yes", &["POST /v1/sessions/revoke"], Helpdesk),
+    ("keys list", &["GET /v1/keys"], View),
+    ("keys rotate --yes", &["POST /v1/keys/rotate"], Oncall),
+    ("keys rollback --yes", &["POST /v1/keys/rollback"], Oncall),
+    ("keys revoke nothing --yes", &["POST /v1/keys/{kid}/revoke"], Oncall),
+    ("token inspect", &["POST /v1/tokens/inspect"], View),
+    ("token verify", &["POST /v1/tokens/verify"], View),
+    ("audit list", &["GET /v1/audit"], View),
+    ("audit verify", &["GET /v1/audit/verify"], View),
+];
+
+/// Verbs that the design has and the program has not. Each moves into the matrix when it comes.
+const TO_COME: &[(&str, Role)] = &[
+    ("user update", Helpdesk),
+    ("user import", Admin),
+    ("user export", Admin),
+    ("token mint", Admin),
+    ("backup create", Oncall),
+    ("backup verify", Oncall),
+    ("backup restore", Admin),
+    ("config show", View),
+    ("doctor", View),
+    ("secrets rotate", Oncall),
+    ("audit export", View),
+];
+
+/// Every verb of authctl: the leaves of its tree.
+fn verbs() -> BTreeSet<String> {
+    fn walk(command: &clap::Command, path: &str, found: &mut BTreeSet<String>) {
+        if command.get_subcommands().next().is_none() {
+            found.insert(path.trim_start().into());
+        }
+        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+            walk(sub, &format!("{path} {}", sub.get_name()), found);
+        }
+    }
+    let mut found = BTreeSet::new();
+    walk(&authctl::Cli::command(), "", &mut found);
+    found
+}
+
+#[test]
+fn az_01_every_verb_and_every_route_is_in_the_matrix_of_roles() {
+    let is_of = |line: &str, verb: &str| format!("{line} ").starts_with(&format!("{verb} "));
+    let verbs = verbs();
+    for verb in &verbs {
+        assert!(MATRIX.iter().any(|(line, ..)| is_of(line, verb)), "'{verb}' is not in the matrix");
+    }
+    for (line, ..) in MATRIX {
+        assert!(verbs.iter().any(|verb| is_of(line, verb)), "'{line}' is no verb");
+    }
+    for (verb, _) in TO_COME {
+        assert!(!verbs.contains(*verb), "'{verb}' has come: move it into the matrix");
+    }
+    for route in ROUTES {
+        let name = format!("{} {}", route.verb.method(), route.path);
+        // The least of a route's lines is what the table asks for; a handler may ask for more.
+        let least =
+            MATRIX.iter().filter(|(_, routes, _)| routes.contains(&name.as_str())).map(|(.., role)| *role).min();
+        assert_eq!(least, Some(route.role), "{name}");
+    }
+}
+
+/// Runs a program of the host's; whether it succeeded.
+fn host_does(line: &str) -> bool {
+    let mut words = line.split(' ');
+    let program = words.next().unwrap();
+    let done = Command::new(program).args(words).stdin(Stdio::null()).output();
+    done.is_ok_and(|done| done.status.success())
+}
+
+/// Users and groups of this machine for the time of a test.
+struct People {
+    users: Vec<String>,
+    groups: Vec<String>,
+}
+
+impl Drop for People {
+    fn drop(&mut self) {
+        for user in &self.users {
+            host_does(&format!("userdel {user}"));
+        }
+        for group in &self.groups {
+            host_does(&format!("groupdel {group}"));
+        }
+    }
+}
+
+impl People {
+    /// `None`, with a word, where this process may not make any.
+    fn new() -> Option<Self> {
+        if !geteuid().is_root() || !host_does("useradd --help") || !host_does("groupadd --help") {
+            tests::shared::skipped("needs root");
+            return None;
+        }
+        Some(Self { users: vec![], groups: vec![] })
+    }
+
+    fn name(what: &str) -> String {
+        format!("authdt{}{what}", std::process::id())
+    }
+
+    fn group(&mut self, what: &str) -> String {
+        let name = Self::name(what);
+        self.groups.push(name.clone());
+        assert!(host_does(&format!("groupadd {name}")), "{name}");
+        name
+    }
+
+    /// A user with these flags of useradd.
+    fn user(&mut self, what: &str, flags: &str) -> String {
+        let name = Self::name(what);
+        self.users.push(name.clone());
+        let line = format!("useradd --no-create-home --shell /bin/false {flags} {name}");
+        assert!(host_does(line.replace("  ", " ").trim()), "{line}");
+        name
+    }
+}
+
+/// Runs authctl as this user.
+async fn run_as(host: &Host, user: &str, line: &str) -> Outcome {
+    let account = User::from_name(user).unwrap().unwrap();
+    let run = host.run(program_for_others(host)).flag("--socket", host.socket()).args(line.split(' '));
+    let mut run = run.input("nothing");
+    run.command.uid(account.uid.as_raw()).gid(account.gid.as_raw());
+    run.end().await
+}
+
+async fn records(host: &Host) -> usize {
+    host.ctl("audit list -o id --all").await.ok().out.lines().count()
+}
+
+#[tokio::test]
+async fn az_04_each_verb_is_done_for_those_whose_role_allows_it_and_exits_5_for_all_others() {
+    let host = host!();
+    let Some(mut people) = People::new() else { return };
+    let (support, keepers, admins) = (people.group("s"), people.group("k"), people.group("a"));
+    let cast = [
+        (people.user("vera", ""), Some(View)),
+        // A supplementary group, and one that is the user's first.
+        (people.user("hugo", &format!("-G {support}")), Some(Helpdesk)),
+        (people.user("olga", &format!("-g {keepers}")), Some(Oncall)),
+        // Of two roles the higher one.
+        (people.user("vero", &format!("-G {support},{keepers}")), Some(Oncall)),
+        (people.user("abby", &format!("-G {admins}")), Some(Admin)),
+        (people.user("eve", ""), None),
+    ];
+    let (vera, vero) = (&cast[0].0, &cast[3].0);
+    let nobody = People::name("gone");
+    let daemon = host
+        .daemon()
+        .env("AUTHD_ADMIN__ROLES__VIEW", format!("{vera},{vero}"))
+        .env("AUTHD_ADMIN__ROLES__HELPDESK", format!("@{support}"))
+        .env("AUTHD_ADMIN__ROLES__ONCALL", format!("@{keepers},{nobody}"))
+        .env("AUTHD_ADMIN__ROLES__ADMIN", format!("@{admins},@{nobody}"))
+        .start()
+        .await;
+    host.create_user("ada@example.com").await.ok();
+    host.ctl("user create --email boss@example.com --no-password --role admin").await.ok();
+    let mut new = 0;
+    for (user, role) in &cast {
+        for (line, routes, needed) in MATRIX {
+            new += 1;
+            let line = line.replace("{ada}", "ada@example.com").replace("{boss}", "boss@example.com");
+            let line = line.replace("{new}", &format!("new{new}@example.com"));
+            let before = records(&host).await;
+            let outcome = run_as(&host, user, &line).await;
+            if role.is_some_and(|role| role >= *needed) {
+                // Done; or not there, or in such a state already; or a check that failed.
+                assert!([0, 3, 4, 8].contains(&outcome.exit), "{role:?}: {line}: {outcome:?}");
+            } else {
+                assert_eq!((outcome.exit, outcome.out.as_str()), (5, ""), "{role:?}: {line}: {outcome:?}");
+                assert!(outcome.err.contains("FORBIDDEN") && outcome.err.contains("fix:"), "{outcome:?}");
+                // The route's own role is asked for first, and then what is to be done to whom.
+                let of_route = ROUTES.iter().find(|r| routes.contains(&&*format!("{} {}", r.verb.method(), r.path)));
+                let said = match (role, of_route.unwrap().role) {
+                    (None, _) => format!("{user} has no role"),
+                    (Some(role), least) if *role < least => {
+                        format!("{user} has the role {role}, and this needs the role {least}")
+                    }
+                    (Some(role), _) => format!("{user} has the role {role}, and this needs the role {needed}"),
+                };
+                assert!(outcome.err.contains(&said), "{said}: {outcome:?}");
+                assert_eq!(records(&host).await, before, "{role:?}: {line}: something was done");
+            }
+        }
+        if let Some(role) = role {
+            let status = run_as(&host, user, "status -o json").await.ok().json();
+            assert_eq!(status["role"], role.as_str());
+        }
+    }
+    let status = host.ctl("status -o json").await.ok().json();
+    assert_eq!(status["role"], "admin", "root has every role");
+    let notes = status["notes"].to_string();
+    assert!(
+        notes.contains(&format!("user for '{nobody}'")) && notes.contains(&format!("group for '@{nobody}'")),
+        "{notes}"
+    );
+    let log = daemon.stop().await.ok().err;
+    let refusal = |line: &&str| line.contains("\"needed\":\"oncall\"") && line.contains("/v1/keys/rotate");
+    let line = log.lines().find(refusal).unwrap_or_default();
+    assert!(line.contains("\"role\":\"view\"") && line.contains("operator.uid"), "{line}");
+}
+
+#[tokio::test]
+async fn az_03_the_socket_is_for_everybody_only_while_roles_say_who_may_come_in() {
+    let host = host!();
+    let mode = |daemon: &Daemon| {
+        use std::os::unix::fs::MetadataExt;
+        daemon.socket.metadata().unwrap().mode() & 0o777
+    };
+    let closed = host.daemon().start().await;
+    assert_eq!(mode(&closed) & 0o007, 0);
+    closed.stop().await.ok();
+    for roles in ["", "@authd-admin"] {
+        let closed = host.daemon().env("AUTHD_ADMIN__ROLES__VIEW", roles).start().await;
+        assert_eq!(mode(&closed) & 0o007, 0, "'{roles}'");
+        closed.stop().await.ok();
+    }
+    let open = host.daemon().env("AUTHD_ADMIN__ROLES__VIEW", "nobody").start().await;
+    assert_eq!(mode(&open), 0o666);
+    open.stop().await.ok();
+}
