@@ -11,6 +11,8 @@ mod keys;
 mod log;
 mod opening;
 #[cfg(test)]
+mod power_cut;
+#[cfg(test)]
 mod tampering;
 mod txn;
 mod writer;

@@ -104,10 +104,30 @@ pub enum OpenError {
     Log(#[from] LogError),
     /// A record cannot be read.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
     /// Its files cannot be synced.
     #[error("{0}: {1}")]
     Io(PathBuf, std::io::Error),
+}
+
+impl OpenError {
+    /// With sled's directory.
+    fn at(self, directory: &Path) -> Self {
+        match self {
+            Self::Sled { problem, .. } => Self::Sled { path: directory.into(), problem },
+            other => other,
+        }
+    }
+}
+
+impl From<StoreError> for OpenError {
+    /// While the store is opened nothing but sled makes it unavailable.
+    fn from(e: StoreError) -> Self {
+        match e {
+            StoreError::Unavailable(problem) => Self::Sled { path: "sled".into(), problem: problem.to_string() },
+            other => Self::Store(other),
+        }
+    }
 }
 
 /// A store that was looked at: sled may be behind the commit log, whose key is not known yet.
@@ -144,7 +164,7 @@ impl Opening {
     /// sled's refusal, and its panics, which some damage brings about; a schema newer than ours; a log that has holes or is
     /// not there.
     pub fn open(path: &Path, options: SledOptions) -> Result<Self, OpenError> {
-        Self::open_with(path, options, Arc::new(Device))
+        Self::open_with(path, options, Arc::new(Device)).map_err(|e| e.at(path))
     }
 
     pub(super) fn open_with(path: &Path, options: SledOptions, syncs: Arc<dyn Syncs>) -> Result<Self, OpenError> {
@@ -217,14 +237,21 @@ impl Opening {
     /// # Errors
     /// The log is damaged, was written with another key, or does not belong to what sled has. Then nothing was changed.
     pub fn replay(self, key: Arc<dyn Mac>) -> Result<Opened, OpenError> {
-        let applied = read(&self.db, &keys::meta(log::APPLIED))?.unwrap_or_default();
-        let (log, done) = self.found.open(&self.db, applied, key, &self.options, self.syncs)?;
-        if done.intents > 0 {
-            let refuse = |e: sled::Error| OpenError::Sled { path: self.path.clone(), problem: e.to_string() };
-            self.db.flush().map_err(refuse)?;
-            self.disk.sync().map_err(|e| OpenError::Io(self.path.clone(), e))?;
-        }
-        let Self { db, disk, log_keys, path, options, .. } = self;
+        let Self { db, disk, found, log_keys, path, options, syncs } = self;
+        let applied =
+            read(&db, &keys::meta(log::APPLIED)).map_err(|e| OpenError::from(e).at(&path))?.unwrap_or_default();
+        // sled panics over some damage when it comes to it, not when it is opened.
+        let replayed = catch_unwind(AssertUnwindSafe(|| {
+            let (log, done) = found.open(&db, applied, key, &options, syncs)?;
+            if done.intents > 0 {
+                db.flush().map_err(|e| OpenError::Sled { path: path.clone(), problem: e.to_string() })?;
+                disk.sync().map_err(|e| OpenError::Io(path.clone(), e))?;
+            }
+            Ok::<_, OpenError>(log)
+        }));
+        let panicked =
+            |_| OpenError::Sled { path: path.clone(), problem: "sled panicked; the files are damaged".into() };
+        let log = replayed.map_err(panicked)?.map_err(|e| e.at(&path))?;
         Ok(Opened { db, disk, log, log_keys, path, options })
     }
 }
@@ -261,8 +288,9 @@ impl Opened {
     pub fn start(self, mac: Arc<dyn Mac>) -> Result<SledStore, OpenError> {
         let Self { db, disk, log, log_keys, path, options } = self;
         let cache = Arc::new(HotCache::new(options.cache_bytes / 2));
-        cache.set_keys(load_keys(&db)?);
-        let chain = audit::head(&db)?;
+        let sled_at = |e| OpenError::from(e).at(&path);
+        cache.set_keys(load_keys(&db).map_err(sled_at)?);
+        let chain = audit::head(&db).map_err(sled_at)?;
         let disk = Arc::new(disk);
         let progress = Arc::new(Progress::new(db.clone(), disk.clone(), log.end().seq));
         let ground = Ground {

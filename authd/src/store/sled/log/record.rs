@@ -131,7 +131,8 @@ impl<'a> Record<'a> {
 
     /// Whether it was written with this key, behind that record and no other.
     pub(super) fn follows(&self, before: &Position, key: &dyn Mac) -> bool {
-        self.first == before.seq + 1 && is_same_secret(&key.mac(&[&before.mac, self.signed]), &self.mac)
+        let expected = key.mac(&[&before.mac, self.signed]);
+        self.first == before.seq + 1 && is_same_secret(&expected, &self.mac)
     }
 
     /// What its intents changed, in their order. `None`: it is no record of this form, whatever its MAC says.

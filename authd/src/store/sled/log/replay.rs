@@ -11,7 +11,7 @@ use std::{
 use tracing::{info, warn};
 
 use super::{
-    super::{OpenError, SledOptions, disk::Syncs, keys},
+    super::{OpenError, SledOptions, disk::Syncs, keys, txn::unreadable},
     APPLIED, Log, LogError, Position,
     record::{self, HEADER_BYTES, Header, Record},
     segment::{self, Segment, io_at},
@@ -232,19 +232,19 @@ impl Found {
         for segment in &self.segments[verified.from..] {
             let bytes = segment::read(&segment.path)?;
             let mut at = HEADER_BYTES;
-            let unreadable = |at: usize| LogError::Damaged {
+            let changed = |at: usize| LogError::Damaged {
                 path: segment.path.clone(),
                 offset: at as u64,
                 sequence: applied.seq,
                 what: "it has changed since it was checked".into(),
             };
             while at < bytes.len() {
-                let record = Record::parse(&bytes[at..]).ok_or_else(|| unreadable(at))?;
+                let record = Record::parse(&bytes[at..]).ok_or_else(|| changed(at))?;
                 at += record.len;
                 if record.end().seq <= applied.seq {
                     continue;
                 }
-                for intent in record.intents().ok_or_else(|| unreadable(at))? {
+                for intent in record.intents().ok_or_else(|| changed(at))? {
                     if std::mem::take(&mut skip_one) {
                         continue;
                     }
@@ -258,8 +258,7 @@ impl Found {
                 }
                 if size > BATCH_BYTES || record.end() == verified.end {
                     put_applied(&mut batch, record.end())?;
-                    db.apply_batch(std::mem::take(&mut batch))
-                        .map_err(|e| OpenError::Sled { path: self.directory.clone(), problem: e.to_string() })?;
+                    db.apply_batch(std::mem::take(&mut batch)).map_err(|e| unreadable(&e))?;
                     size = 0;
                 }
             }
