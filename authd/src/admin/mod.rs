@@ -346,7 +346,9 @@ mod tests {
             let path = route.path.replace(['{', '}'], "");
             for (name, role) in Role::ALL.map(|role| (role.as_str(), Some(role))).into_iter().chain([("eve", None)]) {
                 let status = status_of(name, route.verb.method(), &path).await;
-                let allowed = role.is_some_and(|role| role >= *needed);
+                // As good as root: its handler asks for more than any role.
+                let is_roots = route.path == "/v1/keys/rewrap";
+                let allowed = role.is_some_and(|role| role >= *needed) && !is_roots;
                 assert_eq!(status != StatusCode::FORBIDDEN, allowed, "{name}: {path}: {status}");
             }
         }

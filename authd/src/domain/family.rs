@@ -69,14 +69,14 @@ pub enum Turn {
 const REMEMBERED: usize = 16;
 
 impl Family {
-    /// What showing this generation at `now` means. A rotation is a moment ago for less than `window`; a clock that
-    /// stepped back does not make it longer.
+    /// What showing this generation at `now` means. A rotation is a moment ago for less than `window`. Of two requests at once
+    /// the one that came later may be decided first, so a rotation may also lie as little ahead; one that lies further ahead
+    /// was made by a clock that was wrong, and is over.
     pub fn judge(&self, shown: Generation, window: Span, now: UnixTime) -> Turn {
-        let now = self.rotations.last().map_or(now, |(_, last)| now.max(*last));
         let rotated_at = self.rotations.iter().rev().find(|(g, _)| *g == shown).map(|(_, at)| *at);
         if shown == self.current {
             Turn::Rotate
-        } else if rotated_at.is_some_and(|at| now < at.plus(window)) {
+        } else if rotated_at.is_some_and(|at| now < at.plus(window) && at < now.plus(window)) {
             Turn::Repeat
         } else if self.parent == Some(shown) {
             Turn::Replace
@@ -88,7 +88,6 @@ impl Family {
     /// The family after `shown` was rotated at `now` by this client.
     #[must_use]
     pub fn rotated(mut self, shown: Generation, client: ClientDigest, now: UnixTime) -> Self {
-        let now = self.rotations.last().map_or(now, |(_, last)| now.max(*last));
         self.rotations.retain(|(generation, _)| *generation != shown);
         self.rotations.push((shown, now));
         let surplus = self.rotations.len().saturating_sub(REMEMBERED);
@@ -218,11 +217,16 @@ mod tests {
     }
 
     #[test]
-    fn f_07_a_clock_that_steps_back_does_not_stretch_the_window() {
-        let family = family().rotated(Generation(1), ME, at(100)).rotated(Generation(2), ME, at(200));
+    fn f_07_a_rotation_by_a_clock_that_was_wrong_is_over() {
+        let family = family().rotated(Generation(1), ME, at(86_400)).rotated(Generation(2), ME, at(86_460));
+        // The clock was a day ahead, and is right now.
         assert_eq!(family.judge(Generation(1), WINDOW, at(50)), Turn::Reuse);
+        assert_eq!(family.judge(Generation(2), WINDOW, at(50)), Turn::Replace, "no window of a day");
         let again = family.rotated(Generation(3), ME, at(50));
-        assert_eq!(again.rotations.last(), Some(&(Generation(3), at(200))));
+        assert_eq!(again.rotations.last(), Some(&(Generation(3), at(50))));
+        assert_eq!(again.judge(Generation(2), WINDOW, at(55)), Turn::Reuse);
+        assert_eq!(again.judge(Generation(3), WINDOW, at(45)), Turn::Repeat, "decided in another order than they came");
+        assert_eq!(again.judge(Generation(3), WINDOW, at(61)), Turn::Replace);
     }
 
     #[test]

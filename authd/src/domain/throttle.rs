@@ -24,7 +24,7 @@ impl WindowRule {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Window {
     count: u32,
-    last: UnixTime,
+    end: UnixTime,
 }
 
 impl Window {
@@ -33,20 +33,17 @@ impl Window {
     /// # Errors
     /// How long to wait.
     pub fn ask(&mut self, rule: WindowRule, now: UnixTime) -> Result<(), Span> {
-        let end = self.last.plus(rule.window);
-        if now >= end || self.count == 0 {
-            *self = Self { count: 1, last: now };
-        } else if self.count < rule.max {
-            *self = Self { count: self.count + 1, last: now };
-        } else {
-            return Err(end.since(now));
+        let count = if self.is_open(now) { self.count } else { 0 };
+        if count >= rule.max {
+            return Err(self.end.since(now));
         }
+        *self = Self { count: count + 1, end: now.plus(rule.window) };
         Ok(())
     }
 
     /// Whether it still counts.
-    pub fn is_open(&self, longest: Span, now: UnixTime) -> bool {
-        now < self.last.plus(longest)
+    pub fn is_open(&self, now: UnixTime) -> bool {
+        now < self.end
     }
 }
 
@@ -183,7 +180,7 @@ mod tests {
         assert_eq!(window.ask(rule, at(27)), Err(Span::from_secs(1)));
         assert_eq!(window.ask(rule, at(28).minus(Span::from_millis(1))), Err(Span::from_millis(1)));
         assert_eq!(window.ask(rule, at(28)), Ok(()));
-        assert!(window.is_open(Span::from_secs(10), at(37)) && !window.is_open(Span::from_secs(10), at(38)));
+        assert!(window.is_open(at(37)) && !window.is_open(at(38)));
     }
 
     #[test]

@@ -152,8 +152,9 @@ impl App {
         reply.into_response()
     }
 
-    /// The checks in the order that was recorded of the real server: route → content type → JSON → origin, and in the
-    /// handler: schema → form → session. Before them the host, because nothing of a request counts that was not meant for us.
+    /// The checks in the order that was recorded of the real server: limit of requests → route → content type → JSON → origin,
+    /// and in the handler: schema → form → session. Before them the host, because nothing of a request counts that was not
+    /// meant for us.
     async fn dispatch<S, B>(&self, head: &Arc<Head>, stream: S, id: &RequestId) -> Reply
     where
         S: Stream<Item = Result<B, warp::Error>> + Send,
@@ -170,7 +171,7 @@ impl App {
         if let Some(reply) = origin::preflight(self, head) {
             return reply;
         }
-        if let Err(wait) = throttle::check(self, head) {
+        if let Err(wait) = throttle::check(self, head, matches!(&found, Found::Route(..))) {
             let refused = ApiError::throttled(wait);
             return if throttle::is_plain(head.path()) { refused } else { refused.as_recorded() }.into_reply();
         }

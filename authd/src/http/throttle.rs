@@ -53,13 +53,15 @@ pub fn is_plain(path: &str) -> bool {
 ///
 /// # Errors
 /// How long to wait.
-pub fn check(app: &App, head: &Head) -> Result<(), Span> {
+pub fn check(app: &App, head: &Head, is_route: bool) -> Result<(), Span> {
     let Some(path) = below_mount(app, head.path()).filter(|path| *path != FREE) else { return Ok(()) };
     if !app.settings.throttle_requests {
         return Ok(());
     }
     let plain = PLAIN.iter().find(|(name, _)| path == *name);
     let recorded = RULES.iter().find(|(beginning, _)| path.starts_with(beginning));
-    let rule = plain.or(recorded).map_or(DEFAULT, |(_, rule)| *rule);
+    let (beginning, rule) = plain.or(recorded).copied().unwrap_or(("", DEFAULT));
+    // Paths that are none share the count of their rule: a client that makes them up would make up counters otherwise.
+    let path = if is_route { path } else { beginning };
     app.services.throttles.request(client::address(app, head), path, rule, app.services.clock.now())
 }

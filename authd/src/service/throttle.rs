@@ -25,12 +25,14 @@ use crate::{
 
 /// How many counters of one kind are kept: as many again are kept of older ones.
 const HALF: usize = 50_000;
-/// The longest window of any rule.
-const LONGEST_WINDOW: Span = Span::from_mins(30);
 /// Failures from which on an account's counter is written down.
 const WRITTEN_FROM: u32 = 5;
 /// How many counters one commit writes.
 const WRITTEN_AT_ONCE: usize = 500;
+/// How many may wait to be written: beyond that (the store takes no changes) a counter waits for its next change.
+const WAITING_AT_MOST: usize = 20_000;
+/// How often counters are looked for in the store that are forgotten.
+const SWEPT_EVERY: Span = Span::from_hours(6);
 
 /// What a counter is known by: half of the SHA-256 of what it counts.
 type Key = [u8; 16];
@@ -72,6 +74,11 @@ impl<V: Default> Table<V> {
         self.young.entry(key).or_default()
     }
 
+    /// The counter of `key`, if there is one.
+    fn get_mut(&mut self, key: &Key) -> Option<&mut V> {
+        if self.young.contains_key(key) { self.young.get_mut(key) } else { self.old.get_mut(key) }
+    }
+
     fn remove(&mut self, key: &Key) -> bool {
         let young = self.young.remove(key).is_some();
         self.old.remove(key).is_some() || young
@@ -87,6 +94,8 @@ impl<V: Default> Table<V> {
 struct Entry {
     failures: Failures,
     label: Option<Box<str>>,
+    /// Whether the store has it too.
+    is_written: bool,
 }
 
 struct Inner {
@@ -97,6 +106,18 @@ struct Inner {
     places: Table<Entry>,
     /// Counters of accounts that are not in the store as they are here.
     unwritten: BTreeSet<Key>,
+    /// When forgotten ones were looked for in the store.
+    swept_at: UnixTime,
+}
+
+impl Inner {
+    /// A counter has changed: the store is to know, if it has it or should.
+    fn mark(&mut self, account: Key) {
+        let matters = |entry: &Entry| entry.is_written || entry.failures.count >= WRITTEN_FROM;
+        if self.accounts.get(&account).is_some_and(matters) && self.unwritten.len() < WAITING_AT_MOST {
+            self.unwritten.insert(account);
+        }
+    }
 }
 
 /// See the module's text.
@@ -181,6 +202,7 @@ impl Throttles {
             sources: Table::new(HALF),
             places: Table::new(HALF),
             unwritten: BTreeSet::new(),
+            swept_at: UnixTime::EPOCH,
         };
         Self { inner: Mutex::new(inner), failures, not_believed: Mutex::new(None) }
     }
@@ -211,7 +233,7 @@ impl Throttles {
     /// How long to wait.
     pub fn request(&self, client: Option<IpAddr>, path: &str, rule: WindowRule, now: UnixTime) -> Result<(), Span> {
         let client = client.map_or_else(|| "no-trusted-ip".into(), |address| address::bucket(address).to_string());
-        let matters = |window: &Window| window.is_open(LONGEST_WINDOW, now);
+        let matters = |window: &Window| window.is_open(now);
         self.lock().windows.entry(key(&[&client, path]), matters).ask(rule, now)
     }
 
@@ -252,7 +274,7 @@ impl Throttles {
         let source_waits = source.map_or(Span::ZERO, |source| wait(&inner.sources, &source, FailureRule::SOURCE, now));
         self.check(waits.max(source_waits))?;
         bump(&mut inner.accounts, of_account, FailureRule::ACCOUNT, now, WRITTEN_FROM, || account.label());
-        inner.unwritten.insert(of_account);
+        inner.mark(of_account);
         if let (Some(source), Some(bucket)) = (source, bucket) {
             bump(&mut inner.sources, source, FailureRule::SOURCE, now, WRITTEN_FROM, || bucket.to_owned());
         }
@@ -270,14 +292,18 @@ impl Throttles {
         if let Some(place) = &attempt.place {
             if succeeded {
                 inner.places.remove(place);
-            } else {
-                inner.places.entry(*place, |_| false).failures.take_back();
+            } else if let Some(entry) = inner.places.get_mut(place) {
+                entry.failures.take_back();
             }
             return;
         }
-        inner.accounts.entry(attempt.account, |_| true).failures.take_back();
-        if let Some(source) = attempt.source {
-            inner.sources.entry(source, |_| true).failures.take_back();
+        // A counter that is gone needs nothing taken back.
+        inner.mark(attempt.account);
+        if let Some(entry) = inner.accounts.get_mut(&attempt.account) {
+            entry.failures.take_back();
+        }
+        if let Some(entry) = attempt.source.and_then(|source| inner.sources.get_mut(&source)) {
+            entry.failures.take_back();
         }
     }
 
@@ -328,6 +354,8 @@ impl Throttles {
     fn forget(&self, which: &Which) -> u64 {
         let (accounts, places, sources) = self.concerned(which);
         let mut inner = self.lock();
+        // Should one be on its way to the store just now, it goes from there again.
+        inner.unwritten.extend(&accounts);
         if matches!(which, Which::All) {
             inner.windows = Table::new(HALF);
         }
@@ -340,13 +368,15 @@ impl Throttles {
     fn load(&self, counters: Vec<Counter>, now: UnixTime) {
         let mut inner = self.lock();
         for counter in counters {
-            let failures = Failures { count: counter.count, last: counter.last };
+            // What a clock wrote that was ahead is not waited for.
+            let failures = Failures { count: counter.count, last: counter.last.min(now) };
             if failures.count_at(FailureRule::ACCOUNT, now) == 0 {
                 // Forgotten while nobody looked: it goes from the store as well.
                 inner.unwritten.insert(counter.key);
                 continue;
             }
-            *inner.accounts.entry(counter.key, |_| true) = Entry { failures, label: counter.label.map(Into::into) };
+            let label = counter.label.map(Into::into);
+            *inner.accounts.entry(counter.key, |_| true) = Entry { failures, label, is_written: true };
         }
     }
 
@@ -357,10 +387,15 @@ impl Throttles {
         keys.into_iter()
             .map(|key| {
                 inner.unwritten.remove(&key);
-                let entry = inner.accounts.get(&key);
-                let kept = entry.filter(|e| e.failures.count_at(FailureRule::ACCOUNT, now) >= WRITTEN_FROM);
-                let (failures, label) = kept.map_or((Failures::default(), None), |e| (e.failures, e.label.clone()));
-                Counter { key, count: failures.count, last: failures.last, label: label.map(Into::into) }
+                let none = Counter { key, count: 0, last: UnixTime::EPOCH, label: None };
+                let Some(entry) = inner.accounts.get_mut(&key) else { return none };
+                entry.is_written = entry.failures.count_at(FailureRule::ACCOUNT, now) >= WRITTEN_FROM;
+                let Failures { count, last } = entry.failures;
+                if entry.is_written {
+                    Counter { key, count, last, label: entry.label.clone().map(Into::into) }
+                } else {
+                    none
+                }
             })
             .collect()
     }
@@ -380,7 +415,7 @@ pub async fn load(app: &Services) -> Result<(), ServiceError> {
     Ok(())
 }
 
-/// Writes down what has changed. What could not be written is tried again at the next change of it.
+/// Writes down what has changed. What could not be written waits for the next time.
 ///
 /// # Errors
 /// The store cannot write.
@@ -390,8 +425,37 @@ pub async fn write_down(app: &Services) -> Result<(), ServiceError> {
         if counters.is_empty() {
             return Ok(());
         }
-        app.store.put_counters(counters, None).await?;
+        let keys: Vec<Key> = counters.iter().map(|counter| counter.key).collect();
+        if let Err(error) = app.store.put_counters(counters, None).await {
+            app.throttles.lock().unwritten.extend(keys);
+            return Err(error.into());
+        }
     }
+}
+
+/// Removes counters from the store that are forgotten, from time to time.
+///
+/// # Errors
+/// The store cannot be read or written.
+pub async fn sweep(app: &Services) -> Result<(), ServiceError> {
+    let now = app.clock.now();
+    {
+        let mut inner = app.throttles.lock();
+        if now < inner.swept_at.plus(SWEPT_EVERY) {
+            return Ok(());
+        }
+        inner.swept_at = now;
+    }
+    let is_forgotten = |counter: &Counter| {
+        Failures { count: counter.count, last: counter.last.min(now) }.count_at(FailureRule::ACCOUNT, now) == 0
+    };
+    let mut forgotten: Vec<Counter> = app.store.counters().await?;
+    forgotten.retain(is_forgotten);
+    for chunk in forgotten.chunks(WRITTEN_AT_ONCE) {
+        let gone = chunk.iter().map(|counter| Counter { count: 0, ..counter.clone() }).collect();
+        app.store.put_counters(gone, None).await?;
+    }
+    Ok(())
 }
 
 /// What an operator clears.
@@ -412,7 +476,16 @@ pub enum Which {
 /// The store cannot write.
 pub async fn clear(app: &Services, which: Which, act: Act) -> Result<u64, ServiceError> {
     let (accounts, places, sources) = app.throttles.concerned(&which);
-    if accounts.len() + places.len() + sources.len() == 0 {
+    let mut accounts: BTreeSet<Key> = accounts.into_iter().collect();
+    // Also those that are in the store only, because memory was too small for them.
+    let stored = app.store.counters().await?.into_iter().map(|counter| counter.key);
+    accounts.extend(stored.filter(|key| match &which {
+        Which::Account(user) => *key == Account::Known(user).key(),
+        Which::Source(_) => false,
+        Which::All => true,
+    }));
+    let count = (accounts.len() + places.len() + sources.len()) as u64;
+    if count == 0 {
         return Ok(0);
     }
     let event = Event::new(EventKind::ThrottleCleared);
@@ -421,9 +494,16 @@ pub async fn clear(app: &Services, which: Which, act: Act) -> Result<u64, Servic
         Which::Source(address) => event.with("source", address),
         Which::All => event.with("all", &true),
     };
-    let none = |key| Counter { key, count: 0, last: UnixTime::EPOCH, label: None };
-    app.store.put_counters(accounts.into_iter().map(none).collect(), Some((act, event))).await?;
-    Ok(app.throttles.forget(&which))
+    let none = |key: Key| Counter { key, count: 0, last: UnixTime::EPOCH, label: None };
+    let mut gone: Vec<Counter> = accounts.into_iter().map(none).collect();
+    // In steps, because a large one would hold up everybody; the act goes with the last.
+    while gone.len() > WRITTEN_AT_ONCE {
+        let rest = gone.split_off(WRITTEN_AT_ONCE);
+        app.store.put_counters(std::mem::replace(&mut gone, rest), None).await?;
+    }
+    app.store.put_counters(gone, Some((act, event))).await?;
+    app.throttles.forget(&which);
+    Ok(count)
 }
 
 /// Whether the owner of an account signed in from here of late.
@@ -516,7 +596,33 @@ mod tests {
         let inner = throttles.lock();
         let all = [inner.accounts.iter().count(), inner.sources.iter().count(), inner.windows.iter().count()];
         assert!(all.iter().all(|n| *n <= 2 * HALF + HALF / 2), "{all:?}");
+        assert!(inner.unwritten.len() <= WAITING_AT_MOST, "{}", inner.unwritten.len());
         drop(inner);
         assert!(throttles.begin(&Account::Known(&ada), ip(99), false, NOW).is_err(), "still under attack");
+    }
+
+    #[test]
+    fn th_07_a_store_that_takes_nothing_lets_nothing_grow() {
+        let throttles = Throttles::new(true);
+        for n in 0..30_000u32 {
+            let email: Email = format!("u{n}@example.com").parse().unwrap();
+            for m in 0..WRITTEN_FROM {
+                let _ = throttles.begin(&Account::Unknown(&email), ip(n * 8 + m), false, NOW);
+            }
+        }
+        assert_eq!(throttles.lock().unwritten.len(), WAITING_AT_MOST);
+        let taken = throttles.take_unwritten(NOW);
+        assert_eq!(taken.len(), WRITTEN_AT_ONCE);
+        assert!(taken.iter().all(|counter| counter.count == WRITTEN_FROM), "those that matter");
+    }
+
+    #[test]
+    fn th_02_a_counter_from_a_clock_that_was_ahead_is_not_waited_for() {
+        let throttles = Throttles::new(true);
+        let key = Account::Known(&user("ada")).key();
+        let last = NOW.plus(Span::from_days(365));
+        throttles.load(vec![Counter { key, count: 14, last, label: Some("ada".into()) }], NOW);
+        let wait = throttles.begin(&Account::Known(&user("ada")), ip(1), false, NOW).err().unwrap();
+        assert_eq!(wait, Span::from_secs(16));
     }
 }

@@ -43,7 +43,9 @@ pub(super) fn misfit(record: &AuditRecord, before: &ChainHead, mac: &dyn Mac) ->
         Personal::Kept(text) if digest(record.seq, text, mac) != record.digest => {
             return Some("what it says was altered");
         }
-        Personal::Erased { by, proof } if mac.mac(&[&erasure_input(record.seq, &record.digest, *by)]) != *proof => {
+        Personal::Erased { by, proof }
+            if !is_same_secret(&mac.mac(&[&erasure_input(record.seq, &record.digest, *by)]), proof) =>
+        {
             return Some("what it said was taken away, and not by authd");
         }
         _ => {}
@@ -66,7 +68,7 @@ pub(super) fn erasure(user: &UserId, before: Option<UnixTime>, records: u64, mac
 
 /// Whether the checkpoint is as authd wrote it.
 pub(super) fn is_genuine(checkpoint: &Checkpoint, mac: &dyn Mac) -> bool {
-    mac.mac(&[&checkpoint_input(checkpoint)]) == checkpoint.proof
+    is_same_secret(&mac.mac(&[&checkpoint_input(checkpoint)]), &checkpoint.proof)
 }
 
 /// A step of a removal: takes records from the beginning of the chain, and says what is to be stored in their place.
