@@ -11,7 +11,9 @@ use std::{
     time::Duration,
 };
 
-use super::{disk::Disk, writer::Health};
+use tracing::warn;
+
+use super::{disk::Disk, log::Mark, writer::Health};
 
 /// How far sled has come.
 pub(super) struct Progress {
@@ -54,9 +56,14 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
-    pub(super) fn start(progress: Arc<Progress>, health: Arc<Health>, every: Duration) -> std::io::Result<Self> {
+    pub(super) fn start(
+        progress: Arc<Progress>,
+        health: Arc<Health>,
+        every: Duration,
+        mark: Mark,
+    ) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
-        let work = move || checkpoints(&progress, &health, every, &stopped);
+        let work = move || checkpoints(&progress, &health, every, &stopped, &mark);
         let thread = std::thread::Builder::new().name("store-checkpoint".into()).spawn(work)?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
@@ -71,7 +78,7 @@ impl Drop for Checkpoints {
 }
 
 /// A checkpoint that fails leaves sled in a state that only a restart finds out, as any of its writes does.
-fn checkpoints(progress: &Progress, health: &Health, every: Duration, stopped: &Receiver<()>) {
+fn checkpoints(progress: &Progress, health: &Health, every: Duration, stopped: &Receiver<()>, mark: &Mark) {
     loop {
         let ends = stopped.recv_timeout(every) != Err(RecvTimeoutError::Timeout);
         if health.check().is_ok()
@@ -80,6 +87,11 @@ fn checkpoints(progress: &Progress, health: &Health, every: Duration, stopped: &
             health.poison(&problem);
         }
         if ends {
+            if health.check().is_ok()
+                && let Err(error) = mark.clear()
+            {
+                warn!(%error, "the store was closed, and after a restart of the machine it will be made anew all the same");
+            }
             return;
         }
     }

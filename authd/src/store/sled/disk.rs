@@ -18,6 +18,8 @@ pub(super) trait Syncs: Send + Sync {
     fn data(&self, file: &File, path: &Path) -> io::Result<()>;
     /// Waits until the names in this directory are.
     fn names(&self, directory: &Path) -> io::Result<()>;
+    /// Names the time since the machine was started: what was written before it may be lost if it was not synced.
+    fn boot(&self) -> io::Result<String>;
 }
 
 /// The real thing.
@@ -30,6 +32,10 @@ impl Syncs for Device {
 
     fn names(&self, directory: &Path) -> io::Result<()> {
         File::open(directory)?.sync_all()
+    }
+
+    fn boot(&self) -> io::Result<String> {
+        std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
     }
 }
 

@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use tracing::warn;
+
 use super::{
     SledStore, audit,
     cache::HotCache,
@@ -16,7 +18,7 @@ use super::{
     disk::{self, Device, Disk, Syncs},
     intents::META,
     keys, load_keys,
-    log::{self, Found, Keys, Log, LogError, Position},
+    log::{self, Found, Keys, Log, LogError, Mark, Position},
     read, secrets,
     writer::{Ground, Writer},
 };
@@ -147,6 +149,7 @@ pub struct Opened {
     disk: Disk,
     log: Log,
     log_keys: Keys,
+    mark: Mark,
     path: PathBuf,
     options: SledOptions,
 }
@@ -154,6 +157,20 @@ pub struct Opened {
 /// Where the commit log of the store in `path` is: beside it.
 fn log_directory(path: &Path) -> PathBuf {
     path.with_file_name("log")
+}
+
+/// Lets the store be made anew from its log, which has everything. What sled had is kept until the next time.
+fn set_aside(path: &Path, syncs: &dyn Syncs) -> std::io::Result<()> {
+    if !path.try_exists()? {
+        return Ok(());
+    }
+    let aside = path.with_extension("aside");
+    warn!(sled = %path.display(), aside = %aside.display(), "the machine went down while the store was open: it is made anew from its commit log");
+    if aside.try_exists()? {
+        std::fs::remove_dir_all(&aside)?;
+    }
+    std::fs::rename(path, &aside)?;
+    path.parent().map_or(Ok(()), |parent| syncs.names(parent))
 }
 
 impl Opening {
@@ -170,7 +187,12 @@ impl Opening {
     pub(super) fn open_with(path: &Path, options: SledOptions, syncs: Arc<dyn Syncs>) -> Result<Self, OpenError> {
         let refuse = |problem: String| OpenError::Sled { path: path.into(), problem };
         let found = Found::look(&log_directory(path))?;
-        disk::clear_unfinished(path).map_err(|e| OpenError::Io(path.into(), e))?;
+        let mark = Mark::new(log_directory(path), syncs.clone());
+        let io = |e| OpenError::Io(path.into(), e);
+        if found.is_complete() && mark.machine_went_down().map_err(io)? {
+            set_aside(path, &*syncs).map_err(io)?;
+        }
+        disk::clear_unfinished(path).map_err(io)?;
         let config = sled::Config::new()
             .path(path)
             .mode(sled::Mode::LowSpace)
@@ -238,6 +260,7 @@ impl Opening {
     /// The log is damaged, was written with another key, or does not belong to what sled has. Then nothing was changed.
     pub fn replay(self, key: Arc<dyn Mac>) -> Result<Opened, OpenError> {
         let Self { db, disk, found, log_keys, path, options, syncs } = self;
+        let of_mark = syncs.clone();
         let applied =
             read(&db, &keys::meta(log::APPLIED)).map_err(|e| OpenError::from(e).at(&path))?.unwrap_or_default();
         // sled panics over some damage when it comes to it, not when it is opened.
@@ -252,7 +275,8 @@ impl Opening {
         let panicked =
             |_| OpenError::Sled { path: path.clone(), problem: "sled panicked; the files are damaged".into() };
         let log = replayed.map_err(panicked)?.map_err(|e| e.at(&path))?;
-        Ok(Opened { db, disk, log, log_keys, path, options })
+        let mark = Mark::new(log_directory(&path), of_mark);
+        Ok(Opened { db, disk, log, log_keys, mark, path, options })
     }
 }
 
@@ -286,7 +310,7 @@ impl Opened {
     /// # Errors
     /// A record is damaged, or the system refuses a thread.
     pub fn start(self, mac: Arc<dyn Mac>) -> Result<SledStore, OpenError> {
-        let Self { db, disk, log, log_keys, path, options } = self;
+        let Self { db, disk, log, log_keys, mark, path, options } = self;
         let cache = Arc::new(HotCache::new(options.cache_bytes / 2));
         let sled_at = |e| OpenError::from(e).at(&path);
         cache.set_keys(load_keys(&db).map_err(sled_at)?);
@@ -304,8 +328,9 @@ impl Opened {
             options,
         };
         let refuse = |e| OpenError::Io(path.clone(), e);
+        mark.set().map_err(refuse)?;
         let writer = Writer::start(ground).map_err(refuse)?;
-        let checkpoints = Checkpoints::start(progress.clone(), writer.health().clone(), options.checkpoint_every);
+        let checkpoints = Checkpoints::start(progress.clone(), writer.health().clone(), options.checkpoint_every, mark);
         let checkpoints = checkpoints.map_err(refuse)?;
         Ok(SledStore { db, disk, cache, writer, progress, mac, log_keys, _checkpoints: checkpoints })
     }

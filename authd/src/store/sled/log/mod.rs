@@ -3,6 +3,7 @@
 //! the rules.
 
 mod key_file;
+mod mark;
 mod record;
 mod replay;
 mod segment;
@@ -125,6 +126,33 @@ impl Log {
         self.file = segment::make(&self.directory, &self.path, &header.encode(), &*self.syncs)?;
         (self.first, self.len) = (header.first, HEADER_BYTES as u64);
         Ok(())
+    }
+}
+
+/// What the mark of an open store is about.
+pub(super) struct Mark {
+    directory: PathBuf,
+    syncs: Arc<dyn Syncs>,
+}
+
+impl Mark {
+    pub(super) fn new(directory: PathBuf, syncs: Arc<dyn Syncs>) -> Self {
+        Self { directory, syncs }
+    }
+
+    /// Whether the machine went down while the store was open.
+    pub(super) fn machine_went_down(&self) -> io::Result<bool> {
+        mark::machine_went_down(&self.directory, &*self.syncs)
+    }
+
+    /// The store is open from now on.
+    pub(super) fn set(&self) -> io::Result<()> {
+        mark::set(&self.directory, &*self.syncs)
+    }
+
+    /// sled has everything, and it is on disk.
+    pub(super) fn clear(&self) -> io::Result<()> {
+        mark::clear(&self.directory, &*self.syncs)
     }
 }
 

@@ -72,6 +72,11 @@ impl Found {
         self.is_blank
     }
 
+    /// Whether it has everything since the store was made.
+    pub(in super::super) fn is_complete(&self) -> bool {
+        !self.is_blank && self.segments.first().is_some_and(|segment| segment.header.first == 1)
+    }
+
     pub(in super::super) fn directory(&self) -> &Path {
         &self.directory
     }

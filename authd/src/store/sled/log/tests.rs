@@ -318,6 +318,10 @@ fn f_03_after_a_sync_that_failed_the_last_record_is_written_once_more_before_any
         fn names(&self, _: &Path) -> io::Result<()> {
             Ok(())
         }
+
+        fn boot(&self) -> io::Result<String> {
+            Ok(String::new())
+        }
     }
     let written = Written::new(3);
     let found = Found::look(&written.directory()).unwrap();

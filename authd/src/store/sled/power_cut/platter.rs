@@ -174,6 +174,10 @@ impl Syncs for Platter {
         Ok(())
     }
 
+    fn boot(&self) -> io::Result<String> {
+        Ok(self.root.display().to_string())
+    }
+
     fn names(&self, directory: &Path) -> io::Result<()> {
         self.state.lock().unwrap().names.insert(directory.into(), list(directory));
         Ok(())
