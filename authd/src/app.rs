@@ -16,7 +16,7 @@ use nix::{
 };
 use tokio::{
     net::TcpListener,
-    sync::watch,
+    sync::{Mutex, watch},
     task::JoinSet,
     time::{MissedTickBehavior, interval},
 };
@@ -111,7 +111,7 @@ pub struct Running {
     pub made_master_key: bool,
     /// The use cases' ground, for tests.
     pub services: Arc<Services>,
-    reloader: Box<Reloader>,
+    reloader: Arc<Mutex<Reloader>>,
     /// Tells everything to stop.
     stop: watch::Sender<bool>,
     /// Becomes true when the store has stopped taking changes.
@@ -137,8 +137,13 @@ impl Running {
     }
 
     /// Applies a configuration that was read again, as far as that is possible without a restart.
-    pub async fn reload(&mut self, read: Result<Config, Vec<Problem>>) {
-        self.reloader.reload(read).await;
+    pub async fn reload(&self, read: Result<Config, Vec<Problem>>) {
+        self.reloader.lock().await.reload(read).await;
+    }
+
+    /// What applies a changed configuration, for a task of its own: asking the host who its users are may take long.
+    pub fn reloader(&self) -> Arc<Mutex<Reloader>> {
+        self.reloader.clone()
     }
 
     /// Whether the store still takes changes.
@@ -169,7 +174,6 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
     let clock = parts.clock;
 
-    let takeover = takeover::load(config, clock.now())?;
     let data = DataDir::claim(&places.data_dir)?;
     let options =
         SledOptions { cache_bytes: settings.store.cache.0, reserve_bytes: settings.store.reserve.0, ..parts.store };
@@ -185,6 +189,8 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let (store, secrets, cookie_mac) = store;
     let store = Arc::new(store);
     settle_time(&store, &*clock, parts.trust_clock).await?;
+    // Its deadline is judged by the time that is settled: the host's clock may be years behind at this moment.
+    let takeover = takeover::load(config, clock.now())?;
     let store_stopped = store.stopped();
 
     let hasher: Arc<dyn PasswordHasher> = match parts.hasher {
@@ -225,8 +231,10 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
 
     let (stop, stopping) = watch::channel(false);
     let mut tasks = JoinSet::new();
-    let proxies = settings.http.trusted_proxies.clone();
-    let speaks_for_many = move |address: IpAddr| address.is_loopback() || proxies.iter().any(|n| n.contains(address));
+    let live_app = app.clone();
+    let speaks_for_many = move |address: IpAddr| {
+        address.is_loopback() || live_app.get().settings.trusted_proxies.iter().any(|n| n.contains(address))
+    };
     let connections = Gauge::new(connection_limit(settings.http.max_connections))
         .per_client(settings.http.max_connections_per_client as usize, speaks_for_many);
     let connections = Arc::new(connections);
@@ -258,7 +266,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let last_read = last_read(config, info.started_at, &places.admin_socket);
     let admin = Arc::new(Live::new(Arc::new(AdminApp::new(services.clone(), info, last_read, connections))));
     let live = Arc::new(Live::new(services.clone()));
-    let reloader = Box::new(Reloader {
+    let reloader = Arc::new(Mutex::new(Reloader {
         config: config.clone(),
         public_url: public_url.clone(),
         cookies,
@@ -267,13 +275,14 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         services: live.clone(),
         public: app,
         admin: admin.clone(),
-    });
+    }));
     let service = TowerToHyperService::new(warp::service(AdminApp::filter(admin)));
     // A command line asks at once or not at all; whoever holds connections open for longer keeps others out.
     let admin_limits = Limits { first_head: ADMIN_IDLE, idle: ADMIN_IDLE, ..limits };
     let listener = Listener::Unix(admin_socket.listener);
     let gauge = Arc::new(Gauge::new(ADMIN_CONNECTIONS));
     tasks.spawn(net::serve(listener, service, admin_limits, gauge, stopping.clone()));
+    tasks.spawn(write_down(live.clone(), stopping.clone()));
     tasks.spawn(tend(live, stopping));
 
     Ok(Running {
@@ -355,22 +364,30 @@ const WRITE_DOWN_EVERY: Duration = Duration::from_secs(2);
 /// Sweeps and rotates until the daemon stops. A failure is logged, and the next round tries again.
 async fn tend(services: Arc<Live<Services>>, mut stopping: watch::Receiver<bool>) {
     let mut ticks = interval(TEND_EVERY);
-    let mut writing = interval(WRITE_DOWN_EVERY);
-    for interval in [&mut ticks, &mut writing] {
-        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    }
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = writing.tick() => {
-                if let Err(error) = throttle::write_down(&services.get()).await {
-                    warn!(%error, "counters of failed sign-ins were not written down");
-                }
-            }
             _ = ticks.tick() => match maintenance::round(&services.get()).await {
                 Ok(0) => {}
                 Ok(swept) => info!(swept, "expired sessions were swept away"),
                 Err(error) => warn!(%error, "maintenance failed; it is tried again"),
             },
+            () = net::told(&mut stopping) => return,
+        }
+    }
+}
+
+/// Writes down who has to wait, until the daemon stops: beside maintenance, which may take long.
+async fn write_down(services: Arc<Live<Services>>, mut stopping: watch::Receiver<bool>) {
+    let mut ticks = interval(WRITE_DOWN_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {
+                if let Err(error) = throttle::write_down(&services.get()).await {
+                    warn!(%error, "counters of failed sign-ins were not written down");
+                }
+            }
             () = net::told(&mut stopping) => return,
         }
     }

@@ -19,7 +19,7 @@ use crate::{
     live::Live,
     nss,
     service::{Services, keys},
-    telemetry,
+    takeover, telemetry,
 };
 
 /// The one owner of what a reload replaces. Everybody else reads it, each request one version.
@@ -66,6 +66,14 @@ fn access(config: &Config) -> Access {
     Access { own_uid: geteuid().as_raw(), grants: grants.collect() }
 }
 
+/// Does what may take long, such as asking the host for its groups, where it holds up nothing else.
+fn apart<T>(work: impl FnOnce() -> T) -> T {
+    match tokio::runtime::Handle::current().runtime_flavor() {
+        tokio::runtime::RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
+
 impl Reloader {
     /// Applies what was read. If there is anything wrong with it nothing changes, and `status` says why.
     pub async fn reload(&mut self, read: Result<Config, Vec<Problem>>) {
@@ -87,13 +95,17 @@ impl Reloader {
 
     async fn apply(&mut self, read: Result<Config, Vec<Problem>>, now: UnixTime) -> Result<(), Vec<Problem>> {
         let new = read?;
-        let next = self.config.reloaded(&new)?;
+        let next = apart(|| self.config.reloaded(&new))?;
+        takeover::check_deadline(&new, now).map_err(|failure| {
+            let key = "session.legacy_secret_until".to_owned();
+            vec![Problem { key, origin: Origin::Default, message: failure.message }]
+        })?;
         let applied = self.config.settings.differing(&next.settings);
         let waiting = next.settings.differing(&new.settings);
         let paths = |settings: &[&crate::config::SettingInfo]| settings.iter().map(|s| s.path()).collect::<Vec<_>>();
         let (applied, waiting) = (paths(&applied), paths(&waiting));
         let failed = |e: &dyn std::fmt::Display| {
-            let message = format!("nothing was changed: {e}");
+            let message = format!("nothing of it is in force: {e}");
             vec![Problem { key: "the store".into(), origin: Origin::Default, message }]
         };
 
@@ -116,7 +128,7 @@ impl Reloader {
         {
             warn!(%error, "the mode of the admin socket cannot be changed");
         }
-        let last_read = LastRead { needs_restart: waiting.clone(), ..last_read(&next, now, &self.socket) };
+        let last_read = LastRead { needs_restart: waiting.clone(), ..apart(|| last_read(&next, now, &self.socket)) };
         self.services.put(services.clone());
         self.public.put(Arc::new(public.successor(services.clone(), door, cookies)));
         self.admin.put(Arc::new(admin.successor(services.clone(), last_read)));

@@ -4,6 +4,7 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,6 +16,8 @@ use nix::sys::{
 use sd_notify::NotifyState;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
+    sync::Mutex,
+    task::block_in_place,
     time::{Instant, interval, sleep_until},
 };
 use tracing::{error, info, warn};
@@ -30,6 +33,7 @@ use crate::{
     init,
     listen::Inherited,
     ports::Clock,
+    reload::Reloader,
     store::sled::SledOptions,
     takeover, telemetry,
 };
@@ -188,7 +192,8 @@ fn serve(config: &Config, flags: &Flags, env: &[(String, String)], trust_clock: 
         // The same file as at the start, or none: a file that came or went meanwhile must not change the mode.
         let flags =
             Flags { config: config.file.clone(), development: config.mode == Mode::Development, ..flags.clone() };
-        run(running, &mut signals, stop_within, || config::load(&flags, env)).await
+        let env = env.to_vec();
+        run(running, &mut signals, stop_within, Arc::new(move || config::load(&flags, &env))).await
     })
 }
 
@@ -235,12 +240,16 @@ impl Signals {
     }
 }
 
-/// Reads the configuration again. systemd is told when that begins and ends, so that `systemctl reload` waits for it.
-async fn reload(running: &mut Running, read_again: &impl Fn() -> Result<Config, Vec<Problem>>) {
+type ReadAgain = Arc<dyn Fn() -> Result<Config, Vec<Problem>> + Send + Sync>;
+
+/// Reads the configuration again. systemd is told when that begins and ends, so that `systemctl reload` waits for it. On a task
+/// of its own: the host's account database may be slow, and the watchdog and a stop do not wait for it.
+async fn reload(reloader: Arc<Mutex<Reloader>>, read_again: ReadAgain) {
+    let mut reloader = reloader.lock().await;
     let mut begins = vec![NotifyState::Reloading];
     begins.extend(NotifyState::monotonic_usec_now());
     notify(&begins);
-    running.reload(read_again()).await;
+    reloader.reload(block_in_place(|| read_again())).await;
     notify(&[NotifyState::Ready]);
 }
 
@@ -251,7 +260,7 @@ async fn run(
     mut running: Running,
     signals: &mut Signals,
     stop_within: Duration,
-    read_again: impl Fn() -> Result<Config, Vec<Problem>>,
+    read_again: ReadAgain,
 ) -> Result<(), Failure> {
     // Twice in the time that the watchdog allows, and only while the store takes changes.
     let mut watchdog = sd_notify::watchdog_enabled().map(|limit| interval(limit / 2));
@@ -265,7 +274,7 @@ async fn run(
         tokio::select! {
             _ = signals.terminate.recv() => break None,
             _ = signals.interrupt.recv() => break None,
-            _ = signals.hang_up.recv() => reload(&mut running, &read_again).await,
+            _ = signals.hang_up.recv() => drop(tokio::spawn(reload(running.reloader(), read_again.clone()))),
             failure = running.failed() => break Some(failure),
             _ = tick => {
                 if running.is_healthy() {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use common::{Kid, SessionId, UnixTime};
+use common::{Kid, SessionId, Span, UnixTime};
 use quick_cache::{Weighter, sync::Cache};
 
 use crate::{
@@ -17,6 +17,8 @@ use crate::{
 pub(super) struct Recent {
     pub(super) jwt: Arc<str>,
     pub(super) kid: Kid,
+    /// The configured life by which it was made.
+    pub(super) life: Span,
     pub(super) updated_at: UnixTime,
     pub(super) half_life: UnixTime,
 }

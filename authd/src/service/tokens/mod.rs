@@ -100,6 +100,7 @@ pub fn better_auth_jwt(app: &Services, live: &Live) -> Result<Arc<str>, ServiceE
     if let Some(recent) = app.recent_jwts.0.get(&live.session.id)
         && recent.updated_at == live.user.updated_at
         && now < recent.half_life
+        && recent.life == app.policy.token_life
         && app.store.keys().signing(now).is_some_and(|key| key.kid == recent.kid)
     {
         return Ok(recent.jwt.clone());
@@ -115,7 +116,8 @@ pub fn better_auth_jwt(app: &Services, live: &Live) -> Result<Arc<str>, ServiceE
     let (token, kid) = sign(app, "", &claims, now)?;
     let jwt: Arc<str> = token.into();
     let half_life = UnixTime::from_secs(i64::midpoint(issued, expires));
-    let recent = Recent { jwt: jwt.clone(), kid, updated_at: live.user.updated_at, half_life };
+    let life = app.policy.token_life;
+    let recent = Recent { jwt: jwt.clone(), kid, life, updated_at: live.user.updated_at, half_life };
     app.recent_jwts.0.insert(live.session.id.clone(), Arc::new(recent));
     Ok(jwt)
 }
