@@ -248,8 +248,8 @@ fn unreachable(socket: &Path, error: &std::io::Error) -> Error {
             .cause("authd has stopped without removing its socket")
             .fix("start authd (systemctl start authd)"),
         ErrorKind::PermissionDenied => Error::new(Exit::NotPermitted, format!("you may not use {shown}"))
-            .cause("only root and members of the group authd-admin may")
-            .fix("sudo usermod -aG authd-admin $USER, and log in again"),
+            .cause("its mode lets in only root, authd's own user and members of the group authd-admin")
+            .fix("ask an administrator: for a role (admin.roles, and SocketMode=0666 under systemd), or for the group"),
         _ => Error::new(Exit::Unreachable, format!("{shown} cannot be used: {error}")),
     }
 }

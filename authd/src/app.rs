@@ -174,6 +174,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
     let clock = parts.clock;
 
+    let takeover = takeover::load(config, clock.now())?;
     let data = DataDir::claim(&places.data_dir)?;
     let options =
         SledOptions { cache_bytes: settings.store.cache.0, reserve_bytes: settings.store.reserve.0, ..parts.store };
@@ -189,8 +190,8 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let (store, secrets, cookie_mac) = store;
     let store = Arc::new(store);
     settle_time(&store, &*clock, parts.trust_clock).await?;
-    // Its deadline is judged by the time that is settled: the host's clock may be years behind at this moment.
-    let takeover = takeover::load(config, clock.now())?;
+    // Judged by the time that is settled: the host's clock may be years behind when authd starts.
+    takeover::check_deadline(config, clock.now())?;
     let store_stopped = store.stopped();
 
     let hasher: Arc<dyn PasswordHasher> = match parts.hasher {
@@ -243,10 +244,16 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         idle: settings.http.idle_timeout.to_std(),
         write: Duration::from_secs(10),
         drain: settings.http.drain_timeout.to_std(),
+        keep_alive: true,
     };
     throttle::load(&services)
         .await
         .map_err(|e| Failure::new(Exit::Io, format!("the throttles cannot be read: {e}")))?;
+    if keys::current(&services).signing(clock.now()).is_none() {
+        // A store whose keys are all of another time: nobody could be signed in.
+        warn!("no key signs at this time: a new one is made");
+        keys::tend(&services).await.map_err(|e| Failure::new(Exit::Io, format!("no signing key can be made: {e}")))?;
+    }
     keys::allow_longer_tokens(&services)
         .await
         .map_err(|e| Failure::new(Exit::Io, format!("the keys cannot be kept: {e}")))?;
@@ -278,7 +285,8 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     }));
     let service = TowerToHyperService::new(warp::service(AdminApp::filter(admin)));
     // A command line asks at once or not at all; whoever holds connections open for longer keeps others out.
-    let admin_limits = Limits { first_head: ADMIN_IDLE, idle: ADMIN_IDLE, ..limits };
+    // One request a connection: who asks is looked up when it begins, and groups change.
+    let admin_limits = Limits { first_head: ADMIN_IDLE, idle: ADMIN_IDLE, keep_alive: false, ..limits };
     let listener = Listener::Unix(admin_socket.listener);
     let gauge = Arc::new(Gauge::new(ADMIN_CONNECTIONS));
     tasks.spawn(net::serve(listener, service, admin_limits, gauge, stopping.clone()));
@@ -471,6 +479,8 @@ pub(crate) fn policy(config: &Config, origin: &str) -> Policy {
         reuse_window: s.session.reuse_window,
         sign_up_enabled: s.sign_up.enabled,
         auto_sign_in: s.sign_up.auto_sign_in,
+        password_change_ends_sessions: s.account.password_change_ends_sessions,
+        self_delete: s.account.self_delete,
         audit_retention: Some(s.audit.retention).filter(|retention| *retention != Span::ZERO),
     }
 }

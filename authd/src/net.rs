@@ -43,6 +43,8 @@ pub struct Limits {
     pub write: Duration,
     /// How long a stop waits for requests under way.
     pub drain: Duration,
+    /// Whether a connection takes more than one request.
+    pub keep_alive: bool,
 }
 
 /// hyper's buffer for a request head: a longer one is answered with 431.
@@ -268,6 +270,7 @@ async fn connection<S: Answer, T: AsyncRead + AsyncWrite + Unpin + Send + 'stati
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.idle).max_buf_size(MAX_HEAD_BYTES).half_close(false);
+    builder.keep_alive(limits.keep_alive);
     let connection = builder.serve_connection(TokioIo::new(Guarded::new(stream, limits.write)), answering);
     let mut connection = std::pin::pin!(connection);
     let ended = |outcome: Result<(), hyper::Error>| {
@@ -384,6 +387,7 @@ mod tests {
         idle: Duration::from_mins(1),
         write: Duration::from_secs(20),
         drain: Duration::from_secs(30),
+        keep_alive: true,
     };
 
     /// Answers at once with so many bytes.

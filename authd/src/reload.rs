@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 use crate::{
     admin::{AdminApp, LastRead},
     app,
-    config::{Config, Origin, Problem},
+    config::{Config, Origin, Problem, SETTINGS, SettingInfo},
     domain::{Access, Act, Event, EventKind, access::Grant, access::Principal},
     http::{App, Cookies},
     listen,
@@ -52,7 +52,8 @@ pub(crate) fn last_read(config: &Config, at: UnixTime, socket: &Path) -> LastRea
             socket.display()
         ));
     }
-    LastRead { at, advice, access: access(config), ..LastRead::default() }
+    let only_admin_group = config.settings.roles().all(|(_, principal)| principal.is_admin_group());
+    LastRead { at, advice, access: access(config), only_admin_group, ..LastRead::default() }
 }
 
 /// Who has which role, in the numbers of this host where it has any.
@@ -93,6 +94,25 @@ impl Reloader {
         }
     }
 
+    /// Refuses a file that has lost settings which a reload cannot apply anyway: it was cut off, or emptied, and what else it
+    /// has lost would open doors.
+    fn check_whole(&self, new: &Config) -> Result<(), Vec<Problem>> {
+        let in_force_still: Vec<String> =
+            self.config.settings.differing(&new.settings).iter().map(|setting| setting.path()).collect();
+        let lost = |(i, setting): (usize, &SettingInfo)| {
+            let was_in_file = matches!(self.config.origins.get(i), Some(Origin::File(_)));
+            let is_gone = matches!(new.origins.get(i), Some(Origin::Default));
+            let is_lost = was_in_file && is_gone && !setting.is_live && in_force_still.contains(&setting.path());
+            is_lost.then(|| Problem {
+                key: setting.path(),
+                origin: Origin::Default,
+                message: "it is gone from the file: if it is not cut off and this is meant, restart authd".into(),
+            })
+        };
+        let lost: Vec<Problem> = SETTINGS.iter().enumerate().filter_map(lost).collect();
+        if lost.is_empty() { Ok(()) } else { Err(lost) }
+    }
+
     async fn apply(&mut self, read: Result<Config, Vec<Problem>>, now: UnixTime) -> Result<(), Vec<Problem>> {
         let new = read?;
         let next = apart(|| self.config.reloaded(&new))?;
@@ -100,9 +120,10 @@ impl Reloader {
             let key = "session.legacy_secret_until".to_owned();
             vec![Problem { key, origin: Origin::Default, message: failure.message }]
         })?;
+        self.check_whole(&new)?;
         let applied = self.config.settings.differing(&next.settings);
         let waiting = next.settings.differing(&new.settings);
-        let paths = |settings: &[&crate::config::SettingInfo]| settings.iter().map(|s| s.path()).collect::<Vec<_>>();
+        let paths = |settings: &[&SettingInfo]| settings.iter().map(|s| s.path()).collect::<Vec<_>>();
         let (applied, waiting) = (paths(&applied), paths(&waiting));
         let failed = |e: &dyn std::fmt::Display| {
             let message = format!("nothing of it is in force: {e}");

@@ -38,7 +38,6 @@ pub fn check_deadline(config: &Config, now: UnixTime) -> Result<(), Failure> {
 /// The file is not safe, is missing, or has a secret that others may know.
 pub fn load(config: &Config, now: UnixTime) -> Result<Option<Takeover>, Failure> {
     let refuse = |message: String| Failure::new(Exit::Configuration, format!("session.legacy_secret_file: {message}"));
-    check_deadline(config, now)?;
     let Some(until) = config.settings.session.legacy_secret_until else { return Ok(None) };
     if now >= until {
         warn!("{}", takeover_note(until, now));

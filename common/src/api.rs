@@ -145,6 +145,58 @@ pub struct SuccessBody {
     pub success: bool,
 }
 
+/// What Better Auth's routes answer that only do something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusBody {
+    /// Always true.
+    pub status: bool,
+}
+
+/// `POST /change-password`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PasswordChangedBody {
+    /// The handle of the session that was opened when all others ended; `null` if none did.
+    pub token: Option<String>,
+    /// Whose password it is.
+    pub user: UserBody,
+}
+
+/// One of the ways in which a user can sign in (`GET /list-accounts`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountBody {
+    /// Opaque.
+    pub id: String,
+    /// `credential`: a password.
+    pub provider_id: String,
+    /// The user as the provider calls it.
+    pub account_id: String,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// When it was made.
+    pub created_at: UnixTime,
+    /// When it last changed.
+    pub updated_at: UnixTime,
+    /// Empty for a password.
+    pub scopes: Vec<String>,
+}
+
+/// `POST /delete-user`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeletedBody {
+    /// Always true.
+    pub success: bool,
+    /// For people.
+    pub message: String,
+}
+
+/// `GET /token`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct JwtBody {
+    /// A JWT in the shape of Better Auth's jwt plugin.
+    pub token: SecretString,
+}
+
 /// `GET /ok`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OkBody {

@@ -144,6 +144,14 @@ codes! {
     VersionMismatch = "VERSION_MISMATCH", "The versions of authctl and authd do not go together";
     /// A check was made and failed (an audit chain, a token).
     CheckFailed = "CHECK_FAILED", "The check failed";
+    /// The sign-in is longer ago than `session.fresh_age`.
+    SessionNotFresh = "SESSION_NOT_FRESH", "Session is not fresh";
+    /// The current password is another one.
+    InvalidPassword = "INVALID_PASSWORD", "Invalid password";
+    /// The account has no password.
+    CredentialAccountNotFound = "CREDENTIAL_ACCOUNT_NOT_FOUND", "Credential account not found";
+    /// `/update-user` does not change addresses.
+    EmailCanNotBeUpdated = "EMAIL_CAN_NOT_BE_UPDATED", "Email can not be updated";
 }
 
 impl fmt::Display for ErrorCode {

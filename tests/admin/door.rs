@@ -156,3 +156,17 @@ async fn cl_04_a_command_with_a_name_is_done_once() {
         assert_eq!(run("audit list -o id --all").await.ok().out.lines().count(), records, "{line}");
     }
 }
+
+#[tokio::test]
+async fn az_04_a_connection_takes_one_request_so_that_who_asks_is_looked_up_each_time() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let server = Server::start().await;
+    let mut stream = tokio::net::UnixStream::connect(&server.socket).await.unwrap();
+    let request = b"GET /v1/status HTTP/1.1\r\nhost: authd\r\n\r\n";
+    stream.write_all(&[&request[..], &request[..]].concat()).await.unwrap();
+    let mut answers = String::new();
+    // It ends, because the daemon hangs up; a reset is no worse an end.
+    let _ = stream.read_to_string(&mut answers).await;
+    assert_eq!(answers.matches("HTTP/1.1 200").count(), 1, "{answers}");
+    assert!(answers.to_lowercase().contains("connection: close"), "{answers}");
+}

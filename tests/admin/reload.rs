@@ -111,7 +111,7 @@ async fn settings_that_do_not_fit_each_other_are_refused_as_a_whole() {
 }
 
 #[tokio::test]
-async fn every_live_setting_is_applied_and_no_other_is() {
+async fn live_settings_are_applied_and_others_wait_for_a_restart() {
     let mut server = Server::start().await;
     server
         .reload(|s| {

@@ -131,3 +131,22 @@ async fn tk_09_no_private_member_is_ever_shown() {
         }
     }
 }
+
+#[tokio::test]
+async fn f_07_after_a_clock_that_was_far_ahead_a_key_signs_all_the_same() {
+    use common::Span;
+    let server = Server::start().await;
+    let right = server.clock.now_time();
+    // The first key is rotated out and erased by a clock that is half a year ahead.
+    for days in [100, 101, 180] {
+        server.clock.set(right.plus(Span::from_days(days)));
+        authd::service::maintenance::round(&server.services()).await.unwrap();
+        authd::service::maintenance::round(&server.services()).await.unwrap();
+    }
+    let server = server.restart_at(right, true).await;
+    assert_eq!(server.client().get("/readyz").await.status, 200);
+    let made = server.sign_up("ada@example.com").await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let me = server.client().bearer(&made.text("/access_token")).get("/api/auth/me").await;
+    assert_eq!(me.status, 200, "{me:?}");
+}

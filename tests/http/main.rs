@@ -15,6 +15,8 @@ mod limits;
 mod mutated;
 mod naughty;
 mod origins;
+mod own_account;
+mod own_sessions;
 mod passwords;
 mod paths;
 mod plain;

@@ -104,6 +104,20 @@ async fn rf_03_inside_the_window_the_answer_is_the_same_successor_also_after_a_r
 }
 
 #[tokio::test]
+async fn rf_02_and_f_07_a_clock_that_was_wrong_leaves_no_old_token_good() {
+    let server = Server::start().await;
+    let right = server.clock.now_time();
+    server.clock.advance(Span::from_hours(4));
+    let first = server.sign_up("ada@example.com").await.text("/refresh_token");
+    let second = refresh(&server.client(), &first).await.text("/refresh_token");
+    let server = server.restart_at(right, true).await;
+    let third = refresh(&server.client(), &second).await;
+    assert_eq!(third.status, 200, "{third:?}");
+    server.clock.advance(Span::from_secs(15));
+    assert_eq!(refresh(&server.client(), &first).await.code(), "REFRESH_TOKEN_REUSED");
+}
+
+#[tokio::test]
 async fn a_lost_answer_is_made_good_after_any_sleep() {
     let server = Server::start().await;
     let first = server.sign_up("ada@example.com").await.text("/refresh_token");

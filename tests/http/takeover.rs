@@ -184,3 +184,14 @@ fn cr_03_every_publicly_known_secret_is_weak() {
     let missed: Vec<_> = known.iter().filter(|line| authd::crypto::known::weakness(line).is_none()).collect();
     assert!(known.len() > 1000 && missed.is_empty(), "{} of {}: {missed:?}", missed.len(), known.len());
 }
+
+#[tokio::test]
+async fn a_host_that_boots_with_a_clock_of_long_ago_starts_all_the_same() {
+    let dir = TempDir::new().unwrap();
+    let server = server(dir.path()).await;
+    signed_in(&server).await;
+    // By that clock the deadline is years ahead; by the store's records it is not.
+    let long_ago = START.minus(Span::from_days(5 * 365));
+    let server = server.restart_at(long_ago, false).await;
+    assert_eq!(server.client().get("/healthz").await.status, 200);
+}

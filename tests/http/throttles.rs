@@ -96,6 +96,24 @@ async fn au_06_waits_tell_nothing_of_the_account() {
 }
 
 #[tokio::test]
+async fn au_06_a_known_place_does_not_show_by_the_answer_to_a_wrong_password() {
+    let server = server("").await;
+    let office = from(&server, "198.51.100.1");
+    sign_up(&office).await;
+    let wrong = async |email: &str| {
+        let body = json!({"email": email, "password": "wrong password"});
+        let answer = office.post("/api/auth/login", &body).await;
+        (answer.status, answer.body.clone(), answer.header("retry-after").to_owned())
+    };
+    for n in 0..24 {
+        wrong(&format!("u{n}@example.com")).await;
+    }
+    assert_eq!(wrong("nobody@example.com").await.0, 429, "the network has failed too often");
+    assert_eq!(wrong("ada@example.com").await, wrong("nobody@example.com").await);
+    assert_eq!(login(&office, PASSWORD).await.status, 200, "and the owner is let in all the same");
+}
+
+#[tokio::test]
 async fn th_01_one_network_that_guesses_at_many_accounts_slows_down() {
     let server = server("").await;
     let mut looked_at = 0;

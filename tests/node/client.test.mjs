@@ -203,6 +203,64 @@ describe("better-auth/client", () => {
     assert.deepEqual(await authd.ctl(["user", "list", "--fields", "email", "-o", "json"]), [{ email: ADA.email }]);
   });
 
+  test("lists the sessions and ends one, the others, and all", async (t) => {
+    const authd = await startAuthd(t);
+    const [laptop, phone, lost] = [openPage(authd), openPage(authd), openPage(authd)];
+    ok(await laptop.client.signUp.email(ADA));
+    ok(await phone.client.signIn.email(CREDENTIALS));
+    ok(await lost.client.signIn.email(CREDENTIALS));
+    const { session } = ok(await lost.client.getSession());
+    const listed = ok(await laptop.client.listSessions());
+    assert.equal(listed.length, 3);
+    assert.deepEqual(listed.find(({ id }) => id === session.id), session);
+
+    assert.deepEqual(ok(await laptop.client.revokeSession({ token: session.token })), { status: true });
+    assert.equal(ok(await lost.client.getSession()), null);
+    assert.deepEqual(ok(await laptop.client.revokeOtherSessions()), { status: true });
+    assert.equal(ok(await phone.client.getSession()), null);
+    assert.equal(ok(await laptop.client.getSession()).user.email, ADA.email);
+    assert.deepEqual(ok(await laptop.client.revokeSessions()), { status: true });
+    assert.deepEqual(laptop.jar.names(), [], "the browser is told to forget it");
+    assert.deepEqual(refusal(await laptop.client.listSessions()), { status: 401, code: "UNAUTHORIZED" });
+  });
+
+  test("changes name, picture and password", async (t) => {
+    const authd = await startAuthd(t);
+    const [laptop, phone] = [openPage(authd), openPage(authd)];
+    ok(await laptop.client.signUp.email(ADA));
+    ok(await phone.client.signIn.email(CREDENTIALS));
+    assert.deepEqual(ok(await laptop.client.updateUser({ name: "Ada L", image: "https://example.com/a.png" })), {
+      status: true,
+    });
+    const { user } = ok(await phone.client.getSession());
+    assert.deepEqual([user.name, user.image], ["Ada L", "https://example.com/a.png"]);
+    const accounts = ok(await laptop.client.listAccounts());
+    assert.deepEqual(accounts.map(({ providerId, accountId }) => [providerId, accountId]), [["credential", user.id]]);
+
+    const newPassword = `${PASSWORD} and more`;
+    const wrong = await laptop.client.changePassword({ currentPassword: `${PASSWORD}!`, newPassword });
+    assert.deepEqual(refusal(wrong), { status: 400, code: "INVALID_PASSWORD" });
+    const changed = ok(await laptop.client.changePassword({ currentPassword: PASSWORD, newPassword }));
+    assert.equal(changed.token, ok(await laptop.client.getSession()).session.token, "the page stays signed in");
+    assert.equal(ok(await phone.client.getSession()), null);
+    assert.deepEqual(refusal(await phone.client.signIn.email(CREDENTIALS)).code, "INVALID_EMAIL_OR_PASSWORD");
+    ok(await phone.client.signIn.email({ ...CREDENTIALS, password: newPassword }));
+  });
+
+  test("deletes the account where the configuration lets users do it", async (t) => {
+    const off = await startAuthd(t);
+    const page = openPage(off);
+    ok(await page.client.signUp.email(ADA));
+    assert.equal((await page.client.deleteUser({ password: PASSWORD })).error.status, 404);
+
+    const authd = await startAuthd(t, { AUTHD_ACCOUNT__SELF_DELETE: "true" });
+    const { client, jar } = openPage(authd);
+    ok(await client.signUp.email(ADA));
+    assert.deepEqual(ok(await client.deleteUser({ password: PASSWORD })), { success: true, message: "User deleted" });
+    assert.deepEqual(jar.names(), []);
+    assert.equal(refusal(await client.signIn.email(CREDENTIALS)).status, 401);
+  });
+
   test("an operator's revocation counts at the next request", async (t) => {
     const authd = await startAuthd(t);
     const laptop = openPage(authd);

@@ -129,7 +129,7 @@ async fn half_a_request(daemon: &Daemon) -> (TcpStream, Vec<u8>) {
 async fn a_request_under_way_at_sigterm_is_answered_before_the_end() {
     let host = host!();
     // Longer than this test may take.
-    let mut daemon = host.daemon().env("AUTHD_HTTP__DRAIN_TIMEOUT", "300s").start().await;
+    let mut daemon = host.daemon().env("AUTHD_HTTP__DRAIN_TIMEOUT", "100s").start().await;
     let (mut stream, rest) = half_a_request(&daemon).await;
     daemon.signal(Signal::SIGTERM);
     daemon.logs("authd stops").await;
@@ -149,7 +149,7 @@ async fn a_request_under_way_at_sigterm_is_answered_before_the_end() {
 async fn a_second_ctrl_c_does_not_wait_for_requests_under_way() {
     let host = host!();
     // Longer than this test may take.
-    let mut daemon = host.daemon().env("AUTHD_HTTP__DRAIN_TIMEOUT", "300s").start().await;
+    let mut daemon = host.daemon().env("AUTHD_HTTP__DRAIN_TIMEOUT", "100s").start().await;
     let (_stream, _) = half_a_request(&daemon).await;
     daemon.signal(Signal::SIGINT);
     daemon.logs("authd stops").await;

@@ -107,7 +107,6 @@ async fn op_01_a_weak_secret_of_the_server_before_or_half_of_its_settings_exits_
         (host.daemon().env(secret, host.path("none")).env(until, &soon), "is not there"),
         (host.daemon().env(secret, &file), "session.legacy_secret_until"),
         (host.daemon().env(until, &soon), "session.legacy_secret_file"),
-        (host.daemon().env(secret, &file).env(until, &far), "90d"),
         (host.daemon().env(secret, &file).env(until, "soon"), "session.legacy_secret_until"),
         (host.daemon().env(secret, "legacy.secret").env(until, &soon), "session.legacy_secret_file"),
         (host.daemon().env(secret, host.data().join("s")).env(until, &soon), "session.legacy_secret_file"),
@@ -118,6 +117,12 @@ async fn op_01_a_weak_secret_of_the_server_before_or_half_of_its_settings_exits_
         assert!(!refused.err.contains("12345678901234567890"), "{refused:?}");
     }
     assert!(!host.data().exists());
+    // The deadline is judged by the time on record: a store is opened for it.
+    let good = host.path("good.secret");
+    std::fs::write(&good, "kP4xV9sQ2mT7wZ1cR6nB8yL3hF5jD0gA").unwrap();
+    std::fs::set_permissions(&good, Permissions::from_mode(0o600)).unwrap();
+    let refused = host.daemon().env(secret, &good).env(until, &far).end().await;
+    assert!(refused.exit == 78 && refused.err.contains("90d"), "{refused:?}");
     let check = host.authd().args(["config", "check", "--development"]).env(secret, &file).env(until, &far).end().await;
     assert_eq!(check.exit, 78, "{check:?}");
     // systemd hands it over.

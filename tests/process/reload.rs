@@ -190,3 +190,20 @@ async fn systemd_is_told_when_reading_begins_and_when_it_is_over() {
     assert!(next().await.contains("READY=1"));
     daemon.stop().await.ok();
 }
+
+#[tokio::test]
+async fn a_file_that_was_cut_off_is_not_applied_however_sound_it_is() {
+    let service = Service::new(host!()).await;
+    service.write("[sign_up]\nenabled = false");
+    let mut daemon = service.start().await;
+    for rest in ["", "[http]\npublic_url = \"https://auth.example.com\"\n"] {
+        std::fs::write(&service.file, rest).unwrap();
+        let before = daemon.log().matches(READ).count();
+        daemon.signal(Signal::SIGHUP);
+        daemon.logs_that(|log| log.matches(READ).count() > before).await;
+        let status = service.host.ctl("status -o json").await.ok().json();
+        let problems = status["problems"].to_string();
+        assert!(problems.contains("gone from the file"), "'{rest}': {status}");
+        assert_eq!(sign_up(&daemon, "bob").await, (400, "EMAIL_PASSWORD_SIGN_UP_DISABLED".into()), "'{rest}'");
+    }
+}

@@ -49,6 +49,8 @@ const MATRIX: &[(&str, &[&str], Role)] = &[
     ("audit erase --user {ada} --dry-run", &["POST /v1/audit/erase"], Admin),
     ("throttle list", &["GET /v1/throttles"], View),
     ("throttle clear --user {ada}", &["POST /v1/throttles/clear"], Helpdesk),
+    ("throttle clear --user {boss}", &["POST /v1/throttles/clear"], Admin),
+    ("throttle clear --all", &["POST /v1/throttles/clear"], Admin),
 ];
 
 /// What is as good as root, and only for root and the daemon's own user, whatever their role.

@@ -482,15 +482,16 @@ fn shown_secrets(text: &str) -> Vec<String> {
 #[test]
 fn cr_04_no_type_prints_the_secrets_it_holds() {
     // Public by intent: the handle of a session, by Better Auth's name; and how a password is stored, a word.
-    let public = ["api.rs: pub struct SessionBody", "api.rs: pub struct SignUpBody", "api.rs: pub struct SignInBody"];
-    let word = "admin.rs: pub struct UserView: pub password";
+    let public = ["SessionBody", "SignUpBody", "SignInBody", "PasswordChangedBody"];
+    let public = public.map(|name| format!("api.rs: pub struct {name}"));
+    let word = "admin.rs: pub struct UserView: pub password".to_owned();
     let mut problems = vec![];
     for folder in ["authd/src", "authctl/src", "common/src"] {
         for (file, text) in sources(folder) {
             problems.extend(shown_secrets(&product(&text)).into_iter().map(|found| format!("{file}: {found}")));
         }
     }
-    problems.retain(|found| !public.iter().chain([&word]).any(|known| found.contains(known)));
+    problems.retain(|found| !public.iter().chain([&word]).any(|known| found.contains(known.as_str())));
     assert!(problems.is_empty(), "write a Debug of its own, or hold a SecretString:\n{}", problems.join("\n"));
 }
 

@@ -120,6 +120,8 @@ impl From<ServiceError> for AdminError {
             S::SignUpDisabled => Self::new(ErrorCode::SignUpDisabled),
             S::UserExists => Self::new(ErrorCode::UserAlreadyExists),
             S::InvalidCredentials => Self::new(ErrorCode::InvalidEmailOrPassword),
+            S::WrongPassword => Self::new(ErrorCode::InvalidPassword),
+            S::NoPassword => Self::new(ErrorCode::CredentialAccountNotFound),
             S::Banned => Self::new(ErrorCode::BannedUser),
             S::PasswordChangeRequired => Self::new(ErrorCode::PasswordChangeRequired),
             S::Busy | S::Contention | S::Throttled(_) => Self::new(ErrorCode::Busy),

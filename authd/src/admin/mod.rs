@@ -35,10 +35,7 @@ use warp::{Filter, reply::Response};
 pub use self::{error::AdminError, request::AdminReq, routes::Route};
 use crate::{
     config::Mode,
-    domain::{
-        Access, Role,
-        access::{ADMIN_GROUP, Grant},
-    },
+    domain::{Access, Role, access::ADMIN_GROUP},
     door::{Body, BodyError, Found, Head, Peer, PeerCredentials, Reply, Router, body},
     live::Live,
     net::Gauge,
@@ -86,6 +83,8 @@ pub struct LastRead {
     pub advice: Vec<String>,
     /// Who may do what.
     pub access: Access,
+    /// Whether nobody is named but the group that is the default.
+    pub only_admin_group: bool,
 }
 
 /// Everything that handlers work with.
@@ -225,11 +224,11 @@ impl AdminApp {
         );
         let forbidden = AdminError::new(ErrorCode::Forbidden);
         // As configured by default, or on a host without the group.
-        Err(match access.grants.as_slice() {
-            [] | [(Role::Admin, Grant::Group(_))] => forbidden
+        Err(match self.last_read.only_admin_group {
+            true => forbidden
                 .cause(format!("{} is not a member of the group {ADMIN_GROUP}", peer.who()))
                 .fix("sudo usermod -aG authd-admin $USER, and log in again"),
-            _ => forbidden
+            false => forbidden
                 .cause(format!("{} has no role on this socket", peer.who()))
                 .fix("ask an administrator for one: admin.roles in the configuration, then systemctl reload authd"),
         })
@@ -284,6 +283,7 @@ mod tests {
     use http::{HeaderMap, Method};
 
     use super::*;
+    use crate::domain::access::Grant;
 
     /// The roles as the design has them: view looks, helpdesk looks after ordinary accounts, oncall after keys.
     const OUGHT: &[(&str, Role)] = &[

@@ -2,9 +2,9 @@
 
 use common::admin::{ClearThrottles, Page, ThrottleTarget, ThrottleView, ThrottlesCleared};
 
-use super::{AdminApp, AdminError, AdminReq};
+use super::{AdminApp, AdminError, AdminReq, users::require_for_role};
 use crate::{
-    domain::EventKind,
+    domain::{EventKind, Role},
     door::Reply,
     service::{
         throttle::{self, Which},
@@ -37,13 +37,17 @@ pub async fn clear(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let (which, object) = match wanted.target {
         ThrottleTarget::User(reference) => {
             let user = users::find(services, &reference).await?;
+            require_for_role(&req, &user.role)?;
             (Which::Account(user.id.clone()), user.id.to_string())
         }
         ThrottleTarget::Source(text) => {
             let wrong = || AdminError::validation(format!("'{text}' is not an IP address"));
             (Which::Source(crate::domain::address::parse(&text).ok_or_else(wrong)?), text.clone())
         }
-        ThrottleTarget::All => (Which::All, "all".into()),
+        ThrottleTarget::All => {
+            req.require(Role::Admin, "POST /v1/throttles/clear, for everybody")?;
+            (Which::All, "all".into())
+        }
     };
     let cleared = throttle::clear(services, which, req.act(services.clock.now())).await?;
     if cleared > 0 {

@@ -52,7 +52,7 @@ fn is_dry_run(req: &AdminReq) -> Result<bool, AdminError> {
 
 /// An account whose role is not plain `user` has power in some application: who makes one, or takes one over by its password,
 /// has that power. Which words mean power only the applications know, so every other word does.
-fn require_for_role(req: &AdminReq, role: &str) -> Result<(), AdminError> {
+pub(super) fn require_for_role(req: &AdminReq, role: &str) -> Result<(), AdminError> {
     if role == DEFAULT_ROLE {
         return Ok(());
     }

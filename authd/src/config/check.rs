@@ -222,7 +222,7 @@ fn http(mode: Mode, s: &Settings, refuse: &mut impl FnMut(&str, String)) {
         ("http.header_timeout", http.header_timeout, 75),
         ("http.body_timeout", http.body_timeout, 300),
         ("http.idle_timeout", http.idle_timeout, 75),
-        ("http.drain_timeout", http.drain_timeout, 300),
+        ("http.drain_timeout", http.drain_timeout, 100),
     ] {
         if span < Span::from_secs(1) || span > Span::from_secs(most) {
             refuse(key, format!("it must be between 1s and {most}s"));

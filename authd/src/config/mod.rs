@@ -195,6 +195,13 @@ settings! {
         /// Whether a new account is signed in at once.
         auto_sign_in: bool = "true", live;
     }
+    /// What users may do with their own accounts.
+    "account" account: Account {
+        /// Whether changing the password ends all other sessions where the request does not say so (revokeOtherSessions).
+        password_change_ends_sessions: bool = "true", live;
+        /// Whether users may delete their own accounts (/delete-user).
+        self_delete: bool = "false", live;
+    }
     /// Sessions: signed-in browsers and devices.
     "session" session: Session {
         /// How long a session lives without being used.

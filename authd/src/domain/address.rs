@@ -8,10 +8,16 @@ pub fn parse(text: &str) -> Option<IpAddr> {
     text.parse().ok().map(canonical)
 }
 
-/// IPv4-mapped IPv6 addresses are the IPv4 addresses they stand for.
+/// IPv4-mapped IPv6 addresses, and those of NAT64 (`64:ff9b::/96`, RFC 6052), are the IPv4 addresses they stand for: the /64 of
+/// the latter is the whole internet.
 pub fn canonical(address: IpAddr) -> IpAddr {
     match address {
-        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(address, IpAddr::V4),
+        IpAddr::V6(v6) => match v6.segments() {
+            [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+                IpAddr::from((u32::from(high) << 16 | u32::from(low)).to_be_bytes())
+            }
+            _ => v6.to_ipv4_mapped().map_or(address, IpAddr::V4),
+        },
         IpAddr::V4(_) => address,
     }
 }
@@ -86,6 +92,13 @@ impl std::fmt::Display for Network {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn th_04_an_address_of_nat64_is_the_one_it_stands_for() {
+        assert_eq!(parse("64:ff9b::c000:207").unwrap().to_string(), "192.0.2.7");
+        assert_ne!(bucket(parse("64:ff9b::c000:207").unwrap()), bucket(parse("64:ff9b::c000:208").unwrap()));
+        assert_eq!(parse("64:ff9b:1::c000:207").unwrap().to_string(), "64:ff9b:1::c000:207", "another prefix");
+    }
 
     #[test]
     fn th_04_spellings_of_one_address_share_a_bucket() {

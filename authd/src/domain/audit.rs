@@ -127,6 +127,8 @@ kinds! {
     AuditErased = "audit.erased";
     /// The configuration was read again while the daemon ran: what was applied, and what needs a restart.
     ConfigReloaded = "config.reloaded";
+    /// Users changed their own name or picture.
+    UserUpdated = "user.updated";
 }
 
 /// An event without its circumstances.

@@ -219,9 +219,10 @@ impl KeySet {
         }
     }
 
-    /// The key that signs at `now`.
+    /// The key that signs at `now`. One whose private half was erased never does, whatever a clock that was set back says.
     pub fn signing(&self, now: UnixTime) -> Option<&SigningKey> {
-        self.keys.iter().filter(|key| key.state(now) == KeyState::Signing).max_by_key(|key| key.signs_at)
+        let signs = |key: &&SigningKey| key.state(now) == KeyState::Signing && !key.sealed.is_empty();
+        self.keys.iter().filter(signs).max_by_key(|key| key.signs_at)
     }
 
     /// The key that will take over.

@@ -28,6 +28,15 @@ fn type_name(value: Option<&Value>) -> &'static str {
 impl<'a> Fields<'a> {
     /// Of a body that must be an object.
     pub fn of(body: &'a Body) -> Self {
+        Self::of_kind(body, "object")
+    }
+
+    /// Of a body that may have any fields; Better Auth's validator has another word for it.
+    pub fn of_record(body: &'a Body) -> Self {
+        Self::of_kind(body, "record")
+    }
+
+    fn of_kind(body: &'a Body, kind: &str) -> Self {
         let value = match body {
             Body::Value(value) => Some(value),
             Body::Undefined => None,
@@ -36,7 +45,7 @@ impl<'a> Fields<'a> {
             Some(Value::Object(fields)) => Self { fields: Some(fields), problems: vec![] },
             other => Self {
                 fields: None,
-                problems: vec![format!("[body] Invalid input: expected object, received {}", type_name(other))],
+                problems: vec![format!("[body] Invalid input: expected {kind}, received {}", type_name(other))],
             },
         }
     }
@@ -81,6 +90,24 @@ impl<'a> Fields<'a> {
                 self.expect(name, "string", other);
                 None
             }
+        }
+    }
+
+    /// A text that may be absent, or `null` to take it away.
+    pub fn optional_nullable_string(&mut self, name: &str) -> Option<Option<&'a str>> {
+        match self.get(name) {
+            Some(Value::Null) => Some(None),
+            _ => self.optional_string(name).map(Some),
+        }
+    }
+
+    /// Whether there is a value that JavaScript takes for true.
+    pub fn is_truthy(&self, name: &str) -> bool {
+        match self.get(name) {
+            None | Some(Value::Null | Value::Bool(false)) => false,
+            Some(Value::String(text)) => !text.is_empty(),
+            Some(Value::Number(number)) => number.as_f64() != Some(0.0),
+            Some(Value::Bool(true) | Value::Array(_) | Value::Object(_)) => true,
         }
     }
 

@@ -10,6 +10,7 @@ use super::{
     cookie::{SessionCookie, Shown},
 };
 use crate::{
+    door::Reply,
     service::{
         sessions::{self, Found, Wish},
         tokens::{self, Refusal},
@@ -25,6 +26,23 @@ pub enum CookieSession {
     Dead(Refusal),
     /// A session that may be used, and what to set the cookie again from.
     Alive(Live, Shown),
+}
+
+/// The caller of one of Better Auth's routes that need a session.
+pub struct Caller {
+    /// The session and its user.
+    pub live: Live,
+    /// The cookie that showed it; none if a JWT did.
+    pub shown: Option<Shown>,
+    /// What this use of the session sets.
+    cookies: Vec<String>,
+}
+
+impl Caller {
+    /// An answer to the caller, with the cookie again where this use prolonged the session.
+    pub fn answer(self, reply: Reply) -> Reply {
+        self.cookies.into_iter().fold(reply, |reply, cookie| reply.header(header::SET_COOKIE, cookie))
+    }
 }
 
 /// The one bearer token of a request.
@@ -75,6 +93,29 @@ impl Req {
             CookieSession::Alive(live, shown) => Ok((live, Some(shown))),
             CookieSession::Dead(refusal) => Err(challenge(refusal.code())),
             CookieSession::None => Err(challenge(ErrorCode::Unauthorized)),
+        }
+    }
+
+    /// The session of one of Better Auth's routes: our JWT counts where it is good, else the cookie. To ask is a use of the
+    /// session and may prolong it, as recorded of every route that needs one.
+    ///
+    /// # Errors
+    /// `Unauthorized`; a cookie whose session has ended is deleted.
+    pub async fn caller(&self, app: &App) -> Result<Caller, ApiError> {
+        if let Some(live) = self.lenient_jwt(app).await? {
+            return Ok(Caller { live, shown: None, cookies: vec![] });
+        }
+        match self.cookie_session(app).await? {
+            CookieSession::Alive(live, shown) => {
+                let (live, cookies) = use_cookie(app, live, &shown).await;
+                Ok(Caller { live, shown: Some(shown), cookies })
+            }
+            CookieSession::Dead(_) => {
+                let deletions = app.cookies.deletions().into_iter().filter_map(|line| HeaderValue::try_from(line).ok());
+                let refusal = ApiError::new(ErrorCode::Unauthorized);
+                Err(deletions.fold(refusal, |refusal, cookie| refusal.header(header::SET_COOKIE, cookie)))
+            }
+            CookieSession::None => Err(ApiError::new(ErrorCode::Unauthorized)),
         }
     }
 

@@ -34,6 +34,9 @@ pub fn status(code: ErrorCode) -> StatusCode {
         | E::PasswordCompromised
         | E::SignUpDisabled
         | E::AmbiguousCredentials
+        | E::InvalidPassword
+        | E::CredentialAccountNotFound
+        | E::EmailCanNotBeUpdated
         | E::UntrustedProxy => StatusCode::BAD_REQUEST,
         E::Unauthorized
         | E::InvalidEmailOrPassword
@@ -52,6 +55,7 @@ pub fn status(code: ErrorCode) -> StatusCode {
         | E::InvalidErrorCallbackUrl
         | E::InvalidNewUserCallbackUrl
         | E::PasswordChangeRequired
+        | E::SessionNotFresh
         | E::Forbidden
         | E::BrowserRefused => StatusCode::FORBIDDEN,
         E::NotFound | E::UserNotFound | E::SessionNotFound | E::KeyNotFound => StatusCode::NOT_FOUND,
@@ -103,6 +107,12 @@ impl ApiError {
     /// One of the recorded refusals that have no code.
     pub fn without_code(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self { status, code: None, message: message.into(), headers: vec![], cause: None }
+    }
+
+    /// The sign-in is too long ago for this act. Better Auth's code is the one of an ended session, with another status.
+    pub fn sign_in_again() -> Self {
+        let message = "Session expired. Re-authenticate to perform this action.";
+        Self { status: StatusCode::BAD_REQUEST, ..Self::with_message(ErrorCode::SessionEnded, message) }
     }
 
     /// With one more header.
@@ -158,6 +168,8 @@ impl From<ServiceError> for ApiError {
             S::SignUpDisabled => ErrorCode::SignUpDisabled,
             S::UserExists => ErrorCode::UserAlreadyExists,
             S::InvalidCredentials => ErrorCode::InvalidEmailOrPassword,
+            S::WrongPassword => ErrorCode::InvalidPassword,
+            S::NoPassword => ErrorCode::CredentialAccountNotFound,
             S::Banned => ErrorCode::BannedUser,
             S::PasswordChangeRequired => ErrorCode::PasswordChangeRequired,
             S::Busy | S::Contention => ErrorCode::Busy,

@@ -412,6 +412,8 @@ pub(crate) mod tests {
             reuse_window: Span::ZERO,
             sign_up_enabled: true,
             auto_sign_in: true,
+            password_change_ends_sessions: true,
+            self_delete: true,
             audit_retention: None,
         };
         let vault = Arc::new(MasterVault::new(Sealer::new(&[7; 32]), entropy.clone()));

@@ -1,4 +1,4 @@
-//! The plain endpoints: `signup`, `login`, `logout`, `me`, for frontends and scripts without Better Auth.
+//! The plain endpoints: `signup`, `login`, `refresh`, `logout`, `me`, for frontends and scripts without Better Auth.
 //!
 //! Two modes, never mixed, so that a script in a page never holds a long-lived credential: `cookie` sets the session
 //! cookie and returns an access token; `token` returns an access and a refresh token and sets no cookie.

@@ -45,6 +45,14 @@ impl Req {
         Self::finish(Fields::of_optional(&self.body), read)
     }
 
+    /// As [`Req::fields`], of a body that may have any fields.
+    ///
+    /// # Errors
+    /// `ValidationError`.
+    pub fn record<'a, T>(&'a self, read: impl FnOnce(&mut Fields<'a>) -> T) -> Result<T, ApiError> {
+        Self::finish(Fields::of_record(&self.body), read)
+    }
+
     fn finish<'a, T>(mut fields: Fields<'a>, read: impl FnOnce(&mut Fields<'a>) -> T) -> Result<T, ApiError> {
         let value = read(&mut fields);
         fields.finish().map_err(|message| ApiError::with_message(ErrorCode::ValidationError, message))?;

@@ -121,7 +121,7 @@ pub struct SignIn {
 const ATTEMPTS: usize = 3;
 
 /// Lets an attempt through, or says how long to wait. Places are asked for only where there is an account.
-async fn begin(
+pub(super) async fn begin(
     app: &Services,
     user: Option<&User>,
     email: &Email,
@@ -173,7 +173,7 @@ pub async fn sign_in(app: &Services, wanted: SignIn, requester: &Requester) -> R
             let id = requester.request_id.as_ref().map(RequestId::as_str);
             let (user, source) = (user.as_ref().map(|u| u.id.as_str()), requester.source.as_deref());
             info!(request.id = id, source, user, "a sign-in failed");
-            return Err(ServiceError::InvalidCredentials);
+            return Err(attempt.hidden_wait.map_or(ServiceError::InvalidCredentials, ServiceError::Throttled));
         };
         app.throttles.take_back(&attempt, true);
         let now = app.clock.now();

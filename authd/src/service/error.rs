@@ -32,6 +32,12 @@ pub enum ServiceError {
     /// Wrong password, or nobody by that address.
     #[error("wrong credentials")]
     InvalidCredentials,
+    /// The current password is another one.
+    #[error("the current password is another one")]
+    WrongPassword,
+    /// The account has no password.
+    #[error("the account has no password")]
+    NoPassword,
     /// Right password, banned account.
     #[error("the account is banned")]
     Banned,

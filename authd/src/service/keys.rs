@@ -151,6 +151,11 @@ pub async fn tend(app: &Services) -> Result<bool, ServiceError> {
     let now = app.clock.now();
     let act = Act::by_daemon(now);
     let set = app.store.keys();
+    if set.signing(now).is_none() {
+        // Nothing can be signed: after a clock was set right, most likely. Waiting helps nobody.
+        perform(app, Step::Rotate { at_once: true }, false, act).await?;
+        return Ok(true);
+    }
     if set.rotation_due(&app.policy.keys, now) {
         perform(app, Step::Rotate { at_once: false }, false, act).await?;
         return Ok(true);

@@ -8,6 +8,7 @@ pub mod error;
 pub mod keys;
 pub mod maintenance;
 pub mod master_key;
+pub mod own;
 pub mod passwords;
 pub mod random;
 pub mod sessions;
@@ -94,6 +95,10 @@ pub struct Policy {
     pub sign_up_enabled: bool,
     /// Whether a new account is signed in at once.
     pub auto_sign_in: bool,
+    /// Whether a change of the password ends all other sessions unless the request says otherwise (AU-10).
+    pub password_change_ends_sessions: bool,
+    /// Whether users may delete their own accounts.
+    pub self_delete: bool,
     /// How long audit records are kept; `None`: for ever.
     pub audit_retention: Option<Span>,
 }

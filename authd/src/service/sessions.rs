@@ -229,6 +229,52 @@ pub async fn revoke(app: &Services, which: Ending, expect: Option<u64>, act: Act
     Ok(app.store.end_sessions(which, expect, act, Event::new(EventKind::SessionRevoked)).await?)
 }
 
+/// The living sessions of the user, oldest first; `None` if the sign-in is too long ago to be shown them.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn own(app: &Services, live: &Live) -> Result<Option<Vec<Arc<Session>>>, ServiceError> {
+    let now = app.clock.now();
+    if !live.session.is_fresh(&app.policy.session, now) {
+        return Ok(None);
+    }
+    let mut found = app.store.sessions_of(&live.user.id).await?;
+    found.retain(|session| session.state(now) == SessionState::Active);
+    Ok(Some(found))
+}
+
+/// Ends a session of the same user. Another's is left alone, as if there were none (AZ-08). Whose a session is never
+/// changes, so it can be asked before.
+///
+/// # Errors
+/// It could not be made durable.
+pub async fn revoke_own(
+    app: &Services,
+    live: &Live,
+    id: SessionId,
+    requester: &Requester,
+) -> Result<Ended, ServiceError> {
+    match app.store.session(&id).await? {
+        Some(found) if found.user.id == live.user.id => {
+            revoke_by_owner(app, &live.user, Ending::These(vec![id]), requester).await
+        }
+        _ => Ok(Ended::default()),
+    }
+}
+
+/// Ends sessions of the user at the user's own wish.
+///
+/// # Errors
+/// It could not be made durable.
+pub async fn revoke_by_owner(
+    app: &Services,
+    user: &User,
+    which: Ending,
+    requester: &Requester,
+) -> Result<Ended, ServiceError> {
+    revoke(app, which, None, requester.act(Actor::User(user.id.clone()), app.clock.now())).await
+}
+
 /// How many sessions [`revoke`] would end.
 ///
 /// # Errors

@@ -157,6 +157,9 @@ pub struct Attempt {
     account: Key,
     source: Option<Key>,
     place: Option<Key>,
+    /// How long anybody else would have had to wait here. A wrong password is answered with it: that an account is known
+    /// at this place must not show (AU-06).
+    pub hidden_wait: Option<Span>,
 }
 
 /// What counts, for operators.
@@ -258,7 +261,16 @@ impl Throttles {
         let mut inner = self.lock();
         self.check(wait(&inner.places, &place_key, rule, now))?;
         bump(&mut inner.places, place_key, rule, now, 1, || format!("{}/{place}", account.label()));
-        Ok(Attempt { account: of_account, source: None, place: Some(place_key) })
+        let source = key(&["source", place]);
+        let source_waits = wait(&inner.sources, &source, FailureRule::SOURCE, now);
+        let (source, hidden_wait) = match self.check(source_waits) {
+            Ok(()) => {
+                bump(&mut inner.sources, source, FailureRule::SOURCE, now, WRITTEN_FROM, || place.to_owned());
+                (Some(source), None)
+            }
+            Err(wait) => (None, Some(wait)),
+        };
+        Ok(Attempt { account: of_account, source, place: Some(place_key), hidden_wait })
     }
 
     fn begin_from_elsewhere(
@@ -278,7 +290,7 @@ impl Throttles {
         if let (Some(source), Some(bucket)) = (source, bucket) {
             bump(&mut inner.sources, source, FailureRule::SOURCE, now, WRITTEN_FROM, || bucket.to_owned());
         }
-        Ok(Attempt { account: of_account, source, place: None })
+        Ok(Attempt { account: of_account, source, place: None, hidden_wait: None })
     }
 
     fn check(&self, wait: Span) -> Result<(), Span> {
@@ -295,12 +307,12 @@ impl Throttles {
             } else if let Some(entry) = inner.places.get_mut(place) {
                 entry.failures.take_back();
             }
-            return;
-        }
-        // A counter that is gone needs nothing taken back.
-        inner.mark(attempt.account);
-        if let Some(entry) = inner.accounts.get_mut(&attempt.account) {
-            entry.failures.take_back();
+        } else {
+            // A counter that is gone needs nothing taken back.
+            inner.mark(attempt.account);
+            if let Some(entry) = inner.accounts.get_mut(&attempt.account) {
+                entry.failures.take_back();
+            }
         }
         if let Some(entry) = attempt.source.and_then(|source| inner.sources.get_mut(&source)) {
             entry.failures.take_back();

@@ -213,5 +213,5 @@ pub async fn enable(app: &Services, user: &UserId, act: Act) -> Result<Changed, 
 /// # Errors
 /// `UserNotFound`.
 pub async fn delete(app: &Services, user: &UserId, act: Act) -> Result<Ended, ServiceError> {
-    Ok(app.store.delete_user(user.clone(), act, Event::new(EventKind::UserDeleted)).await?)
+    Ok(app.store.delete_user(user.clone(), None, act, Event::new(EventKind::UserDeleted)).await?)
 }

@@ -14,7 +14,8 @@ use common::{Span, admin::Counts};
 
 pub use self::fixtures::{T0, act, credential, key, session, user};
 use super::{
-    AuditQuery, Counter, Ended, Ending, NewSession, Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Store, StoreError,
+    AuditQuery, Counter, Ended, Ending, NewSession, Profile, Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Store,
+    StoreError,
 };
 use crate::domain::{
     Act, Ban, ClientDigest, Credential, Event, EventKind, Generation, IdempotencyKey, PasswordHash, SessionPolicy,
@@ -151,7 +152,7 @@ async fn places_and_counters(store: &dyn Store) {
     }
     let names: Vec<String> = store.places(&pia.id).await.unwrap().into_iter().map(|place| place.name).collect();
     assert_eq!(names, ["192.0.2.7", "2001:db8:0:1::"], "networks, each once");
-    store.delete_user(pia.id.clone(), act(), event(EventKind::UserDeleted)).await.unwrap();
+    store.delete_user(pia.id.clone(), None, act(), event(EventKind::UserDeleted)).await.unwrap();
     assert_eq!(store.places(&pia.id).await, Ok(vec![]), "nothing of a user stays");
 
     let counter = |key: u8, count| Counter { key: [key; 16], count, last: T0, label: Some("pia".into()) };
@@ -270,6 +271,36 @@ async fn passwords_and_bans(store: &dyn Store) {
     let ids: Vec<_> = store.sessions_of(&eve.id).await.unwrap().iter().map(|s| s.id.to_string()).collect();
     assert_eq!(ids, ["session-eve-3"]);
 
+    // One that ends no session voids sign-ins all the same, and counts only while nobody else was there.
+    let replace = |epoch, old: &str| {
+        let rehash = Rehash { old: PasswordHash::new(old), new: PasswordHash::new("h4"), chosen: true };
+        store.replace_password(eve.id.clone(), epoch, rehash, act(), event(EventKind::PasswordSet))
+    };
+    assert_eq!(replace(1, "h3").await, Err(StoreError::Stale));
+    assert_eq!(replace(2, "h2").await, Err(StoreError::Stale));
+    assert_eq!(store.credential(&eve.id).await.unwrap().unwrap().hash.as_str(), "h3");
+    assert_eq!(replace(2, "h3").await, Ok(()));
+    assert_eq!(store.credential(&eve.id).await.unwrap().unwrap().hash.as_str(), "h4");
+    assert_eq!(store.sessions_of(&eve.id).await.unwrap().len(), 1);
+    assert_eq!(open(4, 2, None).await, Err(StoreError::Stale));
+
+    // A profile changes what it names, and voids nothing.
+    let update = |profile| store.update_profile(eve.id.clone(), profile, act(), event(EventKind::UserUpdated));
+    let seen = async || {
+        let user = store.user(&eve.id).await.unwrap().unwrap();
+        (user.name.clone(), user.image.clone(), user.epoch)
+    };
+    let image = Some("https://example.com/e.png".to_owned());
+    assert_eq!(update(Profile { name: None, image: Some(image.clone()) }).await, Ok(()));
+    assert_eq!(seen().await, ("EVE".into(), image.clone(), 3));
+    assert_eq!(update(Profile { name: Some("E".into()), image: None }).await, Ok(()));
+    assert_eq!(seen().await, ("E".into(), image, 3));
+    assert_eq!(update(Profile { name: None, image: Some(None) }).await, Ok(()));
+    assert_eq!(seen().await, ("E".into(), None, 3));
+    let nobody = user("nobody").id;
+    let update = store.update_profile(nobody, Profile::default(), act(), event(EventKind::UserUpdated)).await;
+    assert_eq!(update, Err(StoreError::NoSuchUser));
+
     // A ban ends everything; the same ban again is no change; lifting it does not bring anything back.
     let ban = Some(Ban { reason: Some("spam".into()), expires_at: None });
     let set_ban = |ban| store.set_ban(eve.id.clone(), ban, act(), event(EventKind::UserDisabled));
@@ -282,13 +313,16 @@ async fn passwords_and_bans(store: &dyn Store) {
     assert_eq!(open(4, epoch, None).await, Ok(()));
 
     // Deletion takes everything, and the address is free again.
-    let deleted = store.delete_user(eve.id.clone(), act(), event(EventKind::UserDeleted)).await;
+    let stale = store.delete_user(eve.id.clone(), Some(0), act(), event(EventKind::UserDeleted)).await;
+    assert_eq!(stale, Err(StoreError::Stale));
+    assert!(store.user(&eve.id).await.unwrap().is_some());
+    let deleted = store.delete_user(eve.id.clone(), None, act(), event(EventKind::UserDeleted)).await;
     assert_eq!(deleted, Ok(Ended { sessions: 1, users: 1 }));
     assert!(store.user(&eve.id).await.unwrap().is_none());
     assert!(store.user_by_email(&eve.email).await.unwrap().is_none());
     assert!(store.credential(&eve.id).await.unwrap().is_none());
     assert!(store.session(&session("eve", 4).session.id).await.unwrap().is_none());
-    let again = store.delete_user(eve.id.clone(), act(), event(EventKind::UserDeleted)).await;
+    let again = store.delete_user(eve.id.clone(), None, act(), event(EventKind::UserDeleted)).await;
     assert_eq!(again, Err(StoreError::NoSuchUser));
     assert_eq!(open(5, epoch, None).await, Err(StoreError::NoSuchUser));
     new_user(store, "eve").await;

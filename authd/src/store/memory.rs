@@ -13,7 +13,7 @@ use common::{Email, FamilyId, SessionId, UnixTime, UserId, admin::Counts};
 
 use super::{
     AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, IDEMPOTENCY, Live, Meta, NewSession, Page,
-    Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Store, StoreError, UserQuery,
+    Profile, Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Store, StoreError, UserQuery,
 };
 use crate::{
     domain::{
@@ -394,6 +394,36 @@ impl Store for MemoryStore {
         Ok(ended)
     }
 
+    async fn replace_password(
+        &self,
+        user: UserId,
+        epoch: u64,
+        rehash: Rehash,
+        act: Act,
+        event: Event,
+    ) -> Result<(), StoreError> {
+        let mut state = self.state_for(&act)?;
+        if state.users.get(&user).ok_or(StoreError::NoSuchUser)?.epoch != epoch {
+            return Err(StoreError::Stale);
+        }
+        let stored = state.credentials.get_mut(&user).filter(|c| c.hash == rehash.old).ok_or(StoreError::Stale)?;
+        (stored.hash, stored.updated_at) = (rehash.new, act.at);
+        let owner = state.users.get_mut(&user).ok_or(StoreError::NoSuchUser)?;
+        (owner.epoch, owner.password_change_required, owner.updated_at) = (epoch + 1, false, act.at);
+        self.record(&mut state, &act, &event.user(&user));
+        Ok(())
+    }
+
+    async fn update_profile(&self, user: UserId, profile: Profile, act: Act, event: Event) -> Result<(), StoreError> {
+        let mut state = self.state_for(&act)?;
+        let owner = state.users.get_mut(&user).ok_or(StoreError::NoSuchUser)?;
+        owner.name = profile.name.unwrap_or_else(|| owner.name.clone());
+        owner.image = profile.image.unwrap_or_else(|| owner.image.clone());
+        owner.updated_at = act.at;
+        self.record(&mut state, &act, &event.user(&user));
+        Ok(())
+    }
+
     async fn set_ban(
         &self,
         user: UserId,
@@ -417,9 +447,13 @@ impl Store for MemoryStore {
         Ok(Some(ended))
     }
 
-    async fn delete_user(&self, user: UserId, act: Act, event: Event) -> Result<Ended, StoreError> {
+    async fn delete_user(&self, user: UserId, epoch: Option<u64>, act: Act, event: Event) -> Result<Ended, StoreError> {
         let mut state = self.state_for(&act)?;
-        state.users.remove(&user).ok_or(StoreError::NoSuchUser)?;
+        let owner = state.users.get(&user).ok_or(StoreError::NoSuchUser)?;
+        if epoch.is_some_and(|epoch| epoch != owner.epoch) {
+            return Err(StoreError::Stale);
+        }
+        state.users.remove(&user);
         state.credentials.remove(&user);
         state.places.remove(&user);
         let ended = state.end_all(&user, None);

@@ -133,6 +133,15 @@ pub struct Rehash {
     pub chosen: bool,
 }
 
+/// What a user changes of the own account. What is absent stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// The display name.
+    pub name: Option<String>,
+    /// The address of a picture; `Some(None)` takes it away.
+    pub image: Option<Option<String>>,
+}
+
 /// Which sessions to end.
 #[derive(Debug, Clone)]
 pub enum Ending {
@@ -386,6 +395,25 @@ pub trait Store: Send + Sync {
         event: Event,
     ) -> Result<Ended, StoreError>;
 
+    /// Puts a new password in the place of the one that was checked, and ends no session. Sign-ins under way are void.
+    ///
+    /// # Errors
+    /// `Stale` if the user is not at `epoch` any more, or the stored hash is not `rehash.old`; `NoSuchUser`.
+    async fn replace_password(
+        &self,
+        user: UserId,
+        epoch: u64,
+        rehash: Rehash,
+        act: Act,
+        event: Event,
+    ) -> Result<(), StoreError>;
+
+    /// Changes what users may change of their own accounts.
+    ///
+    /// # Errors
+    /// `NoSuchUser`.
+    async fn update_profile(&self, user: UserId, profile: Profile, act: Act, event: Event) -> Result<(), StoreError>;
+
     /// Bans a user and ends all sessions, or lifts the ban. Nothing happens, and no event is written, if that is the state
     /// already: then the answer is `None`.
     ///
@@ -402,8 +430,8 @@ pub trait Store: Send + Sync {
     /// Deletes a user with everything that belongs to the account.
     ///
     /// # Errors
-    /// `NoSuchUser`.
-    async fn delete_user(&self, user: UserId, act: Act, event: Event) -> Result<Ended, StoreError>;
+    /// `Stale` if an epoch is given and the user is at another one; `NoSuchUser`.
+    async fn delete_user(&self, user: UserId, epoch: Option<u64>, act: Act, event: Event) -> Result<Ended, StoreError>;
 
     /// Writes signing keys, if the set still is at `version`.
     ///

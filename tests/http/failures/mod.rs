@@ -50,6 +50,10 @@ const ACTS: &[&str] = &[
     "me by cookie",
     "get-session",
     "refresh",
+    "list sessions",
+    "update user",
+    "change password",
+    "revoke others",
     "sign out",
 ];
 
@@ -78,6 +82,13 @@ impl Ada {
             "get-session" => self.browser.get("/api/auth/get-session").await,
             "refresh" => self.client.post("/api/auth/refresh", &json!({"refresh_token": self.refresh})).await,
             "sign out" => self.browser.post("/api/auth/logout", &json!({})).await,
+            "list sessions" => self.browser.get("/api/auth/list-sessions").await,
+            "update user" => self.browser.post("/api/auth/update-user", &json!({"name": "Ada"})).await,
+            "change password" => {
+                let same = json!({"currentPassword": PASSWORD, "newPassword": PASSWORD, "revokeOtherSessions": false});
+                self.browser.post("/api/auth/change-password", &same).await
+            }
+            "revoke others" => self.browser.post("/api/auth/revoke-other-sessions", &json!({})).await,
             other => panic!("{other}"),
         }
     }
@@ -138,6 +149,11 @@ async fn lg_06_no_failing_call_of_the_store_signs_anybody_in_or_tells_of_the_ins
         ("get-session", "session_by_token"),
         ("me by cookie", "session_by_token"),
         ("me by token", "session"),
+        ("change password", "credential"),
+        ("change password", "replace_password"),
+        ("list sessions", "sessions_of"),
+        ("revoke others", "end_sessions"),
+        ("update user", "update_profile"),
         ("refresh", "family"),
         ("refresh", "refresh"),
         ("refresh", "session"),

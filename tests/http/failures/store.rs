@@ -15,8 +15,8 @@ use authd::{
         TokenDigest, User, throttle::Place,
     },
     store::{
-        AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Live, NewSession, Page, Refresh, Refreshed,
-        Rehash, Rewrap, SealedSecret, Store, StoreError, UserQuery,
+        AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Live, NewSession, Page, Profile, Refresh,
+        Refreshed, Rehash, Rewrap, SealedSecret, Store, StoreError, UserQuery,
     },
 };
 use common::{Email, FamilyId, SessionId, UnixTime, UserId, admin::Counts};
@@ -154,8 +154,10 @@ faulty! {
         act: Act,
         event: Event
     ) -> Ended;
+    fn replace_password(&self, user: UserId, epoch: u64, rehash: Rehash, act: Act, event: Event) -> ();
+    fn update_profile(&self, user: UserId, profile: Profile, act: Act, event: Event) -> ();
     fn set_ban(&self, user: UserId, ban: Option<Ban>, act: Act, event: Event) -> Option<Ended>;
-    fn delete_user(&self, user: UserId, act: Act, event: Event) -> Ended;
+    fn delete_user(&self, user: UserId, epoch: Option<u64>, act: Act, event: Event) -> Ended;
     fn put_keys(&self, version: u64, keys: Vec<SigningKey>, act: Act, event: Event) -> ();
     fn latest_time(&self) -> UnixTime;
     fn note_time(&self, now: UnixTime) -> ();

@@ -1,6 +1,8 @@
 //! Better Auth's wire, by its recorded contract (PROTOCOL).
 
+pub mod account;
 pub mod session;
+pub mod sessions;
 pub mod sign_in;
 pub mod sign_up;
 

@@ -2,9 +2,9 @@
 
 use common::{
     ErrorCode,
-    api::{GetSessionBody, OkBody, SuccessBody},
+    api::{GetSessionBody, JwtBody, OkBody, SuccessBody},
 };
-use http::{HeaderValue, header};
+use http::{HeaderValue, StatusCode, header};
 
 use super::session_body;
 use crate::{
@@ -77,6 +77,31 @@ pub async fn sign_out(app: &App, req: Req) -> Result<Reply, ApiError> {
     let mut reply = Reply::json(&SuccessBody { success: true });
     delete_session_cookies(app, &mut reply);
     Ok(reply)
+}
+
+/// `GET /token`: a JWT of the session in the shape of Better Auth's jwt plugin.
+///
+/// # Errors
+/// `Unauthorized`.
+pub async fn token(app: &App, req: Req) -> Result<Reply, ApiError> {
+    let caller = req.caller(app).await?;
+    let jwt = tokens::better_auth_jwt(&app.services, &caller.live)?;
+    Ok(caller.answer(Reply::json(&JwtBody { token: (*jwt).into() })))
+}
+
+/// `GET /error`: where a failed link leads. To the front page, with the code, as recorded of the production mode.
+///
+/// # Errors
+/// None.
+pub async fn error(_: &App, req: Req) -> Result<Reply, ApiError> {
+    let is_code = |code: &str| {
+        !code.is_empty()
+            && code.len() <= 64
+            && code.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+    };
+    let code = req.head.query("error").filter(|code| is_code(code));
+    let place = format!("/?error={}", code.as_deref().unwrap_or("UNKNOWN"));
+    Ok(Reply::empty(StatusCode::FOUND).header(header::LOCATION, place))
 }
 
 /// `GET /ok`

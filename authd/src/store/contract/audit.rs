@@ -37,7 +37,7 @@ pub(super) async fn erasure(store: &dyn Store) {
     // She acts on somebody else: his record names her too.
     let act_of_ada = Act { by: Actor::User(ada.clone()), ..act() };
     store.note_clock(T0, act_of_ada, event(EventKind::SignedOut).user(&bob)).await.unwrap();
-    store.delete_user(ada.clone(), act(), event(EventKind::UserDeleted)).await.unwrap();
+    store.delete_user(ada.clone(), None, act(), event(EventKind::UserDeleted)).await.unwrap();
 
     let all = |before, limit| Erasure { user: ada.clone(), before, limit };
     let before = records(store, None).await;

@@ -6,7 +6,7 @@ use super::{
     restart::{memory, open},
     *,
 };
-use crate::store::{Erasure, UserQuery};
+use crate::store::{Erasure, Profile, UserQuery};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -17,6 +17,8 @@ enum Step {
     End { user: u8, n: u8 },
     EndOthers { user: u8, keep: u8 },
     Password { user: u8, keep: Option<u8> },
+    Replace { user: u8, epoch: u64, old: bool },
+    Rename(u8),
     Ban { user: u8, on: bool },
     Delete(u8),
     Sweep { days: u64, limit: usize },
@@ -45,6 +47,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         (user.clone(), n.clone()).prop_map(|(user, n)| Step::End { user, n }),
         (user.clone(), n.clone()).prop_map(|(user, keep)| Step::EndOthers { user, keep }),
         (user.clone(), proptest::option::of(n)).prop_map(|(user, keep)| Step::Password { user, keep }),
+        (user.clone(), 0..3u64, any::<bool>()).prop_map(|(user, epoch, old)| Step::Replace { user, epoch, old }),
+        user.clone().prop_map(Step::Rename),
         (user.clone(), any::<bool>()).prop_map(|(user, on)| Step::Ban { user, on }),
         user.clone().prop_map(Step::Delete),
         (user, proptest::option::of(0..40u64), 1..6usize).prop_map(|(user, secs, limit)| Step::Erase {
@@ -94,12 +98,23 @@ async fn perform(store: &dyn Store, step: &Step) -> String {
             let c = credential(&name(user), "h2");
             format!("{:?}", store.set_password(c, false, keep, act(), event(EventKind::PasswordSet)).await)
         }
+        Step::Replace { user: u, epoch, old } => {
+            let old = PasswordHash::new(if old { "h" } else { "h2" });
+            let rehash = Rehash { old, new: PasswordHash::new("h2"), chosen: true };
+            let id = user(&name(u)).id;
+            format!("{:?}", store.replace_password(id, epoch, rehash, act(), event(EventKind::PasswordSet)).await)
+        }
+        Step::Rename(u) => {
+            let profile = Profile { name: Some("Renamed".into()), image: None };
+            let id = user(&name(u)).id;
+            format!("{:?}", store.update_profile(id, profile, act(), event(EventKind::UserUpdated)).await)
+        }
         Step::Ban { user: u, on } => {
             let ban = on.then_some(Ban { reason: None, expires_at: None });
             format!("{:?}", store.set_ban(user(&name(u)).id, ban, act(), event(EventKind::UserDisabled)).await)
         }
         Step::Delete(u) => {
-            format!("{:?}", store.delete_user(user(&name(u)).id, act(), event(EventKind::UserDeleted)).await)
+            format!("{:?}", store.delete_user(user(&name(u)).id, None, act(), event(EventKind::UserDeleted)).await)
         }
         Step::Erase { user: u, secs, limit } => {
             let before = secs.map(|secs| T0.plus(Span::from_secs(secs)));

@@ -15,7 +15,7 @@ use crate::{
         Act, Ban, Credential, Event, EventKind, Family, Session, SessionState, SigningKey, Turn, User, address,
         throttle::Place,
     },
-    store::{Counter, Ended, Ending, Live, Meta, NewSession, Refresh, Refreshed, Rehash, Rewrap, StoreError},
+    store::{Counter, Ended, Ending, Live, Meta, NewSession, Profile, Refresh, Refreshed, Rehash, Rewrap, StoreError},
 };
 
 pub(super) const USERS: &str = "count/users";
@@ -261,6 +261,38 @@ pub(super) fn set_password(
     Ok(ended)
 }
 
+pub(super) fn replace_password(
+    tx: &mut Txn<'_>,
+    id: &UserId,
+    epoch: u64,
+    rehash: Rehash,
+    act: &Act,
+    event: Event,
+) -> Result<(), StoreError> {
+    let owner = user(tx, id)?;
+    let key = keys::credential(id);
+    let stored = tx.get::<Credential>(&key)?.filter(|stored| stored.hash == rehash.old);
+    let Some(stored) = stored.filter(|_| owner.epoch == epoch) else { return Err(StoreError::Stale) };
+    tx.put(key, &Credential { hash: rehash.new, updated_at: act.at, ..stored })?;
+    let changed = User { epoch: epoch + 1, password_change_required: false, updated_at: act.at, ..owner };
+    tx.put(keys::user(id), &changed)?;
+    tx.audit(act, &event.user(id))
+}
+
+pub(super) fn update_profile(
+    tx: &mut Txn<'_>,
+    id: &UserId,
+    profile: Profile,
+    act: &Act,
+    event: Event,
+) -> Result<(), StoreError> {
+    let owner = user(tx, id)?;
+    let name = profile.name.unwrap_or_else(|| owner.name.clone());
+    let image = profile.image.unwrap_or_else(|| owner.image.clone());
+    tx.put(keys::user(id), &User { name, image, updated_at: act.at, ..owner })?;
+    tx.audit(act, &event.user(id))
+}
+
 pub(super) fn set_ban(
     tx: &mut Txn<'_>,
     id: &UserId,
@@ -291,8 +323,17 @@ pub(super) fn put_counters(tx: &mut Txn<'_>, counters: &[Counter]) -> Result<(),
     Ok(())
 }
 
-pub(super) fn delete_user(tx: &mut Txn<'_>, id: &UserId, act: &Act, event: Event) -> Result<Ended, StoreError> {
+pub(super) fn delete_user(
+    tx: &mut Txn<'_>,
+    id: &UserId,
+    epoch: Option<u64>,
+    act: &Act,
+    event: Event,
+) -> Result<Ended, StoreError> {
     let owner = user(tx, id)?;
+    if epoch.is_some_and(|epoch| epoch != owner.epoch) {
+        return Err(StoreError::Stale);
+    }
     let ended = end_all(tx, id, None)?;
     tx.delete(keys::user(id));
     tx.delete(keys::email(&owner.email));

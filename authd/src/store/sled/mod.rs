@@ -39,8 +39,8 @@ pub use self::{
     opening::{OpenError, Opened, Opening, SledOptions},
 };
 use super::{
-    AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Live, Meta, NewSession, Page, Refresh, Refreshed,
-    Rehash, Rewrap, SealedSecret, Store, StoreError, UserQuery,
+    AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Live, Meta, NewSession, Page, Profile, Refresh,
+    Refreshed, Rehash, Rewrap, SealedSecret, Store, StoreError, UserQuery,
 };
 use crate::{
     domain::{
@@ -394,6 +394,21 @@ impl Store for SledStore {
             .await
     }
 
+    async fn replace_password(
+        &self,
+        user: UserId,
+        epoch: u64,
+        rehash: Rehash,
+        act: Act,
+        event: Event,
+    ) -> Result<(), StoreError> {
+        self.act(act, move |tx, act| intents::replace_password(tx, &user, epoch, rehash, act, event)).await
+    }
+
+    async fn update_profile(&self, user: UserId, profile: Profile, act: Act, event: Event) -> Result<(), StoreError> {
+        self.act(act, move |tx, act| intents::update_profile(tx, &user, profile, act, event)).await
+    }
+
     async fn set_ban(
         &self,
         user: UserId,
@@ -404,8 +419,8 @@ impl Store for SledStore {
         self.act(act, move |tx, act| intents::set_ban(tx, &user, ban, act, event)).await
     }
 
-    async fn delete_user(&self, user: UserId, act: Act, event: Event) -> Result<Ended, StoreError> {
-        self.act(act, move |tx, act| intents::delete_user(tx, &user, act, event)).await
+    async fn delete_user(&self, user: UserId, epoch: Option<u64>, act: Act, event: Event) -> Result<Ended, StoreError> {
+        self.act(act, move |tx, act| intents::delete_user(tx, &user, epoch, act, event)).await
     }
 
     async fn put_keys(&self, version: u64, put: Vec<SigningKey>, act: Act, event: Event) -> Result<(), StoreError> {

@@ -1,0 +1,146 @@
+//! The caller's own account: name and picture, password, deletion.
+
+use common::{
+    ErrorCode,
+    api::{AccountBody, DeletedBody, PasswordChangedBody, StatusBody},
+};
+use http::{HeaderValue, StatusCode, header};
+
+use crate::{
+    door::Reply,
+    http::{
+        ApiError, App, Req,
+        plain::{delete_session_cookies, set_session_cookies},
+    },
+    service::{
+        ServiceError,
+        own::{self, Deletion, PasswordChange},
+        tokens,
+    },
+    store::Profile,
+};
+
+/// `POST /update-user`: name and picture. No other field is settable, whatever the body has (HT-06).
+///
+/// # Errors
+/// `ValidationError`, `Unauthorized`, `EmailCanNotBeUpdated`; 400 without code if nothing is to be changed (recorded).
+pub async fn update(app: &App, req: Req) -> Result<Reply, ApiError> {
+    let (profile, email) = req.record(|f| {
+        let name = f.optional_string("name").map(str::to_owned);
+        let image = f.optional_nullable_string("image").map(|image| image.map(str::to_owned));
+        (Profile { name, image }, f.is_truthy("email"))
+    })?;
+    let caller = req.caller(app).await?;
+    if email {
+        return Err(ApiError::new(ErrorCode::EmailCanNotBeUpdated));
+    }
+    if profile == Profile::default() {
+        return Err(nothing_to_update());
+    }
+    own::update(&app.services, &caller.live.user, profile, &req.requester).await?;
+    let mut reply = Reply::json(&StatusBody { status: true });
+    // As recorded: set again, and with the whole age, although the session ends when it did.
+    for cookie in caller.shown.iter().flat_map(|s| app.cookies.session(&s.token, caller.live.session.remember)) {
+        reply.add(header::SET_COOKIE, cookie);
+    }
+    Ok(reply)
+}
+
+/// `POST /update-session`: there are no fields of applications, so there is nothing that could be set.
+///
+/// # Errors
+/// `ValidationError`, `Unauthorized`; otherwise 400 without code (recorded).
+pub async fn update_session(app: &App, req: Req) -> Result<Reply, ApiError> {
+    req.record(|_| ())?;
+    req.caller(app).await?;
+    Err(nothing_to_update())
+}
+
+fn nothing_to_update() -> ApiError {
+    ApiError::without_code(StatusCode::BAD_REQUEST, "No fields to update")
+}
+
+/// `POST /change-password`. Where sessions end, the new one's cookie comes with the answer.
+///
+/// # Errors
+/// `ValidationError`, `Unauthorized`, the rules of passwords, `InvalidPassword`, `CredentialAccountNotFound`.
+pub async fn change_password(app: &App, req: Req) -> Result<Reply, ApiError> {
+    let wanted = req.fields(|f| {
+        let new = f.string("newPassword").into();
+        let current = f.string("currentPassword").into();
+        PasswordChange { current, new, end_sessions: f.optional_bool("revokeOtherSessions") }
+    })?;
+    let caller = req.caller(app).await?;
+    let (user, opened) = own::change_password(&app.services, &caller.live, wanted, &req.requester).await?;
+    let token = opened.as_ref().map(|opened| opened.live.session.id.to_string());
+    let mut reply = Reply::json(&PasswordChangedBody { token, user: tokens::user_body(&user) });
+    match opened {
+        Some(opened) => {
+            set_session_cookies(app, &req, &opened, &mut reply);
+            Ok(reply)
+        }
+        None => Ok(caller.answer(reply)),
+    }
+}
+
+/// `POST /verify-password`
+///
+/// # Errors
+/// `ValidationError`, `Unauthorized`, `InvalidPassword`.
+pub async fn verify_password(app: &App, req: Req) -> Result<Reply, ApiError> {
+    let password = req.fields(|f| f.string("password").into())?;
+    let caller = req.caller(app).await?;
+    let checked = own::check_password(&app.services, &caller.live.user, &password, &req.requester).await;
+    // As recorded, an account without a password is not told from a wrong one here.
+    checked.map_err(|error| if error == ServiceError::NoPassword { ServiceError::WrongPassword } else { error })?;
+    Ok(caller.answer(Reply::json(&StatusBody { status: true })))
+}
+
+/// `GET /list-accounts`: the password, if there is one.
+///
+/// # Errors
+/// `Unauthorized`.
+pub async fn list(app: &App, req: Req) -> Result<Reply, ApiError> {
+    let caller = req.caller(app).await?;
+    let found = own::credential(&app.services, &caller.live.user).await?;
+    let accounts: Vec<AccountBody> = found
+        .into_iter()
+        .map(|credential| AccountBody {
+            id: credential.id.to_string(),
+            provider_id: "credential".into(),
+            account_id: credential.user.to_string(),
+            user_id: credential.user,
+            created_at: credential.created_at,
+            updated_at: credential.updated_at,
+            scopes: vec![],
+        })
+        .collect();
+    Ok(caller.answer(Reply::json(&accounts)))
+}
+
+/// `POST /delete-user`: with the password, or soon after the sign-in.
+///
+/// # Errors
+/// `ValidationError`, `Unauthorized`, `InvalidPassword`; an empty 404 where it is off; 400 `SESSION_EXPIRED` for a sign-in
+/// that is too long ago (recorded).
+pub async fn delete(app: &App, req: Req) -> Result<Reply, ApiError> {
+    let password = req.fields(|f| {
+        f.optional_string("callbackURL");
+        let password = f.optional_string("password").filter(|text| !text.is_empty()).map(Into::into);
+        f.optional_string("token");
+        password
+    })?;
+    let caller = req.caller(app).await?;
+    match own::delete(&app.services, &caller.live, password, &req.requester).await? {
+        Deletion::Done => {
+            let mut reply = Reply::json(&DeletedBody { success: true, message: "User deleted".into() });
+            delete_session_cookies(app, &mut reply);
+            Ok(reply)
+        }
+        Deletion::Off => {
+            let json = HeaderValue::from_static("application/json");
+            Ok(Reply::empty(StatusCode::NOT_FOUND).header(header::CONTENT_TYPE, json))
+        }
+        Deletion::NotFresh => Err(ApiError::sign_in_again()),
+    }
+}

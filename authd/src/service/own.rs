@@ -1,0 +1,154 @@
+//! What users do with their own accounts: name and picture, password, deletion.
+
+use std::sync::Arc;
+
+use common::{RequestId, SecretString};
+use tracing::info;
+
+use super::{
+    Requester, ServiceError, Services, accounts,
+    passwords::{self, OwnWords},
+    sessions::{self, Opened, Wish},
+};
+use crate::{
+    domain::{Actor, Credential, Event, EventKind, PasswordHash, PasswordProblem, User},
+    store::{Live, Profile, Rehash},
+};
+
+/// Changes name and picture.
+///
+/// # Errors
+/// `InvalidName`, `InvalidImage`.
+pub async fn update(app: &Services, user: &User, profile: Profile, requester: &Requester) -> Result<(), ServiceError> {
+    profile.name.as_deref().map_or(Ok(()), passwords::check_name)?;
+    profile.image.iter().flatten().try_for_each(|image| passwords::check_image(image))?;
+    let act = requester.act(Actor::User(user.id.clone()), app.clock.now());
+    let fields = [profile.name.as_ref().map(|_| "name"), profile.image.as_ref().map(|_| "image")];
+    let fields: Vec<&str> = fields.into_iter().flatten().collect();
+    let event = Event::new(EventKind::UserUpdated).with("fields", &fields.join(", "));
+    Ok(app.store.update_profile(user.id.clone(), profile, act, event).await?)
+}
+
+/// Whether this is the user's password. It is a guess like any other: with the same hasher, counted and put off together
+/// with the sign-ins to the account. Answers the hash that it was compared with.
+///
+/// # Errors
+/// `NoPassword`, `WrongPassword`, `Throttled`, `Busy`.
+pub async fn check_password(
+    app: &Services,
+    user: &User,
+    password: &SecretString,
+    requester: &Requester,
+) -> Result<PasswordHash, ServiceError> {
+    let stored = app.store.credential(&user.id).await?.ok_or(ServiceError::NoPassword)?.hash;
+    if let Err(PasswordProblem::TooLong) = app.policy.password.check_length(password.expose()) {
+        return Err(ServiceError::WrongPassword);
+    }
+    let attempt = accounts::begin(app, Some(user), &user.email, requester).await?;
+    match app.hasher.verify(password.clone(), Some(stored.clone())).await {
+        Ok(verdict) if verdict.matches => {
+            app.throttles.take_back(&attempt, true);
+            Ok(stored)
+        }
+        Ok(_) => {
+            let id = requester.request_id.as_ref().map(RequestId::as_str);
+            let (user, source) = (user.id.as_str(), requester.source.as_deref());
+            info!(request.id = id, source, user, "a signed-in user's password was not the right one");
+            Err(ServiceError::WrongPassword)
+        }
+        Err(e) => {
+            // No password was looked at.
+            app.throttles.take_back(&attempt, false);
+            Err(e.into())
+        }
+    }
+}
+
+/// A change of a password.
+pub struct PasswordChange {
+    /// The one in force.
+    pub current: SecretString,
+    /// The one that takes its place.
+    pub new: SecretString,
+    /// Whether all sessions end and a new one is opened; if absent the policy decides.
+    pub end_sessions: Option<bool>,
+}
+
+/// Changes the password. Where sessions end, all do, with their refresh and access tokens, and a new one takes the place of
+/// the caller's in the same change (AU-10). Answers the user as stored, and that session.
+///
+/// # Errors
+/// `Password`, `NoPassword`, `WrongPassword`, `Throttled`, `Busy`; `Contention` if the account was changed meanwhile.
+pub async fn change_password(
+    app: &Services,
+    live: &Live,
+    wanted: PasswordChange,
+    requester: &Requester,
+) -> Result<(Arc<User>, Option<Opened>), ServiceError> {
+    app.policy.password.check_length(wanted.new.expose())?;
+    let user = &live.user;
+    let old = check_password(app, user, &wanted.current, requester).await?;
+    let new = passwords::accept(app, &wanted.new, OwnWords { email: &user.email, name: &user.name }).await?;
+    let rehash = Rehash { old, new, chosen: true };
+    let now = app.clock.now();
+    let act = requester.act(Actor::User(user.id.clone()), now);
+    let event = Event::new(EventKind::PasswordSet).user(&user.id);
+    let changed =
+        Arc::new(User { epoch: user.epoch + 1, password_change_required: false, updated_at: now, ..User::clone(user) });
+    if !wanted.end_sessions.unwrap_or(app.policy.password_change_ends_sessions) {
+        let event = event.with("sessions", "kept");
+        app.store.replace_password(user.id.clone(), user.epoch, rehash, act, event).await?;
+        return Ok((changed, None));
+    }
+    let wish = Wish { remember: live.session.remember, refreshable: false, replaces: vec![] };
+    let (session, opening) = sessions::prepare(app, &user.id, &wish, requester, now);
+    let event = event.session(&session.session.id).with("sessions", "ended");
+    app.store.open_session(session, user.epoch, Some(rehash), act, event).await?;
+    Ok((changed.clone(), Some(opening.opened(changed))))
+}
+
+/// The ways in which the user can sign in.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn credential(app: &Services, user: &User) -> Result<Option<Credential>, ServiceError> {
+    Ok(app.store.credential(&user.id).await?)
+}
+
+/// What became of a user's wish to delete the own account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletion {
+    /// It is gone.
+    Done,
+    /// The policy does not allow it.
+    Off,
+    /// Without a password the sign-in must be recent, and it is not (AU-11).
+    NotFresh,
+}
+
+/// Deletes the user's own account with everything that belongs to it. The password proves who asks, or else a sign-in that
+/// is recent enough.
+///
+/// # Errors
+/// `NoPassword`, `WrongPassword`, `Throttled`, `Busy`; `Contention` if the account was changed meanwhile.
+pub async fn delete(
+    app: &Services,
+    live: &Live,
+    password: Option<SecretString>,
+    requester: &Requester,
+) -> Result<Deletion, ServiceError> {
+    if !app.policy.self_delete {
+        return Ok(Deletion::Off);
+    }
+    match password {
+        Some(password) => {
+            check_password(app, &live.user, &password, requester).await?;
+        }
+        None if !live.session.is_fresh(&app.policy.session, app.clock.now()) => return Ok(Deletion::NotFresh),
+        None => {}
+    }
+    let act = requester.act(Actor::User(live.user.id.clone()), app.clock.now());
+    let epoch = Some(live.user.epoch);
+    app.store.delete_user(live.user.id.clone(), epoch, act, Event::new(EventKind::UserDeleted)).await?;
+    Ok(Deletion::Done)
+}

@@ -1,0 +1,91 @@
+//! What of the recordings is replayed, and what differs with which reason.
+
+/// (file, exchange, why ours differs).
+pub(super) const DIFFERENCES: &[(&str, &str, &str)] = &[
+    (
+        "http-basics",
+        "OPTIONS preflight (no CORS support built in)",
+        "CORS is the daemon's own; the real server leaves it to its host",
+    ),
+    ("sql-core", "list-sessions", "SE-04: the sign-in before it ended the session that the browser showed"),
+    ("jwt", "token over bearer", "a session token in the Authorization header is the bearer plugin's, which is off"),
+];
+
+/// (file, field, why it is not compared).
+pub(super) const NOT_COMPARED: &[(&str, &str, &str)] = &[
+    ("user", "body.user.email", "the recording changes the address by mail, which is not replayed"),
+    ("user", "body.user.emailVerified", "the recording changes the address by mail, which is not replayed"),
+];
+
+/// (file, part of the name, why it is not sent again).
+pub(super) const NOT_REPLAYED: &[(&str, &str, &str)] = &[
+    ("password", "old password no longer works", "the recording resets it by mail, which is not replayed"),
+    ("check-order", "rate limit comes before everything", "the limits are off in the replay: tests/http/throttles.rs"),
+];
+
+/// (file, part of the name, hours): where the recording moved a stored date, the clock of the replay goes on instead.
+pub(super) const LATER: &[(&str, &str, u64)] = &[
+    ("session", "get-session older than updateAge", 24),
+    ("session", "get-session with expired session", 7 * 24),
+    ("session", "dont_remember cookie: never refreshed", 23),
+    ("user", "delete-user without password on a stale session", 24),
+];
+
+/// (file, part of the name): the session of the cookie was opened by a request that is not in the recording.
+pub(super) const SIGNED_IN_BEFORE: &[(&str, &str)] = &[
+    ("session", "revoke-session own token"),
+    ("session", "update-session with no additional fields"),
+    ("jwt", "[RS256] token"),
+    ("jwt", "[ES256] token"),
+    ("user", "[not enabled] delete-user"),
+];
+
+pub(super) const ROUTES: &[&str] = &[
+    "/sign-up/email",
+    "/sign-in/email",
+    "/sign-out",
+    "/get-session",
+    "/list-sessions",
+    "/revoke-session",
+    "/revoke-sessions",
+    "/revoke-other-sessions",
+    "/token",
+    "/update-session",
+    "/update-user",
+    "/change-password",
+    "/verify-password",
+    "/list-accounts",
+    "/delete-user",
+    "/error",
+    "/ok",
+    "/jwks",
+];
+
+/// (file, how many of its exchanges are answered alike, at least): a file of which nothing is compared any more is found.
+pub(super) const FILES: &[(&str, usize)] = &[
+    ("sign-up", 19),
+    ("sign-in", 15),
+    ("session", 35),
+    ("http-basics", 20),
+    ("check-order", 5),
+    ("csrf", 38),
+    ("cookie-attributes", 3),
+    ("jwt", 12),
+    ("user", 20),
+    ("password", 15),
+    ("sql-core", 6),
+];
+
+/// The options of the recording that ours has, by the bracket before an exchange's name.
+pub(super) fn configuration(option: &str) -> Option<&'static str> {
+    match option {
+        "" => Some(""),
+        "not enabled" => Some("[account]\nself_delete = false\n"),
+        "disableSignUp" => Some("[sign_up]\nenabled = false\n"),
+        "autoSignIn: false" => Some("[sign_up]\nauto_sign_in = false\n"),
+        "https base URL" => Some("https"),
+        "RS256" => Some("[keys]\nalgorithm = \"RS256\"\n"),
+        "ES256" => Some("[keys]\nalgorithm = \"ES256\"\n"),
+        _ => None,
+    }
+}
