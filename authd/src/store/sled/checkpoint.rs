@@ -30,6 +30,11 @@ impl Progress {
         Self { db, disk, applied: AtomicU64::new(applied), checkpointed: Mutex::new(0) }
     }
 
+    /// The last sequence that was applied.
+    pub(super) fn applied(&self) -> u64 {
+        self.applied.load(Ordering::Acquire)
+    }
+
     /// To be told after sled has taken it.
     pub(super) fn has_applied(&self, seq: u64) {
         self.applied.store(seq, Ordering::Release);

@@ -92,9 +92,14 @@ impl Disk {
 
     /// Whether there is room to write. What cannot be found out counts as room: the write itself will tell.
     pub(super) fn has_space(&self) -> bool {
+        self.has_space_for(0)
+    }
+
+    /// Whether there is room for so many bytes more.
+    pub(super) fn has_space_for(&self, bytes: u64) -> bool {
         statvfs(&self.directory).map_or(true, |fs| {
             let free = fs.blocks_available().saturating_mul(fs.fragment_size());
-            free > self.reserve
+            free > self.reserve.saturating_add(bytes)
         })
     }
 }

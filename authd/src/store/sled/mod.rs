@@ -15,6 +15,7 @@ mod power_cut;
 #[cfg(test)]
 mod tampering;
 mod txn;
+mod upkeep;
 mod writer;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use self::{
     intents::{KEYS_VERSION, META, NOTED_TIME, REPEATED_SIGN_UPS},
     keys::Kind,
     txn::{Txn, unreadable},
+    upkeep::Keeper,
     writer::Writer,
 };
 pub use self::{
@@ -59,6 +61,7 @@ pub struct SledStore {
     progress: Arc<Progress>,
     mac: Arc<dyn Mac>,
     log_keys: log::Keys,
+    keeper: Arc<Keeper>,
     /// Behind the writer, so that the last checkpoint comes after the last change.
     _checkpoints: Checkpoints,
 }

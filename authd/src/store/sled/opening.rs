@@ -2,24 +2,26 @@
 //! commit log bring sled up to it; with the key of the audit trail start the writer.
 
 use std::{
+    io::ErrorKind,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{
     SledStore, audit,
     cache::HotCache,
     checkpoint::{Checkpoints, Progress},
-    codec::{Number, SCHEMA},
+    codec::{self, Number, SCHEMA},
     disk::{self, Device, Disk, Syncs},
     intents::META,
     keys, load_keys,
-    log::{self, Found, Keys, Log, LogError, Mark, Position},
+    log::{self, Found, Keys, Log, LogError, Mark, Position, Snapshots, Walked},
     read, secrets,
+    upkeep::Keeper,
     writer::{Ground, Writer},
 };
 use crate::{
@@ -39,6 +41,10 @@ pub struct SledOptions {
     pub segment_bytes: u64,
     /// How often sled is brought up to the commit log on disk: so much of the log is replayed after a power cut.
     pub checkpoint_every: Duration,
+    /// A snapshot is made when the last one is so old and something has changed since.
+    pub snapshot_every: Duration,
+    /// And when the commit log behind it is so long, in bytes, and half as long as the snapshot.
+    pub log_bytes: u64,
     /// Faults on purpose, by which the tests show that they would find them. Release builds have no way to ask for one.
     #[cfg(debug_assertions)]
     pub faults: Faults,
@@ -74,6 +80,8 @@ impl Default for SledOptions {
             reserve_bytes: disk::RESERVE_BYTES,
             segment_bytes: 64 << 20,
             checkpoint_every: Duration::from_secs(5),
+            snapshot_every: Duration::from_secs(24 * 60 * 60),
+            log_bytes: 256 << 20,
             #[cfg(debug_assertions)]
             faults: Faults::default(),
         }
@@ -90,6 +98,8 @@ pub enum OpenError {
         path: PathBuf,
         /// What it said.
         problem: String,
+        /// Whether it is its files that are at fault.
+        is_damage: bool,
     },
     /// It was written by a newer authd.
     #[error("the store in {path} has schema {found}, and this authd knows up to {known}")]
@@ -116,26 +126,94 @@ impl OpenError {
     /// With sled's directory.
     fn at(self, directory: &Path) -> Self {
         match self {
-            Self::Sled { problem, .. } => Self::Sled { path: directory.into(), problem },
+            Self::Sled { problem, is_damage, .. } => Self::Sled { path: directory.into(), problem, is_damage },
             other => other,
         }
     }
+
+    /// What is wrong with sled's files, if that is it.
+    fn damage(&self) -> Option<String> {
+        match self {
+            Self::Sled { problem, is_damage: true, .. } => Some(problem.clone()),
+            Self::Store(e @ StoreError::Damaged(_)) => Some(e.to_string()),
+            _ => None,
+        }
+    }
+}
+
+/// sled's own words, and whether they are about its files.
+pub(super) fn sled_says(error: sled::Error) -> OpenError {
+    let is_damage = match &error {
+        sled::Error::Corruption { .. } | sled::Error::ReportableBug(_) => true,
+        sled::Error::Io(e) => matches!(e.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData),
+        _ => false,
+    };
+    OpenError::Sled { path: "sled".into(), problem: error.to_string(), is_damage }
+}
+
+/// sled panics over some damage, when it is opened or when it comes to it.
+fn guarded<T>(work: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    let panicked = |_| OpenError::Sled {
+        path: "sled".into(),
+        problem: "sled panicked; the files are damaged".into(),
+        is_damage: true,
+    };
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(panic)))
 }
 
 impl From<StoreError> for OpenError {
     /// While the store is opened nothing but sled makes it unavailable.
     fn from(e: StoreError) -> Self {
         match e {
-            StoreError::Unavailable(problem) => Self::Sled { path: "sled".into(), problem: problem.to_string() },
+            StoreError::Unavailable(problem) => {
+                Self::Sled { path: "sled".into(), problem: problem.to_string(), is_damage: false }
+            }
             other => Self::Store(other),
         }
     }
 }
 
-/// A store that was looked at: sled may be behind the commit log, whose key is not known yet.
-pub struct Opening {
+/// sled, open.
+struct Behind {
     db: sled::Db,
     disk: Disk,
+}
+
+impl Behind {
+    fn open(path: &Path, options: &SledOptions, syncs: &Arc<dyn Syncs>) -> Result<Self, OpenError> {
+        let io = |e| OpenError::Io(path.into(), e);
+        disk::clear_unfinished(path).map_err(io)?;
+        let config = sled::Config::new()
+            .path(path)
+            .mode(sled::Mode::LowSpace)
+            .cache_capacity((options.cache_bytes / 2).max(1 << 20))
+            .flush_every_ms(Some(500))
+            .use_compression(false);
+        let db = guarded(|| config.open().map_err(sled_says)).map_err(|e| e.at(path))?;
+        let disk = Disk::settle(path, options.reserve_bytes, syncs.clone()).map_err(io)?;
+        Ok(Self { db, disk })
+    }
+
+    /// How far it has come.
+    fn applied(&self) -> Result<Option<Position>, OpenError> {
+        let key = keys::meta(log::APPLIED);
+        let bytes = self.db.get(&key).map_err(sled_says)?;
+        bytes.map(|bytes| codec::decode(&key, &bytes)).transpose().map_err(OpenError::Store)
+    }
+
+    /// Makes certain what a replay brought.
+    fn settle(&self) -> Result<(), OpenError> {
+        self.db.flush().map_err(sled_says)?;
+        self.disk.sync().map_err(|e| OpenError::Io("sled".into(), e))
+    }
+}
+
+/// A store that was looked at: sled may be behind the commit log, whose key is not known yet.
+pub struct Opening {
+    /// `None` if its files are damaged.
+    behind: Option<Behind>,
+    /// Why sled is not to be taken as it is.
+    why_anew: Option<String>,
     found: Found,
     log_keys: Keys,
     path: PathBuf,
@@ -148,10 +226,12 @@ pub struct Opened {
     pub(super) db: sled::Db,
     disk: Disk,
     log: Log,
+    log_key: Arc<dyn Mac>,
     log_keys: Keys,
     mark: Mark,
     path: PathBuf,
     options: SledOptions,
+    syncs: Arc<dyn Syncs>,
 }
 
 /// Where the commit log of the store in `path` is: beside it.
@@ -159,18 +239,35 @@ fn log_directory(path: &Path) -> PathBuf {
     path.with_file_name("log")
 }
 
-/// Lets the store be made anew from its log, which has everything. What sled had is kept until the next time.
-fn set_aside(path: &Path, syncs: &dyn Syncs) -> std::io::Result<()> {
-    if !path.try_exists()? {
+/// Where sled's files go that are not taken as they are.
+pub(super) fn aside(path: &Path) -> PathBuf {
+    path.with_extension("aside")
+}
+
+/// There while sled is made anew: what is in it then is not the whole.
+fn unfinished(path: &Path) -> PathBuf {
+    path.with_extension("unfinished")
+}
+
+/// Removes what a kill left half made.
+fn clear_half_made(path: &Path, syncs: &dyn Syncs) -> std::io::Result<()> {
+    let unfinished = unfinished(path);
+    if !unfinished.try_exists()? {
         return Ok(());
     }
-    let aside = path.with_extension("aside");
-    warn!(sled = %path.display(), aside = %aside.display(), "the machine went down while the store was open: it is made anew from its commit log");
-    if aside.try_exists()? {
-        std::fs::remove_dir_all(&aside)?;
+    warn!(sled = %path.display(), "the store was being made anew when authd ended: what there is of it goes");
+    remove(path)?;
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    syncs.names(parent)?;
+    std::fs::remove_file(unfinished)?;
+    syncs.names(parent)
+}
+
+pub(super) fn remove(directory: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(directory) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
     }
-    std::fs::rename(path, &aside)?;
-    path.parent().map_or(Ok(()), |parent| syncs.names(parent))
 }
 
 impl Opening {
@@ -178,44 +275,53 @@ impl Opening {
     /// it, `log`.
     ///
     /// # Errors
-    /// sled's refusal, and its panics, which some damage brings about; a schema newer than ours; a log that has holes or is
-    /// not there.
+    /// sled's refusal, and its panics, which some damage brings about, if the log does not have everything; a schema newer
+    /// than ours; a log that has holes or is not there.
     pub fn open(path: &Path, options: SledOptions) -> Result<Self, OpenError> {
-        Self::open_with(path, options, Arc::new(Device)).map_err(|e| e.at(path))
+        Self::open_with(path, options, Arc::new(Device))
     }
 
     pub(super) fn open_with(path: &Path, options: SledOptions, syncs: Arc<dyn Syncs>) -> Result<Self, OpenError> {
-        let refuse = |problem: String| OpenError::Sled { path: path.into(), problem };
         let found = Found::look(&log_directory(path))?;
-        let mark = Mark::new(log_directory(path), syncs.clone());
         let io = |e| OpenError::Io(path.into(), e);
-        if found.is_complete() && mark.machine_went_down().map_err(io)? {
-            set_aside(path, &*syncs).map_err(io)?;
-        }
-        disk::clear_unfinished(path).map_err(io)?;
-        let config = sled::Config::new()
-            .path(path)
-            .mode(sled::Mode::LowSpace)
-            .cache_capacity((options.cache_bytes / 2).max(1 << 20))
-            .flush_every_ms(Some(500))
-            .use_compression(false);
-        let db = catch_unwind(AssertUnwindSafe(|| config.open()))
-            .map_err(|_| refuse("sled panicked; the files are damaged".into()))?
-            .map_err(|e| refuse(e.to_string()))?;
-        let disk = Disk::settle(path, options.reserve_bytes, syncs.clone());
-        let disk = disk.map_err(|e| OpenError::Io(path.into(), e))?;
+        clear_half_made(path, &*syncs).map_err(io)?;
         let log_keys = Keys::new(log_directory(path), syncs.clone());
-        let opening = Self { db, disk, found, log_keys, path: path.into(), options, syncs };
-        opening.check_schema()?;
-        let without_log = !opening.db.is_empty() && read::<Position>(&opening.db, &keys::meta(log::APPLIED))?.is_none();
-        if without_log {
-            return Err(LogError::Missing(opening.found.directory().into()).into());
+        let mut opening =
+            Self { behind: None, why_anew: None, found, log_keys, path: path.into(), options, syncs: syncs.clone() };
+        match Behind::open(path, &options, &syncs).and_then(|behind| Ok((behind.applied()?, behind))) {
+            Ok((applied, behind)) => {
+                if !behind.db.is_empty() && applied.is_none() {
+                    return Err(LogError::Missing(opening.found.directory().into()).into());
+                }
+                opening.behind = Some(behind);
+                opening.check_schema()?;
+            }
+            Err(e) => match e.damage().filter(|_| opening.found.is_complete()) {
+                Some(problem) => opening.why_anew = Some(problem),
+                None => return Err(e),
+            },
+        }
+        if opening.found.is_complete()
+            && opening.why_anew.is_none()
+            && let Some(why) = Mark::new(log_directory(path), syncs).distrust().map_err(io)?
+        {
+            opening.make_anew(&why);
         }
         Ok(opening)
     }
 
+    /// sled will be made anew from the commit log, whatever it is like.
+    pub fn make_anew(&mut self, why: &str) {
+        self.why_anew = Some(why.into());
+    }
+
+    /// Whether the commit log has everything, so that sled can be made anew.
+    pub fn is_complete(&self) -> bool {
+        self.found.is_complete()
+    }
+
     fn check_schema(&self) -> Result<(), OpenError> {
-        match read(&self.db, &keys::meta("schema"))? {
+        match self.read(&keys::meta("schema"))? {
             Some(Number(found)) if found > u64::from(SCHEMA) => {
                 Err(OpenError::Newer { path: self.path.clone(), found, known: SCHEMA })
             }
@@ -223,9 +329,17 @@ impl Opening {
         }
     }
 
+    /// `None` also if sled cannot be read.
+    fn read<T: codec::Stored>(&self, key: &[u8]) -> Result<Option<T>, OpenError> {
+        match &self.behind {
+            Some(behind) => Ok(read(&behind.db, key)?),
+            None => Ok(None),
+        }
+    }
+
     /// Whether nothing was ever stored.
     pub fn is_new(&self) -> bool {
-        self.found.is_blank() && self.db.is_empty()
+        self.found.is_blank() && self.behind.as_ref().is_some_and(|behind| behind.db.is_empty())
     }
 
     /// The fingerprints of the master keys with which the store opens: one, or two while it is being changed.
@@ -234,7 +348,7 @@ impl Opening {
     /// The directory cannot be read, a record is damaged.
     pub fn fingerprints(&self) -> Result<Vec<String>, OpenError> {
         let found = self.log_keys.list()?;
-        let meta: Option<Meta> = read(&self.db, &keys::meta(META))?;
+        let meta: Option<Meta> = self.read(&keys::meta(META))?;
         Ok(if found.is_empty() { meta.into_iter().map(|meta| meta.fingerprint).collect() } else { found })
     }
 
@@ -254,29 +368,83 @@ impl Opening {
         Ok(self.log_keys.put(fingerprint, key)?)
     }
 
-    /// Checks the commit log and gives sled what it has not got.
+    /// Checks the commit log and gives sled what it has not got; where sled is not to be trusted, makes it anew. What was
+    /// there of it is kept beside it, until the next snapshot.
     ///
     /// # Errors
     /// The log is damaged, was written with another key, or does not belong to what sled has. Then nothing was changed.
-    pub fn replay(self, key: Arc<dyn Mac>) -> Result<Opened, OpenError> {
-        let Self { db, disk, found, log_keys, path, options, syncs } = self;
-        let of_mark = syncs.clone();
-        let applied =
-            read(&db, &keys::meta(log::APPLIED)).map_err(|e| OpenError::from(e).at(&path))?.unwrap_or_default();
-        // sled panics over some damage when it comes to it, not when it is opened.
-        let replayed = catch_unwind(AssertUnwindSafe(|| {
-            let (log, done) = found.open(&db, applied, key, &options, syncs)?;
-            if done.intents > 0 {
-                db.flush().map_err(|e| OpenError::Sled { path: path.clone(), problem: e.to_string() })?;
-                disk.sync().map_err(|e| OpenError::Io(path.clone(), e))?;
+    pub fn replay(mut self, key: Arc<dyn Mac>) -> Result<Opened, OpenError> {
+        let applied = self.behind.as_ref().map(|behind| behind.applied()).transpose()?.map(Option::unwrap_or_default);
+        let path = self.path.clone();
+        if let Some(applied) = applied
+            && self.why_anew.is_none()
+            && !self.found.reaches_back_to(applied)
+            && self.found.is_complete()
+        {
+            self.make_anew("it is older than what the commit log begins with");
+        }
+        // What sled has must be in the log, also where sled goes: else it is the log that has lost something.
+        let begin = if self.why_anew.is_some() { None } else { applied };
+        let meets = applied.filter(|applied| self.found.reaches_back_to(*applied));
+        let walked = self.found.check(begin, meets, &*key, &*self.syncs)?;
+        let log = self.found.settle(&walked, key.clone(), &self.options, self.syncs.clone())?;
+        if let (None, Some(behind)) = (&self.why_anew, &self.behind) {
+            let replayed = guarded(|| {
+                if self.found.apply(&behind.db, applied.unwrap_or_default(), &walked, &self.options)? > 0 {
+                    behind.settle()?;
+                }
+                Ok(())
+            });
+            match replayed.map_err(|e| e.at(&path)) {
+                Ok(()) => {}
+                Err(e) => match e.damage().filter(|_| self.found.is_complete()) {
+                    Some(problem) => self.make_anew(&problem),
+                    None => return Err(e),
+                },
             }
-            Ok::<_, OpenError>(log)
-        }));
-        let panicked =
-            |_| OpenError::Sled { path: path.clone(), problem: "sled panicked; the files are damaged".into() };
-        let log = replayed.map_err(panicked)?.map_err(|e| e.at(&path))?;
-        let mark = Mark::new(log_directory(&path), of_mark);
-        Ok(Opened { db, disk, log, log_keys, mark, path, options })
+        }
+        let Behind { db, disk } = match (self.why_anew.take(), self.behind.take()) {
+            (None, Some(behind)) => behind,
+            (why, behind) => {
+                // What is damaged may panic once more.
+                let _ = catch_unwind(AssertUnwindSafe(|| drop(behind)));
+                self.made_anew(&why.unwrap_or_default(), &key, &walked).map_err(|e| e.at(&path))?
+            }
+        };
+        let mark = Mark::new(log_directory(&path), self.syncs.clone());
+        let Self { log_keys, options, syncs, .. } = self;
+        Ok(Opened { db, disk, log, log_key: key, log_keys, mark, path, options, syncs })
+    }
+
+    /// A new sled, with everything that the log says.
+    fn made_anew(&self, why: &str, key: &Arc<dyn Mac>, walked: &Walked) -> Result<Behind, OpenError> {
+        let Self { path, syncs, .. } = self;
+        let (aside, unfinished) = (aside(path), unfinished(path));
+        warn!(why, sled = %path.display(), aside = %aside.display(), "the store is made anew from its commit log");
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        let prepare = || {
+            if path.try_exists()? {
+                remove(&aside)?;
+                std::fs::rename(path, &aside)?;
+            }
+            let marker = std::fs::File::create(&unfinished)?;
+            syncs.data(&marker, &unfinished)?;
+            syncs.names(parent)
+        };
+        prepare().map_err(|e| OpenError::Io(path.clone(), e))?;
+        let behind = Behind::open(path, &self.options, syncs)?;
+        guarded(|| {
+            let applied = self.found.load(&behind.db, key.clone())?;
+            self.found.apply(&behind.db, applied, walked, &self.options)?;
+            behind.settle()
+        })?;
+        let finish = || {
+            std::fs::remove_file(&unfinished)?;
+            syncs.names(parent)
+        };
+        finish().map_err(|e| OpenError::Io(unfinished.clone(), e))?;
+        info!(sequence = walked.end.seq, "the store is made anew");
+        Ok(behind)
     }
 }
 
@@ -310,13 +478,14 @@ impl Opened {
     /// # Errors
     /// A record is damaged, or the system refuses a thread.
     pub fn start(self, mac: Arc<dyn Mac>) -> Result<SledStore, OpenError> {
-        let Self { db, disk, log, log_keys, mark, path, options } = self;
+        let Self { db, disk, log, log_key, log_keys, mark, path, options, syncs } = self;
         let cache = Arc::new(HotCache::new(options.cache_bytes / 2));
         let sled_at = |e| OpenError::from(e).at(&path);
         cache.set_keys(load_keys(&db).map_err(sled_at)?);
         let chain = audit::head(&db).map_err(sled_at)?;
         let disk = Arc::new(disk);
         let progress = Arc::new(Progress::new(db.clone(), disk.clone(), log.end().seq));
+        let rotate = Arc::new(AtomicBool::new(false));
         let ground = Ground {
             db: db.clone(),
             disk: disk.clone(),
@@ -326,12 +495,31 @@ impl Opened {
             mac: mac.clone(),
             chain,
             options,
+            rotate: rotate.clone(),
         };
         let refuse = |e| OpenError::Io(path.clone(), e);
         mark.set().map_err(refuse)?;
         let writer = Writer::start(ground).map_err(refuse)?;
-        let checkpoints = Checkpoints::start(progress.clone(), writer.health().clone(), options.checkpoint_every, mark);
+        let health = writer.health().clone();
+        let checkpoints = Checkpoints::start(progress.clone(), health.clone(), options.checkpoint_every, mark);
         let checkpoints = checkpoints.map_err(refuse)?;
-        Ok(SledStore { db, disk, cache, writer, progress, mac, log_keys, _checkpoints: checkpoints })
+        let directory = log_directory(&path);
+        let keeper = Arc::new(Keeper {
+            db: db.clone(),
+            disk: disk.clone(),
+            snapshots: Snapshots::new(directory.clone(), log_key, syncs.clone()),
+            progress: progress.clone(),
+            health,
+            mark: Mark::new(directory, syncs),
+            rotate,
+            at_work: Mutex::default(),
+            ends: AtomicBool::new(false),
+            is_wanted: AtomicBool::new(false),
+            problem: Mutex::default(),
+            every: options.snapshot_every,
+            log_bytes: options.log_bytes,
+            path,
+        });
+        Ok(SledStore { db, disk, cache, writer, progress, mac, log_keys, keeper, _checkpoints: checkpoints })
     }
 }

@@ -28,7 +28,7 @@ use crate::{
     crypto::mac::HmacKey,
     domain::{Event, EventKind},
     store::{
-        Ending, SealedSecret, Store, StoreError, UserQuery,
+        Ending, SealedSecret, Store, StoreError, Upkeep, UserQuery,
         contract::{act, session, user},
     },
 };
@@ -55,8 +55,9 @@ fn open(
     checkpoint_every: Duration,
     syncs: &Arc<dyn Syncs>,
 ) -> Result<SledStore, OpenError> {
-    let options =
-        SledOptions { cache_bytes: 4 << 20, reserve_bytes: 0, segment_bytes: 16 << 10, checkpoint_every, faults };
+    let segment_bytes = 16 << 10;
+    let small = SledOptions { cache_bytes: 4 << 20, reserve_bytes: 0, segment_bytes, ..SledOptions::default() };
+    let options = SledOptions { checkpoint_every, faults, ..small };
     // The sled of the look before lets go of its files a moment after it was dropped.
     let opening = loop {
         match Opening::open_with(&root.join("sled"), options, syncs.clone()) {
@@ -133,6 +134,10 @@ impl World {
         if (counts.users, counts.sessions) != (users as u64, sessions as u64) {
             lost.push(format!("{counts:?}, and there are {users} users and {sessions} sessions"));
         }
+        // It compares sled with the commit log, record by record.
+        if let Err(e) = store.snapshot().await {
+            lost.push(format!("no snapshot: {e}"));
+        }
         if let Some(broken) = store.audit_verify().await?.broken {
             lost.push(format!("the audit trail is broken: {broken:?}"));
         }
@@ -141,7 +146,13 @@ impl World {
 }
 
 /// Users with sessions, of which every other one ends, until something fails.
-async fn act_on(store: Arc<SledStore>, names: Vec<String>, done: Acknowledged, asked: Acknowledged, enough: usize) {
+async fn act_on(
+    store: Arc<SledStore>,
+    names: Vec<String>,
+    (done, asked): (Acknowledged, Acknowledged),
+    enough: usize,
+    snapshots: bool,
+) {
     let told = |deed: Deed| done.lock().unwrap().push(deed);
     let event = |kind| Event::new(kind);
     for name in names {
@@ -154,6 +165,9 @@ async fn act_on(store: Arc<SledStore>, names: Vec<String>, done: Acknowledged, a
             return;
         }
         told(Deed::User(name.clone()));
+        if snapshots && store.snapshot().await.is_err() && store.health().is_err() {
+            return;
+        }
         for n in 1..=4 {
             asked.lock().unwrap().push(Deed::Session(name.clone(), n));
             let new = session(&name, n);
@@ -207,10 +221,12 @@ async fn cuts(many: usize, faults: Faults) -> Report {
             Ok(store) => {
                 let store = Arc::new(store);
                 let mut at_work = JoinSet::new();
-                for _ in 0..CLIENTS {
+                let snapshots = dice.below(3) > 0;
+                for client in 0..CLIENTS {
                     let names = (0..12).map(|n| format!("u{}", world.names + n)).collect();
                     world.names += 12;
-                    at_work.spawn(act_on(store.clone(), names, done.clone(), asked.clone(), enough));
+                    let deeds = (done.clone(), asked.clone());
+                    at_work.spawn(act_on(store.clone(), names, deeds, enough, snapshots && client == 0));
                 }
                 while at_work.join_next().await.is_some() {}
             }

@@ -5,6 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
@@ -114,6 +115,8 @@ pub(super) struct Ground {
     pub mac: Arc<dyn Mac>,
     pub chain: ChainHead,
     pub options: SledOptions,
+    /// Whether a segment is to begin: what is in closed ones goes into a snapshot.
+    pub rotate: Arc<AtomicBool>,
 }
 
 impl Writer {
@@ -163,7 +166,7 @@ impl Drop for Writer {
 }
 
 fn write_groups(ground: Ground, jobs: &Receiver<Box<dyn Job>>, health: &Health) {
-    let Ground { db, disk, mut log, progress, cache, mac, mut chain, options } = ground;
+    let Ground { db, disk, mut log, progress, cache, mac, mut chain, options, rotate } = ground;
     let faults = options.faults();
     let mut groups = 0_u64;
     let mut held = None;
@@ -206,6 +209,12 @@ fn write_groups(ground: Ground, jobs: &Receiver<Box<dyn Job>>, health: &Health) 
                     Err(e) => health.poison(&e.to_string()),
                 }
             }
+        }
+        if committed.is_ok()
+            && rotate.swap(false, Ordering::AcqRel)
+            && let Err(error) = log.rotate()
+        {
+            health.poison(&format!("commit log: {error}"));
         }
         waiting.into_iter().for_each(|job| job.answer(&committed));
     }

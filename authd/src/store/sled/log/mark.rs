@@ -13,13 +13,25 @@ fn path(directory: &Path) -> PathBuf {
     directory.join("open-since")
 }
 
-/// Whether the machine went down while the store was open.
-pub(super) fn machine_went_down(directory: &Path, syncs: &dyn Syncs) -> io::Result<bool> {
+/// What stands in the mark instead, where sled was seen to be wrong.
+const WRONG: &str = "wrong: ";
+
+/// Why sled is not to be taken as it is, if it is not.
+pub(super) fn distrust(directory: &Path, syncs: &dyn Syncs) -> io::Result<Option<String>> {
     match std::fs::read_to_string(path(directory)) {
-        Ok(boot) => Ok(boot != syncs.boot()?),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+        Ok(mark) => Ok(match mark.strip_prefix(WRONG) {
+            Some(why) => Some(why.to_owned()),
+            None => (mark != syncs.boot()?).then(|| "the machine went down while the store was open".into()),
+        }),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),
     }
+}
+
+/// sled is not to be taken as it is the next time.
+pub(super) fn is_wrong(directory: &Path, why: &str, syncs: &dyn Syncs) -> io::Result<()> {
+    // The writer may be making the next segment.
+    segment::make_as("unborn-mark", directory, &path(directory), format!("{WRONG}{why}").as_bytes(), syncs).map(drop)
 }
 
 /// The store is open from now on.

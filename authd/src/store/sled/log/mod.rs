@@ -4,13 +4,17 @@
 
 mod key_file;
 mod mark;
+mod merge;
 mod record;
 mod replay;
 mod segment;
+mod snapshot;
+mod sorted;
 #[cfg(test)]
 mod tests;
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io,
     os::unix::fs::FileExt,
@@ -20,11 +24,11 @@ use std::{
 
 pub(super) use self::{
     record::{Draft, Position},
-    replay::{Found, put_applied},
+    replay::{Found, Walked, put_applied},
+    snapshot::Snapshot,
 };
 use self::{
     record::{HEADER_BYTES, Header},
-    segment::Segment,
 };
 use super::disk::Syncs;
 use crate::{ports::Mac, store::SealedSecret};
@@ -107,7 +111,7 @@ impl Log {
     pub(super) fn append(&mut self, draft: &Draft) -> io::Result<Position> {
         let too_long = || io::Error::new(io::ErrorKind::FileTooLarge, "the group is too large for one record");
         let (bytes, end) = draft.encode(&self.end, &*self.key).ok_or_else(too_long)?;
-        if self.len > HEADER_BYTES as u64 && self.len + bytes.len() as u64 > self.segment_bytes {
+        if self.len + bytes.len() as u64 > self.segment_bytes {
             self.rotate()?;
         }
         self.file.write_all_at(&bytes, self.len)?;
@@ -119,8 +123,11 @@ impl Log {
         Ok(end)
     }
 
-    /// Begins the next segment. It has its name before anything is appended to it.
-    fn rotate(&mut self) -> io::Result<()> {
+    /// Begins the next segment, unless this one is empty. It has its name before anything is appended to it.
+    pub(super) fn rotate(&mut self) -> io::Result<()> {
+        if self.len <= HEADER_BYTES as u64 {
+            return Ok(());
+        }
         let header = Header { first: self.end.seq + 1, prior: self.first, mac: self.end.mac };
         self.path = segment::path(&self.directory, header.first);
         self.file = segment::make(&self.directory, &self.path, &header.encode(), &*self.syncs)?;
@@ -140,9 +147,14 @@ impl Mark {
         Self { directory, syncs }
     }
 
-    /// Whether the machine went down while the store was open.
-    pub(super) fn machine_went_down(&self) -> io::Result<bool> {
-        mark::machine_went_down(&self.directory, &*self.syncs)
+    /// Why sled is not to be taken as it is, if it is not.
+    pub(super) fn distrust(&self) -> io::Result<Option<String>> {
+        mark::distrust(&self.directory, &*self.syncs)
+    }
+
+    /// sled is not what it should be, and is not to be taken as it is the next time.
+    pub(super) fn is_wrong(&self, why: &str) -> io::Result<()> {
+        mark::is_wrong(&self.directory, why, &*self.syncs)
     }
 
     /// The store is open from now on.
@@ -189,27 +201,89 @@ impl Keys {
     }
 }
 
-/// Removes the segments all of whose records are at or below `up_to`, oldest first: a kill half way leaves a log without a
-/// hole. The last segment always stays. Answers how many went.
-///
-/// Whoever calls it must have a verified snapshot of the store that reaches as far; nobody does yet.
-#[cfg_attr(not(test), allow(dead_code, reason = "snapshots are to come"))]
-pub(super) fn prune(directory: &Path, up_to: u64, syncs: &dyn Syncs) -> Result<usize, LogError> {
-    let segments = segment::list(directory)?;
+/// The snapshots of a log, for whoever does not write to the log itself.
+pub(super) struct Snapshots {
+    directory: PathBuf,
+    key: Arc<dyn Mac>,
+    syncs: Arc<dyn Syncs>,
+}
+
+impl Snapshots {
+    pub(super) fn new(directory: PathBuf, key: Arc<dyn Mac>, syncs: Arc<dyn Syncs>) -> Self {
+        Self { directory, key, syncs }
+    }
+
+    /// The newest one, by its header.
+    pub(super) fn newest(&self) -> Result<Option<Snapshot>, LogError> {
+        snapshot::newest(&self.directory)
+    }
+
+    /// Makes one that reaches to the end of the last segment but one, on disk and read back. `None`: there is nothing new,
+    /// or `go_on` said no.
+    pub(super) fn make(&self, go_on: &dyn Fn() -> bool) -> Result<Option<Snapshot>, LogError> {
+        snapshot::make(&self.directory, &self.key, &*self.syncs, go_on)
+    }
+
+    /// What a snapshot has, key by key in their order.
+    pub(super) fn read(
+        &self,
+        snapshot: &Snapshot,
+    ) -> Result<impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), LogError>>, LogError> {
+        let reader = sorted::Reader::open(&snapshot.path, self.key.clone())?;
+        Ok(reader.map(|entry| entry.map(|(key, value)| (key, value.unwrap_or_default()))))
+    }
+
+    /// Of these keys those that no record behind `position` changed.
+    pub(super) fn unchanged_since(
+        &self,
+        position: Position,
+        mut keys: BTreeSet<Vec<u8>>,
+    ) -> Result<BTreeSet<Vec<u8>>, LogError> {
+        for segment in segment::list(&self.directory, position.seq)? {
+            let bytes = segment::read(&segment.path)?;
+            let mut at = HEADER_BYTES;
+            // The writer may be at its end just now: what is not whole yet sled has not got either.
+            while let Some(record) = bytes.get(at..).and_then(record::Record::parse) {
+                at += record.len;
+                for (key, _) in record.intents().into_iter().flatten().flatten() {
+                    keys.remove(key);
+                }
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Removes what this snapshot replaces, oldest first: segments, and snapshots before it. The last segment always stays.
+    pub(super) fn prune(&self, snapshot: &Snapshot) -> Result<usize, LogError> {
+        prune(&self.directory, snapshot.position.seq, &*self.syncs)
+    }
+
+    /// How many bytes the segments have that no snapshot replaces.
+    pub(super) fn log_bytes(&self) -> Result<u64, LogError> {
+        let behind = self.newest()?.map_or(0, |snapshot| snapshot.position.seq);
+        let sizes = segment::list(&self.directory, behind)?.into_iter();
+        sizes.map(|segment| segment.path.metadata().map(|meta| meta.len()).map_err(segment::io_at(&segment.path))).sum()
+    }
+}
+
+/// Removes the segments all of whose records are at or below `up_to`, and the snapshots below it, the oldest first. The last
+/// segment always stays. Answers how many segments went.
+fn prune(directory: &Path, up_to: u64, syncs: &dyn Syncs) -> Result<usize, LogError> {
+    let remove = |path: &Path| std::fs::remove_file(path).map_err(segment::io_at(path));
+    // By their names: after a power cut some may be missing among those that a snapshot replaced.
+    let segments = segment::names(directory)?;
     let mut gone = 0;
     for pair in segments.windows(2) {
-        let [old, next]: &[Segment; 2] = match pair.try_into() {
-            Ok(pair) => pair,
-            Err(_) => break,
-        };
-        if next.header.first > up_to.saturating_add(1) {
+        if pair[1].0.is_none_or(|first| first > up_to.saturating_add(1)) {
             break;
         }
-        std::fs::remove_file(&old.path).map_err(segment::io_at(&old.path))?;
+        remove(&pair[0].1)?;
         gone += 1;
     }
-    if gone > 0 {
-        syncs.names(directory).map_err(segment::io_at(directory))?;
+    let snapshots = snapshot::list(directory)?;
+    for old in &snapshots[..snapshots.len().saturating_sub(1)] {
+        remove(old)?;
     }
+    syncs.names(directory).map_err(segment::io_at(directory))?;
     Ok(gone)
 }

@@ -11,39 +11,81 @@ use std::{
 use tracing::{info, warn};
 
 use super::{
-    super::{OpenError, SledOptions, disk::Syncs, keys, txn::unreadable},
+    super::{OpenError, SledOptions, disk::Syncs, keys, opening::sled_says},
     APPLIED, Log, LogError, Position,
+    merge::Merged,
     record::{self, HEADER_BYTES, Header, Record},
     segment::{self, Segment, io_at},
+    snapshot::{self, Snapshot},
+    sorted::Reader,
 };
 use crate::{ports::Mac, store::sled::codec};
 
 /// What is there of a log, before its key is known.
 pub(in super::super) struct Found {
     directory: PathBuf,
+    snapshot: Option<Snapshot>,
+    /// Those behind the snapshot.
     segments: Vec<Segment>,
     is_blank: bool,
 }
 
-/// What a replay did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) struct Applied {
-    /// How many intents sled had not got.
-    pub intents: u64,
-    /// How many bytes of a record that was never whole were cut off.
-    pub torn: u64,
-}
-
-/// How the log ends, if all of it fits.
-struct Verified {
-    /// The first segment that was read.
-    from: usize,
-    end: Position,
+/// How some segments end, if all of it fits.
+#[derive(Debug, Clone, Copy)]
+pub(in super::super) struct Walked {
+    pub end: Position,
     /// The length of the last segment without what is torn.
     len: u64,
     /// Where its last record begins.
     last_record: Option<u64>,
-    torn: u64,
+    pub torn: u64,
+}
+
+/// Walks the chain of these segments, of which the first begins behind `begin`, and shows every record with its place. Only
+/// the last one may end with bytes that are no record.
+pub(super) fn walk(
+    segments: &[Segment],
+    begin: Position,
+    key: &dyn Mac,
+    each: &mut dyn FnMut(&Record<'_>, &Path, u64) -> Result<(), LogError>,
+) -> Result<Walked, LogError> {
+    let mut walked = Walked { end: begin, len: 0, last_record: None, torn: 0 };
+    for (i, segment) in segments.iter().enumerate() {
+        let bytes = segment::read(&segment.path)?;
+        let damaged = |offset: usize, sequence: u64, what: &str| LogError::Damaged {
+            path: segment.path.clone(),
+            offset: offset as u64,
+            sequence,
+            what: what.into(),
+        };
+        if (segment.header.first, segment.header.mac) != (walked.end.seq + 1, walked.end.mac) {
+            return Err(damaged(0, walked.end.seq, "it does not follow the segment before it"));
+        }
+        let mut at = HEADER_BYTES;
+        walked.last_record = None;
+        while at < bytes.len() {
+            let Some(record) = Record::parse(&bytes[at..]) else {
+                if i + 1 < segments.len() {
+                    return Err(damaged(at, walked.end.seq, "no whole record, and a segment follows"));
+                }
+                if let Some((next, seq)) = record::find(&bytes, at, walked.end.seq + 1) {
+                    let what = format!("no whole record, and one of sequence {seq} follows at offset {next}");
+                    return Err(damaged(at, walked.end.seq, &what));
+                }
+                walked.torn = (bytes.len() - at) as u64;
+                break;
+            };
+            if !record.follows(&walked.end, key) {
+                return Err(damaged(at, walked.end.seq, "a record that does not follow the one before it"));
+            }
+            each(&record, &segment.path, at as u64)?;
+            walked.last_record = Some(at as u64);
+            walked.end = record.end();
+            at += record.len;
+        }
+        walked.len = at as u64;
+    }
+    Ok(walked)
 }
 
 /// So many bytes of changes make one batch of a replay.
@@ -52,19 +94,23 @@ const BATCH_BYTES: usize = 1 << 20;
 impl Found {
     /// Looks at names and headers only.
     pub(in super::super) fn look(directory: &Path) -> Result<Self, LogError> {
-        let segments = match directory.try_exists().map_err(io_at(directory))? {
-            true => segment::list(directory)?,
-            false => vec![],
+        let (snapshot, segments) = match directory.try_exists().map_err(io_at(directory))? {
+            true => {
+                let snapshot = snapshot::newest(directory)?;
+                let behind = snapshot.as_ref().map_or(0, |snapshot| snapshot.position.seq);
+                (snapshot, segment::list(directory, behind)?)
+            }
+            false => (None, vec![]),
         };
-        let is_blank = match segments.as_slice() {
-            [] => true,
-            [only] if only.header.first == 1 => {
+        let is_blank = match (&snapshot, segments.as_slice()) {
+            (None, []) => true,
+            (None, [only]) if only.header.first == 1 => {
                 let bytes = segment::read(&only.path)?;
                 Record::parse(&bytes[HEADER_BYTES..]).is_none() && record::find(&bytes, HEADER_BYTES, 1).is_none()
             }
             _ => false,
         };
-        Ok(Self { directory: directory.into(), segments, is_blank })
+        Ok(Self { directory: directory.into(), snapshot, segments, is_blank })
     }
 
     /// Whether no record was ever written, whole.
@@ -72,35 +118,44 @@ impl Found {
         self.is_blank
     }
 
-    /// Whether it has everything since the store was made.
+    /// Whether the store can be made from it alone: from a snapshot, or from its beginning.
     pub(in super::super) fn is_complete(&self) -> bool {
-        !self.is_blank && self.segments.first().is_some_and(|segment| segment.header.first == 1)
+        let begin = self.segments.first().map(|segment| segment.header.first);
+        !self.is_blank && begin == Some(self.ground().seq + 1)
+    }
+
+    /// Where its snapshot stands, or the very beginning.
+    fn ground(&self) -> Position {
+        self.snapshot.as_ref().map_or_else(Position::default, |snapshot| snapshot.position)
     }
 
     pub(in super::super) fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// Checks everything from sled's last record on, cuts off what never was whole, and gives sled what it has not got.
-    pub(in super::super) fn open(
-        mut self,
-        db: &sled::Db,
-        applied: Position,
-        key: Arc<dyn Mac>,
-        options: &SledOptions,
-        syncs: Arc<dyn Syncs>,
-    ) -> Result<(Log, Applied), OpenError> {
+    /// Whether the records are there that a store of this position lacks.
+    pub(in super::super) fn reaches_back_to(&self, applied: Position) -> bool {
+        self.segments.first().is_none_or(|segment| segment.header.first <= applied.seq.saturating_add(1))
+    }
+
+    /// Checks everything from `begin` on, the snapshot or what sled has come to, and that the log passes through `meets`.
+    /// Nothing is changed, but a log that is not there begins.
+    pub(in super::super) fn check(
+        &mut self,
+        begin: Option<Position>,
+        meets: Option<Position>,
+        key: &dyn Mac,
+        syncs: &dyn Syncs,
+    ) -> Result<Walked, OpenError> {
+        let begin = begin.unwrap_or_else(|| self.ground());
         if self.segments.is_empty() {
-            if applied != Position::default() {
-                let what = format!("the store has sequence {}, and the log has no segment", applied.seq);
+            if begin != Position::default() {
+                let what = format!("the store has sequence {}, and the log has no segment", begin.seq);
                 return Err(self.apart(what).into());
             }
-            self.begin(&*syncs)?;
+            self.begin(syncs)?;
         }
-        let verified = self.verify(applied, &*key)?;
-        let log = self.settle(&verified, key, options, syncs)?;
-        let intents = self.apply(db, applied, &verified, options)?;
-        Ok((log, Applied { intents, torn: verified.torn }))
+        Ok(self.verify(begin, meets, key)?)
     }
 
     fn apart(&self, what: String) -> LogError {
@@ -116,69 +171,43 @@ impl Found {
         Ok(())
     }
 
-    /// Walks the chain from sled's last record to the end.
-    fn verify(&self, applied: Position, key: &dyn Mac) -> Result<Verified, LogError> {
-        let reaches = |segment: &Segment| segment.header.first <= applied.seq.saturating_add(1);
+    /// Walks the chain from `begin` to the end.
+    fn verify(&self, begin: Position, meets: Option<Position>, key: &dyn Mac) -> Result<Walked, LogError> {
+        let reaches = |segment: &Segment| segment.header.first <= begin.seq.saturating_add(1);
         let Some(from) = self.segments.iter().rposition(reaches) else {
             let first = self.segments.first().map_or(0, |segment| segment.header.first);
-            return Err(self.apart(format!("the store has sequence {}, and the log begins at {first}", applied.seq)));
+            return Err(self.apart(format!("the store has sequence {}, and the log begins at {first}", begin.seq)));
         };
         let header = self.segments[from].header;
-        let mut end = Position { seq: header.first - 1, mac: header.mac };
-        let mut met = end == applied;
-        let mut verified = Verified { from, end, len: 0, last_record: None, torn: 0 };
-        for (i, segment) in self.segments.iter().enumerate().skip(from) {
-            let bytes = segment::read(&segment.path)?;
-            let damaged = |offset: usize, sequence: u64, what: &str| LogError::Damaged {
-                path: segment.path.clone(),
-                offset: offset as u64,
-                sequence,
-                what: what.into(),
-            };
-            if (segment.header.first, segment.header.mac) != (end.seq + 1, end.mac) {
-                return Err(damaged(0, end.seq, "it does not follow the segment before it"));
+        let ground = Position { seq: header.first - 1, mac: header.mac };
+        let mut missing: Vec<Position> = [Some(begin), meets].into_iter().flatten().collect();
+        missing.retain(|position| *position != ground);
+        let walked = walk(&self.segments[from..], ground, key, &mut |record, path, at| {
+            let end = record.end();
+            missing.retain(|position| *position != end);
+            match record.intents() {
+                Some(_) => Ok(()),
+                None => Err(LogError::Damaged {
+                    path: path.into(),
+                    offset: at,
+                    sequence: record.first - 1,
+                    what: "a record that cannot be read".into(),
+                }),
             }
-            let mut at = HEADER_BYTES;
-            verified.last_record = None;
-            while at < bytes.len() {
-                let Some(record) = Record::parse(&bytes[at..]) else {
-                    if i + 1 < self.segments.len() {
-                        return Err(damaged(at, end.seq, "no whole record, and a segment follows"));
-                    }
-                    if let Some((next, seq)) = record::find(&bytes, at, end.seq + 1) {
-                        let what = format!("no whole record, and one of sequence {seq} follows at offset {next}");
-                        return Err(damaged(at, end.seq, &what));
-                    }
-                    verified.torn = (bytes.len() - at) as u64;
-                    break;
-                };
-                if !record.follows(&end, key) {
-                    return Err(damaged(at, end.seq, "a record that does not follow the one before it"));
-                }
-                if record.intents().is_none() {
-                    return Err(damaged(at, end.seq, "a record that cannot be read"));
-                }
-                verified.last_record = Some(at as u64);
-                end = record.end();
-                at += record.len;
-                met |= end == applied;
-            }
-            verified.len = at as u64;
+        })?;
+        if let Some(missed) = missing.first() {
+            let end = walked.end.seq;
+            let what = if missed.seq > end { format!("the log ends at {end}") } else { "not by this log".into() };
+            return Err(self.apart(format!("the store has sequence {}, and {what}", missed.seq)));
         }
-        verified.end = end;
-        if !met {
-            let what =
-                if applied.seq > end.seq { format!("the log ends at {}", end.seq) } else { "not by this log".into() };
-            return Err(self.apart(format!("the store has sequence {}, and {what}", applied.seq)));
-        }
-        Ok(verified)
+        Ok(walked)
     }
 
     /// Makes the last segment ready to be appended to. Its last record is written once more: after a sync that failed, or
     /// never came, it may be in memory only, and what is answered from now on rests on it.
-    fn settle(
+    pub(in super::super) fn settle(
         &self,
-        verified: &Verified,
+        verified: &Walked,
         key: Arc<dyn Mac>,
         options: &SledOptions,
         syncs: Arc<dyn Syncs>,
@@ -219,12 +248,43 @@ impl Found {
         })
     }
 
+    /// Gives an empty sled what the snapshot has; answers where that is.
+    pub(in super::super) fn load(&self, db: &sled::Db, key: Arc<dyn Mac>) -> Result<Position, OpenError> {
+        let Some(snapshot) = &self.snapshot else { return Ok(Position::default()) };
+        info!(sequence = snapshot.position.seq, bytes = snapshot.bytes, "the store is made from its snapshot");
+        let (mut batch, mut size, mut entries) = (sled::Batch::default(), 0, 0_u64);
+        for entry in Reader::open(&snapshot.path, key)? {
+            let (key, value) = entry?;
+            let value = value.unwrap_or_default();
+            size += key.len() + value.len();
+            batch.insert(key, value);
+            entries += 1;
+            if size > BATCH_BYTES {
+                db.apply_batch(std::mem::take(&mut batch)).map_err(sled_says)?;
+                size = 0;
+            }
+            if entries.is_multiple_of(1_000_000) {
+                info!(entries, "loaded");
+            }
+        }
+        put_applied(&mut batch, snapshot.position)?;
+        db.apply_batch(batch).map_err(sled_says)?;
+        info!(entries, "the snapshot is loaded");
+        Ok(snapshot.position)
+    }
+
+    /// What the store should have, key by key in their order, and where the log ends.
+    pub(in super::super) fn state(&self, key: &Arc<dyn Mac>) -> Result<(Merged, Walked), LogError> {
+        let state = snapshot::state(&self.directory, self.snapshot.as_ref(), &self.segments, key, &|| true)?;
+        state.ok_or_else(|| self.apart("it was not read to its end".into()))
+    }
+
     /// Gives sled what it has not got. Every batch names the record it ends with.
-    fn apply(
+    pub(in super::super) fn apply(
         &self,
         db: &sled::Db,
         applied: Position,
-        verified: &Verified,
+        verified: &Walked,
         options: &SledOptions,
     ) -> Result<u64, OpenError> {
         let missing = verified.end.seq - applied.seq;
@@ -234,7 +294,8 @@ impl Found {
         info!(from = applied.seq, to = verified.end.seq, "the store is behind its commit log, which is replayed");
         let mut skip_one = options.faults().replay_skips_one;
         let (mut batch, mut size) = (sled::Batch::default(), 0);
-        for segment in &self.segments[verified.from..] {
+        let needed = self.segments.iter().rposition(|segment| segment.header.first <= applied.seq.saturating_add(1));
+        for segment in &self.segments[needed.unwrap_or(0)..] {
             let bytes = segment::read(&segment.path)?;
             let mut at = HEADER_BYTES;
             let changed = |at: usize| LogError::Damaged {
@@ -263,7 +324,7 @@ impl Found {
                 }
                 if size > BATCH_BYTES || record.end() == verified.end {
                     put_applied(&mut batch, record.end())?;
-                    db.apply_batch(std::mem::take(&mut batch)).map_err(|e| unreadable(&e))?;
+                    db.apply_batch(std::mem::take(&mut batch)).map_err(sled_says)?;
                     size = 0;
                 }
             }

@@ -34,19 +34,27 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, LogError> {
     std::fs::read(path).map_err(io_at(path))
 }
 
-/// All segments in their order, none missing between the first and the last, by what their headers say.
-pub(super) fn list(directory: &Path) -> Result<Vec<Segment>, LogError> {
-    let mut found: Vec<Segment> = vec![];
-    let mut names = vec![];
+/// What looks like a segment, by its name: the sequence it begins with, if that is a number.
+pub(super) fn names(directory: &Path) -> Result<Vec<(Option<u64>, PathBuf)>, LogError> {
+    let mut found = vec![];
     for entry in std::fs::read_dir(directory).map_err(io_at(directory))? {
         let name = entry.map_err(io_at(directory))?.file_name();
-        if Path::new(&name).extension().is_some_and(|e| e == "log") {
-            names.push(name);
+        if let Some(stem) = name.to_str().and_then(|name| name.strip_suffix(".log")) {
+            found.push((stem.parse().ok(), directory.join(&name)));
         }
     }
-    names.sort();
-    for name in names {
-        let path = directory.join(&name);
+    found.sort_by(|a, b| a.1.cmp(&b.1));
+    Ok(found)
+}
+
+/// All segments that begin behind this sequence in their order, none missing between the first and the last, by what their
+/// headers say. Older ones are what a snapshot replaced: of those any may be left after a power cut.
+pub(super) fn list(directory: &Path, behind: u64) -> Result<Vec<Segment>, LogError> {
+    let mut found: Vec<Segment> = vec![];
+    for (first, path) in names(directory)? {
+        if first.is_some_and(|first| first <= behind) {
+            continue;
+        }
         let damaged = |what: &str| LogError::Damaged { path: path.clone(), offset: 0, sequence: 0, what: what.into() };
         let mut head = Vec::with_capacity(HEADER_BYTES);
         let file = File::open(&path).map_err(io_at(&path))?;
@@ -79,7 +87,18 @@ pub(super) fn make_directory(directory: &Path, syncs: &dyn Syncs) -> io::Result<
 
 /// Makes a file whole: it gets its name when all of it is on disk. What was there by that name is replaced.
 pub(super) fn make(directory: &Path, path: &Path, content: &[u8], syncs: &dyn Syncs) -> io::Result<File> {
-    let unborn = directory.join("unborn");
+    make_as("unborn", directory, path, content, syncs)
+}
+
+/// The same, by another name while it is in the making: for whoever is not alone.
+pub(super) fn make_as(
+    unborn: &str,
+    directory: &Path,
+    path: &Path,
+    content: &[u8],
+    syncs: &dyn Syncs,
+) -> io::Result<File> {
+    let unborn = directory.join(unborn);
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&unborn)?;
     file.write_all(content)?;
     syncs.data(&file, &unborn)?;

@@ -14,7 +14,6 @@ use tempfile::TempDir;
 use super::{
     super::{OpenError, SledOptions, disk::Device, keys, txn::Changes},
     record::{HEADER_BYTES, Header, Record},
-    replay::Applied,
     *,
 };
 use crate::{crypto::mac::HmacKey, store::SealedSecret};
@@ -31,8 +30,29 @@ fn options(segment_bytes: u64) -> SledOptions {
     SledOptions { segment_bytes, ..SledOptions::default() }
 }
 
+/// What a replay did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Applied {
+    intents: u64,
+    torn: u64,
+}
+
+/// Opens it behind a sled that is to be taken as it is.
+fn open_with(
+    mut found: Found,
+    db: &sled::Db,
+    applied: Position,
+    key: Arc<dyn Mac>,
+    syncs: Arc<dyn Syncs>,
+) -> Result<(Log, Applied), OpenError> {
+    let walked = found.check(Some(applied), None, &*key, &*syncs)?;
+    let log = found.settle(&walked, key, &options(600), syncs)?;
+    let intents = found.apply(db, applied, &walked, &options(600))?;
+    Ok((log, Applied { intents, torn: walked.torn }))
+}
+
 fn open(directory: &Path, db: &sled::Db, applied: Position) -> Result<(Log, Applied), OpenError> {
-    Found::look(directory)?.open(db, applied, key(), &options(600), Arc::new(Device))
+    open_with(Found::look(directory)?, db, applied, key(), Arc::new(Device))
 }
 
 /// What the `n`-th intent changes: a key of its own, and one that all of them write or delete.
@@ -91,7 +111,7 @@ impl Written {
     }
 
     fn segments(&self) -> Vec<PathBuf> {
-        segment::list(&self.directory()).unwrap().into_iter().map(|segment| segment.path).collect()
+        segment::list(&self.directory(), 0).unwrap().into_iter().map(|segment| segment.path).collect()
     }
 
     fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -245,7 +265,7 @@ fn f_05_segments_that_are_missing_cut_off_doubled_or_in_another_order_are_refuse
     back(second, bytes);
 
     // Without its beginning it is good for a sled that has come so far, and no other.
-    let begin = segment::list(&written.directory()).unwrap()[1].header;
+    let begin = segment::list(&written.directory(), 0).unwrap()[1].header;
     fs::remove_file(first).unwrap();
     assert!(written.refused(Position::default()).contains("the log begins at"));
     written.replayed(Position { seq: begin.first - 1, mac: begin.mac }).unwrap();
@@ -259,7 +279,7 @@ fn f_05_another_key_another_history_and_a_newer_form_are_refused() {
     let written = Written::new(6);
     let other: Arc<dyn Mac> = Arc::new(HmacKey::new(b"another"));
     let found = Found::look(&written.directory()).unwrap();
-    let refused = found.open(&scratch(), Position::default(), other, &options(600), Arc::new(Device)).err().unwrap();
+    let refused = open_with(found, &scratch(), Position::default(), other, Arc::new(Device)).err().unwrap();
     assert!(refused.to_string().contains("does not follow"), "{refused}");
 
     let elsewhere = Position { mac: [1; 32], ..written.ends[2] };
@@ -292,11 +312,11 @@ fn a_log_without_records_is_blank_also_with_a_torn_first_one() {
 #[test]
 fn pruning_takes_whole_segments_from_the_beginning_and_never_the_last() {
     let written = Written::new(20);
-    let headers: Vec<Header> = segment::list(&written.directory()).unwrap().iter().map(|s| s.header).collect();
+    let headers: Vec<Header> = segment::list(&written.directory(), 0).unwrap().iter().map(|s| s.header).collect();
     let prune = |up_to| prune(&written.directory(), up_to, &Device).unwrap();
     assert_eq!(prune(headers[2].first - 2), 1, "a segment that is needed for one record stays");
     assert_eq!(prune(headers[2].first - 1), 1);
-    assert_eq!(segment::list(&written.directory()).unwrap()[0].header, headers[2]);
+    assert_eq!(segment::list(&written.directory(), 0).unwrap()[0].header, headers[2]);
     let at = Position { seq: headers[2].first - 1, mac: headers[2].mac };
     assert_eq!(written.replayed(at).unwrap().0.end(), written.end());
     assert_eq!(prune(u64::MAX), headers.len() - 3);
@@ -326,7 +346,7 @@ fn f_03_after_a_sync_that_failed_the_last_record_is_written_once_more_before_any
     let written = Written::new(3);
     let found = Found::look(&written.directory()).unwrap();
     let db = scratch();
-    let refused = found.open(&db, Position::default(), key(), &options(600), Arc::new(Refuses));
+    let refused = open_with(found, &db, Position::default(), key(), Arc::new(Refuses));
     assert!(matches!(refused, Err(OpenError::Log(LogError::Io { .. }))), "it cannot be made certain");
     assert!(db.is_empty(), "so nothing is replayed from it");
 }

@@ -161,7 +161,11 @@ impl Platter {
 impl Syncs for Platter {
     fn data(&self, file: &File, path: &Path) -> io::Result<()> {
         let mut state = self.state.lock().unwrap();
-        if path.extension().is_some_and(|e| e == "log") {
+        let is_of = |extension| path.extension().is_some_and(|e| e == extension);
+        if is_of("snapshot") && matches!(state.plan, Plan::Cut(_)) && state.dice.percent(25) {
+            self.cut(&mut state);
+        }
+        if is_of("log") {
             state.syncs += 1;
             if state.plan == Plan::Cut(state.syncs) {
                 self.cut(&mut state);
