@@ -1,19 +1,15 @@
 //! Everything put together. The only file that names every concrete type.
 
 use std::{
-    io::ErrorKind,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 
-use common::{Span, UnixTime};
+use common::Span;
 use hyper_util::service::TowerToHyperService;
-use nix::{
-    sys::resource::{Resource, getrlimit, setrlimit},
-    unistd::geteuid,
-};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::{
     net::TcpListener,
     sync::{Mutex, watch},
@@ -21,7 +17,6 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 use tracing::{info, warn};
-use zeroize::Zeroizing;
 
 use crate::{
     admin::{AdminApp, Info},
@@ -31,13 +26,10 @@ use crate::{
         entropy::SystemEntropy,
         hasher::{Cost, HasherConfig, HasherPool},
         jwt::Jwt,
-        mac::{HmacKey, derive},
-        master::{self, MasterKey, MasterKeyError},
         seal::{MasterVault, Sealer},
-        secret_file::lies_in,
         strength::Strength,
     },
-    datadir::{self, DataDir},
+    datadir::DataDir,
     domain::{
         Act, Event, EventKind, KeyPolicy, PasswordPolicy, SessionPolicy, origin::TrustedOrigins, token::Expected,
     },
@@ -46,7 +38,8 @@ use crate::{
     listen::{self, Inherited, SocketFile},
     live::Live,
     net::{self, Gauge, Limits, Listener},
-    ports::{Clock, Entropy, PasswordHasher, Secrets, TokenSigner},
+    opening::{bring_up, master_key, open_store, unusable},
+    ports::{Clock, Entropy, PasswordHasher, TokenSigner},
     reload::{Reloader, last_read},
     service::{
         Policy, Services, keys, maintenance,
@@ -54,8 +47,8 @@ use crate::{
         tokens::{RecentJwts, VerifiedTokens},
     },
     store::{
-        Meta, SealedSecret, Store, StoreError,
-        sled::{LOG_PURPOSE, LogError, OpenError, Opening, SledOptions, SledStore},
+        Store,
+        sled::{SledOptions, SledStore},
     },
     takeover, telemetry,
 };
@@ -155,6 +148,7 @@ impl Running {
     pub async fn stop(self) {
         let Self { stop, mut tasks, services, store, reloader, .. } = self;
         stop.send_replace(true);
+        store.end_upkeep();
         while tasks.join_next().await.is_some() {}
         if let Err(error) = throttle::write_down(&services).await {
             warn!(%error, "counters of failed sign-ins were not written down");
@@ -176,8 +170,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
 
     let takeover = takeover::load(config, clock.now())?;
     let data = DataDir::claim(&places.data_dir)?;
-    let options =
-        SledOptions { cache_bytes: settings.store.cache.0, reserve_bytes: settings.store.reserve.0, ..parts.store };
+    let options = store_options(config, parts.store);
     let store_path = data.store();
     let opening = open_store(store_path, options).await?;
     let (master, made_master_key) = master_key(config, &opening, &*entropy)?;
@@ -210,6 +203,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let public_url = config.public_url(address.port());
     let services = Arc::new(Services {
         store: around(parts.around_store, store.clone()),
+        upkeep: store.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
         hasher,
@@ -291,6 +285,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let gauge = Arc::new(Gauge::new(ADMIN_CONNECTIONS));
     tasks.spawn(net::serve(listener, service, admin_limits, gauge, stopping.clone()));
     tasks.spawn(write_down(live.clone(), stopping.clone()));
+    tasks.spawn(keep_snapshots(store.clone(), clock.clone(), stopping.clone()));
     tasks.spawn(tend(live, stopping));
 
     Ok(Running {
@@ -401,6 +396,36 @@ async fn write_down(services: Arc<Live<Services>>, mut stopping: watch::Receiver
     }
 }
 
+/// How the store uses the machine, as configured.
+pub(crate) fn store_options(config: &Config, given: SledOptions) -> SledOptions {
+    let settings = &config.settings.store;
+    SledOptions {
+        cache_bytes: settings.cache.0,
+        reserve_bytes: settings.reserve.0,
+        snapshot_every: settings.snapshot_every,
+        log_bytes: settings.log_size.0,
+        ..given
+    }
+}
+
+/// Makes a snapshot whenever it is time for one, until the daemon stops.
+async fn keep_snapshots(store: Arc<SledStore>, clock: Arc<dyn Clock>, mut stopping: watch::Receiver<bool>) {
+    let mut ticks = interval(TEND_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first tick comes at once; a start has enough to do.
+    ticks.tick().await;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {
+                if let Err(error) = store.snapshot_if_due(clock.now()).await {
+                    warn!(%error, "no snapshot of the store could be made; it is tried again");
+                }
+            }
+            () = net::told(&mut stopping) => return,
+        }
+    }
+}
+
 fn start_hasher(config: &Config, cost: Option<Cost>, entropy: &Arc<dyn Entropy>) -> Result<HasherPool, Failure> {
     let password = &config.settings.password;
     let strength = match &password.blocklist_file {
@@ -483,185 +508,4 @@ pub(crate) fn policy(config: &Config, origin: &str) -> Policy {
         self_delete: s.account.self_delete,
         audit_retention: Some(s.audit.retention).filter(|retention| *retention != Span::ZERO),
     }
-}
-
-async fn open_store(path: PathBuf, options: SledOptions) -> Result<Opening, Failure> {
-    blocking(move || Opening::open(&path, options)).await
-}
-
-/// Looks at the store, or replays its log, where that can take its time.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, OpenError> + Send + 'static,
-) -> Result<T, Failure> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|e| Failure::new(Exit::Io, format!("opening the store failed: {e}")))?.map_err(unopenable)
-}
-
-fn unopenable(e: OpenError) -> Failure {
-    match e {
-        OpenError::Newer { .. } | OpenError::Log(LogError::Newer { .. }) => {
-            Failure::new(Exit::Configuration, e.to_string()).fix("install the authd that wrote it, or a newer one")
-        }
-        OpenError::Io(path, e) | OpenError::Log(LogError::Io { path, source: e })
-            if e.kind() == ErrorKind::PermissionDenied =>
-        {
-            let message = format!("{} cannot be used: {e}", path.display());
-            Failure::new(Exit::Permission, message).fix(format!("give it to the user of authd (uid {})", geteuid()))
-        }
-        OpenError::Io(path, e) | OpenError::Log(LogError::Io { path, source: e }) => {
-            let message = format!("{} cannot be read or written: {e}", path.display());
-            Failure::new(Exit::Io, message).fix("look after the file system; nothing was changed")
-        }
-        OpenError::Store(e) => unusable(&e),
-        OpenError::Log(LogError::Missing(_)) => Failure::new(Exit::Io, e.to_string())
-            .fix("bring back the commit log that belongs to this store, or restore a backup; nothing was changed"),
-        OpenError::Sled { ref path, .. } => {
-            let fix = format!(
-                "move {} aside and start authd again: the store is made anew from its commit log. Nothing was changed",
-                path.display()
-            );
-            Failure::new(Exit::Io, e.to_string()).fix(fix)
-        }
-        OpenError::Log(LogError::Damaged { .. } | LogError::Apart { .. }) => {
-            Failure::new(Exit::Io, e.to_string()).fix(RESTORE)
-        }
-    }
-}
-
-const RESTORE: &str = "restore a backup; nothing was changed";
-
-fn unusable(e: &StoreError) -> Failure {
-    let failure = Failure::new(Exit::Io, format!("the store cannot be used: {e}"));
-    match e {
-        StoreError::Full => {
-            failure.fix("make room on its file system (store.reserve says how much), and start authd again")
-        }
-        StoreError::Damaged(_) => failure.fix(RESTORE),
-        _ => failure.fix("look after the file system and the log; nothing was changed"),
-    }
-}
-
-/// The master key. It is made only while the store is empty, and only in development; a key that does not fit the store
-/// is refused by its fingerprint before anything is opened with it.
-fn master_key(config: &Config, opening: &Opening, entropy: &dyn Entropy) -> Result<(MasterKey, bool), Failure> {
-    let places = &config.places;
-    let path = &places.master_key;
-    let known = opening.fingerprints().map_err(unopenable)?;
-    if !places.is_credential && lies_in(path, &places.data_dir) {
-        let message =
-            format!("the master key {} lies in the data directory {}", path.display(), places.data_dir.display());
-        return Err(Failure::new(Exit::Configuration, message)
-            .fix("move it out: a copy of the data must not be a copy of the key"));
-    }
-    let key = match master::load(path, places.is_credential) {
-        Ok(key) => key,
-        Err(MasterKeyError::Missing(_)) if opening.is_new() && config.mode == Mode::Development => {
-            if let Some(dir) = path.parent() {
-                datadir::make_private(dir)?;
-            }
-            let made = master::create(path, entropy).map_err(|e| Failure::new(Exit::CannotCreate, e.to_string()))?;
-            return Ok((made, true));
-        }
-        Err(e @ MasterKeyError::Missing(_)) => {
-            let failure = Failure::new(Exit::Configuration, e.to_string());
-            return Err(match opening.is_new() {
-                true => failure.fix("authd init"),
-                false => failure.fix(format!("bring back the key with the fingerprint {}", known.join(" or "))),
-            });
-        }
-        Err(e) => return Err(Failure::new(Exit::Configuration, e.to_string())),
-    };
-    let fingerprint = Sealer::new(key.expose()).fingerprint().to_owned();
-    match opening.is_new() || known.contains(&fingerprint) {
-        true => Ok((key, false)),
-        false => Err(other_master_key(config, &fingerprint, &known.join(" or "))),
-    }
-}
-
-fn other_master_key(config: &Config, fingerprint: &str, known: &str) -> Failure {
-    let Config { places, .. } = config;
-    let (path, data) = (places.master_key.display(), places.data_dir.display());
-    let message = format!(
-        "the master key {path} has the fingerprint {fingerprint}, and the store in {data} was made with {known}"
-    );
-    Failure::new(Exit::Configuration, message).fix("bring back the master key that belongs to this store")
-}
-
-/// The purposes of the sealed secrets.
-const COOKIE: &str = "cookie";
-const REFRESH: &str = "refresh";
-const AUDIT: &str = "audit";
-
-fn mac_of(secret: &[u8], purpose: &str) -> Arc<HmacKey> {
-    Arc::new(HmacKey::new(&*derive(secret, &format!("authd {purpose} mac v1"))))
-}
-
-/// Opens the secrets, or makes them while the store is empty, and starts the writer.
-async fn bring_up(
-    config: &Config,
-    opening: Opening,
-    vault: &MasterVault,
-    fingerprint: String,
-    signer: &Arc<dyn TokenSigner>,
-    entropy: &Arc<dyn Entropy>,
-    now: UnixTime,
-) -> Result<(SledStore, Secrets, Arc<HmacKey>), Failure> {
-    let make = |purpose: &str| {
-        let mut secret = Zeroizing::new([0; 32]);
-        entropy.fill(secret.as_mut());
-        let sealed = vault.seal(purpose, "1", secret.as_ref());
-        let sealed = sealed.map_err(|e| Failure::new(Exit::Software, e.to_string()))?;
-        Ok::<_, Failure>(SealedSecret { purpose: purpose.into(), id: "1".into(), sealed, created_at: now })
-    };
-    let open_secret = |secret: &SealedSecret| {
-        let opened = vault.open(&secret.purpose, &secret.id, &secret.sealed);
-        let plain = opened.map_err(|_| {
-            let message = format!("the secret '{}' of the store does not open with the master key", secret.purpose);
-            Failure::new(Exit::Io, message).fix("restore a backup")
-        })?;
-        Ok::<_, Failure>(mac_of(&plain, &secret.purpose))
-    };
-
-    let log_key = match opening.log_key(&fingerprint).map_err(unopenable)? {
-        Some(key) => key,
-        None if opening.is_new() => {
-            let key = make(LOG_PURPOSE)?;
-            opening.put_log_key(&fingerprint, &key).map_err(unopenable)?;
-            key
-        }
-        None => {
-            let message = format!("the key of the commit log, log/key-{fingerprint}, is not there");
-            return Err(Failure::new(Exit::Io, message).fix(RESTORE));
-        }
-    };
-    let log_mac = open_secret(&log_key)?;
-    let opened = blocking(move || opening.replay(log_mac)).await?;
-    let meta = opened.meta().map_err(|e| unusable(&e))?;
-    // The log may have brought another master key into force than sled knew of.
-    if let Some(meta) = meta.as_ref().filter(|meta| meta.fingerprint != fingerprint) {
-        return Err(other_master_key(config, &fingerprint, &meta.fingerprint));
-    }
-    let is_new = meta.is_none();
-    let sealed = match is_new {
-        true => [COOKIE, REFRESH, AUDIT].into_iter().map(make).chain([Ok(log_key)]).collect::<Result<_, _>>()?,
-        false => opened.secrets().map_err(|e| unusable(&e))?,
-    };
-    opened.keep_only_log_key(&fingerprint).map_err(unopenable)?;
-    let open = |purpose: &str| {
-        let missing = || Failure::new(Exit::Io, format!("the store has no secret '{purpose}'")).fix(RESTORE);
-        sealed.iter().rev().find(|secret| secret.purpose == purpose).ok_or_else(missing).and_then(open_secret)
-    };
-    let cookie = open(COOKIE)?;
-    let secrets = Secrets { cookie: cookie.clone(), refresh: open(REFRESH)? };
-    let store = opened.start(open(AUDIT)?).map_err(|e| Failure::new(Exit::Io, e.to_string()))?;
-    if is_new {
-        let key = signer
-            .generate(config.settings.keys.algorithm, config.settings.token.expires_in, now)
-            .map_err(|e| Failure::new(Exit::System, format!("no signing key could be made: {e}")))?;
-        let act = Act::by_daemon(now);
-        let event = Event::new(EventKind::StoreCreated).with("kid", &key.kid).with("master_key", &fingerprint);
-        let meta = Meta { fingerprint, created_at: now };
-        store.initialise(meta, sealed, key, act, event).await.map_err(|e| unusable(&e))?;
-    }
-    Ok((store, secrets, cookie))
 }

@@ -287,7 +287,7 @@ pub struct Snapshotted {
 }
 
 /// What a store's files are like.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Files {
     /// The last sequence that is committed.
     pub sequence: u64,

@@ -13,9 +13,12 @@ mod opening;
 #[cfg(test)]
 mod power_cut;
 #[cfg(test)]
+mod remaking;
+#[cfg(test)]
 mod tampering;
 mod txn;
 mod upkeep;
+mod verify;
 mod writer;
 
 use std::sync::Arc;
@@ -38,7 +41,8 @@ use self::{
 };
 pub use self::{
     log::{LogError, PURPOSE as LOG_PURPOSE},
-    opening::{OpenError, Opened, Opening, SledOptions},
+    opening::{OpenError, Opened, Opening, SledOptions, remove_aside},
+    verify::{Verified, Whole},
 };
 use super::{
     AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Live, Meta, NewSession, Page, Profile, Refresh,
@@ -466,6 +470,7 @@ impl Store for SledStore {
         if let Err(error) = self.log_keys.keep_only(&to) {
             warn!(%error, "the commit log's key is still there sealed under the old master key; the next start removes it");
         }
+        self.wants_snapshot();
         Ok(())
     }
 
@@ -493,7 +498,9 @@ impl Store for SledStore {
     async fn erase_audit(&self, erasure: Erasure, act: Act) -> Result<Erased, StoreError> {
         let of_scan = erasure.clone();
         let found = self.scan(move |db| audit::naming(db, &of_scan)).await?;
-        self.act(act, move |tx, act| audit::erase(tx, &erasure, &found, act)).await
+        let erased = self.act(act, move |tx, act| audit::erase(tx, &erasure, &found, act)).await?;
+        self.wants_snapshot();
+        Ok(erased)
     }
 
     async fn remove_audit(&self, through: UnixTime, limit: usize, act: Act) -> Result<u64, StoreError> {

@@ -2,13 +2,14 @@
 //! commit log bring sled up to it; with the key of the audit trail start the writer.
 
 use std::{
-    io::ErrorKind,
+    io::{ErrorKind, Write},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
 
+use common::Span;
 use tracing::{info, warn};
 
 use super::{
@@ -42,7 +43,7 @@ pub struct SledOptions {
     /// How often sled is brought up to the commit log on disk: so much of the log is replayed after a power cut.
     pub checkpoint_every: Duration,
     /// A snapshot is made when the last one is so old and something has changed since.
-    pub snapshot_every: Duration,
+    pub snapshot_every: Span,
     /// And when the commit log behind it is so long, in bytes, and half as long as the snapshot.
     pub log_bytes: u64,
     /// Faults on purpose, by which the tests show that they would find them. Release builds have no way to ask for one.
@@ -80,7 +81,7 @@ impl Default for SledOptions {
             reserve_bytes: disk::RESERVE_BYTES,
             segment_bytes: 64 << 20,
             checkpoint_every: Duration::from_secs(5),
-            snapshot_every: Duration::from_secs(24 * 60 * 60),
+            snapshot_every: Span::from_days(1),
             log_bytes: 256 << 20,
             #[cfg(debug_assertions)]
             faults: Faults::default(),
@@ -142,17 +143,19 @@ impl OpenError {
 }
 
 /// sled's own words, and whether they are about its files.
+#[allow(clippy::needless_pass_by_value, reason = "it is handed on as a function")]
 pub(super) fn sled_says(error: sled::Error) -> OpenError {
     let is_damage = match &error {
         sled::Error::Corruption { .. } | sled::Error::ReportableBug(_) => true,
         sled::Error::Io(e) => matches!(e.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData),
         _ => false,
     };
-    OpenError::Sled { path: "sled".into(), problem: error.to_string(), is_damage }
+    let problem = error.to_string().trim_end_matches(" backtrace ()").to_owned();
+    OpenError::Sled { path: "sled".into(), problem, is_damage }
 }
 
 /// sled panics over some damage, when it is opened or when it comes to it.
-fn guarded<T>(work: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
     let panicked = |_| OpenError::Sled {
         path: "sled".into(),
         problem: "sled panicked; the files are damaged".into(),
@@ -174,8 +177,8 @@ impl From<StoreError> for OpenError {
 }
 
 /// sled, open.
-struct Behind {
-    db: sled::Db,
+pub(super) struct Behind {
+    pub db: sled::Db,
     disk: Disk,
 }
 
@@ -195,7 +198,7 @@ impl Behind {
     }
 
     /// How far it has come.
-    fn applied(&self) -> Result<Option<Position>, OpenError> {
+    pub(super) fn applied(&self) -> Result<Option<Position>, OpenError> {
         let key = keys::meta(log::APPLIED);
         let bytes = self.db.get(&key).map_err(sled_says)?;
         bytes.map(|bytes| codec::decode(&key, &bytes)).transpose().map_err(OpenError::Store)
@@ -211,14 +214,14 @@ impl Behind {
 /// A store that was looked at: sled may be behind the commit log, whose key is not known yet.
 pub struct Opening {
     /// `None` if its files are damaged.
-    behind: Option<Behind>,
+    pub(super) behind: Option<Behind>,
     /// Why sled is not to be taken as it is.
-    why_anew: Option<String>,
-    found: Found,
+    pub(super) why_anew: Option<String>,
+    pub(super) found: Found,
     log_keys: Keys,
-    path: PathBuf,
+    pub(super) path: PathBuf,
     options: SledOptions,
-    syncs: Arc<dyn Syncs>,
+    pub(super) syncs: Arc<dyn Syncs>,
 }
 
 /// A store that is what its commit log says, and does not write yet: the key of the audit trail is sealed inside it.
@@ -235,7 +238,7 @@ pub struct Opened {
 }
 
 /// Where the commit log of the store in `path` is: beside it.
-fn log_directory(path: &Path) -> PathBuf {
+pub(super) fn log_directory(path: &Path) -> PathBuf {
     path.with_file_name("log")
 }
 
@@ -249,18 +252,59 @@ fn unfinished(path: &Path) -> PathBuf {
     path.with_extension("unfinished")
 }
 
-/// Removes what a kill left half made.
+/// Removes what a kill left half made, before sled is looked at. What there was before comes back: if it is not to be taken as
+/// it is, that is found out once more.
 fn clear_half_made(path: &Path, syncs: &dyn Syncs) -> std::io::Result<()> {
     let unfinished = unfinished(path);
     if !unfinished.try_exists()? {
         return Ok(());
     }
     warn!(sled = %path.display(), "the store was being made anew when authd ended: what there is of it goes");
-    remove(path)?;
+    put_back(path, syncs)
+}
+
+/// What the marker says where there was nothing to put aside.
+const NOTHING: &[u8] = b"nothing was there";
+
+/// Puts what is there of sled aside, to make it anew. What this does can be taken back at every step.
+fn put_aside(path: &Path, syncs: &dyn Syncs) -> std::io::Result<()> {
+    let (aside, unfinished) = (aside(path), unfinished(path));
     let parent = path.parent().unwrap_or(Path::new("/"));
+    let is_there = path.try_exists()?;
+    // That of the time before goes first: from now on what is aside is what is to come back.
+    remove(&aside)?;
+    syncs.names(parent)?;
+    let mut marker = std::fs::File::create(&unfinished)?;
+    marker.write_all(if is_there { b"" } else { NOTHING })?;
+    syncs.data(&marker, &unfinished)?;
+    syncs.names(parent)?;
+    if is_there {
+        std::fs::rename(path, &aside)?;
+    }
+    syncs.names(parent)
+}
+
+/// Puts back what was there before sled was being made anew.
+fn put_back(path: &Path, syncs: &dyn Syncs) -> std::io::Result<()> {
+    let (aside, unfinished) = (aside(path), unfinished(path));
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    if aside.try_exists()? {
+        remove(path)?;
+        std::fs::rename(&aside, path)?;
+    } else if std::fs::read(&unfinished)? == NOTHING {
+        remove(path)?;
+    }
     syncs.names(parent)?;
     std::fs::remove_file(unfinished)?;
     syncs.names(parent)
+}
+
+/// Removes what is left of a sled that was replaced.
+///
+/// # Errors
+/// The system refuses.
+pub fn remove_aside(path: &Path) -> std::io::Result<()> {
+    remove(&aside(path))
 }
 
 pub(super) fn remove(directory: &Path) -> std::io::Result<()> {
@@ -374,7 +418,7 @@ impl Opening {
     /// # Errors
     /// The log is damaged, was written with another key, or does not belong to what sled has. Then nothing was changed.
     pub fn replay(mut self, key: Arc<dyn Mac>) -> Result<Opened, OpenError> {
-        let applied = self.behind.as_ref().map(|behind| behind.applied()).transpose()?.map(Option::unwrap_or_default);
+        let applied = self.behind.as_ref().map(Behind::applied).transpose()?.map(Option::unwrap_or_default);
         let path = self.path.clone();
         if let Some(applied) = applied
             && self.why_anew.is_none()
@@ -408,6 +452,8 @@ impl Opening {
             (why, behind) => {
                 // What is damaged may panic once more.
                 let _ = catch_unwind(AssertUnwindSafe(|| drop(behind)));
+                // From the snapshot on: so far sled may have been taken for right up to where it has come.
+                let walked = self.found.check(None, None, &*key, &*self.syncs)?;
                 self.made_anew(&why.unwrap_or_default(), &key, &walked).map_err(|e| e.at(&path))?
             }
         };
@@ -422,22 +468,24 @@ impl Opening {
         let (aside, unfinished) = (aside(path), unfinished(path));
         warn!(why, sled = %path.display(), aside = %aside.display(), "the store is made anew from its commit log");
         let parent = path.parent().unwrap_or(Path::new("/"));
-        let prepare = || {
-            if path.try_exists()? {
-                remove(&aside)?;
-                std::fs::rename(path, &aside)?;
+        self.found.read_snapshot(key.clone())?;
+        put_aside(path, &**syncs).map_err(|e| OpenError::Io(path.clone(), e))?;
+        let made = Behind::open(path, &self.options, syncs).and_then(|behind| {
+            guarded(|| {
+                let applied = self.found.load(&behind.db, key.clone())?;
+                self.found.apply(&behind.db, applied, walked, &self.options)?;
+                behind.settle()
+            })?;
+            Ok(behind)
+        });
+        let behind = match made {
+            Ok(behind) => behind,
+            Err(e) => {
+                // No room, say. What there was is better than what there is.
+                put_back(path, &**syncs).map_err(|e| OpenError::Io(path.clone(), e))?;
+                return Err(e);
             }
-            let marker = std::fs::File::create(&unfinished)?;
-            syncs.data(&marker, &unfinished)?;
-            syncs.names(parent)
         };
-        prepare().map_err(|e| OpenError::Io(path.clone(), e))?;
-        let behind = Behind::open(path, &self.options, syncs)?;
-        guarded(|| {
-            let applied = self.found.load(&behind.db, key.clone())?;
-            self.found.apply(&behind.db, applied, walked, &self.options)?;
-            behind.settle()
-        })?;
         let finish = || {
             std::fs::remove_file(&unfinished)?;
             syncs.names(parent)
@@ -471,6 +519,16 @@ impl Opened {
     /// The directory cannot be written.
     pub fn keep_only_log_key(&self, fingerprint: &str) -> Result<(), OpenError> {
         Ok(self.log_keys.keep_only(fingerprint)?)
+    }
+
+    /// Closes it again, with sled as the commit log says.
+    ///
+    /// # Errors
+    /// It cannot be noted that sled may be taken as it is.
+    pub fn close(self) -> Result<(), OpenError> {
+        let Self { db, mark, path, .. } = self;
+        drop(db);
+        mark.set().and_then(|()| mark.clear()).map_err(|e| OpenError::Io(path, e))
     }
 
     /// Starts the writer, now that the key of the audit chain is known.

@@ -8,11 +8,11 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant, SystemTime},
 };
 
 use async_trait::async_trait;
-use common::UnixTime;
+use common::{Span, UnixTime};
+use tokio::time::Instant;
 use tracing::{error, info};
 
 use super::{
@@ -44,7 +44,7 @@ pub(super) struct Keeper {
     pub is_wanted: AtomicBool,
     /// Why the last one failed.
     pub problem: Mutex<Option<String>>,
-    pub every: Duration,
+    pub every: Span,
     pub log_bytes: u64,
 }
 
@@ -113,7 +113,7 @@ impl Keeper {
     }
 
     /// Whether it is time for a snapshot.
-    pub(super) fn is_due(&self) -> Result<bool, LogError> {
+    fn is_due(&self, now: UnixTime) -> Result<bool, LogError> {
         let newest = self.snapshots.newest()?;
         let is_new = self.progress.applied() > newest.as_ref().map_or(0, |snapshot| snapshot.position.seq);
         if !is_new {
@@ -121,13 +121,18 @@ impl Keeper {
         }
         let (size, made) = match &newest {
             Some(snapshot) => (snapshot.bytes, snapshot.made),
-            None => (0, self.path.metadata().and_then(|meta| meta.created()).unwrap_or(SystemTime::UNIX_EPOCH)),
+            None => (0, self.began()),
         };
         // A clock that was set back makes it wait, and one of the future makes it early: neither does harm.
-        let is_old = SystemTime::now().duration_since(made).is_ok_and(|age| age > self.every);
+        let is_old = now > made.plus(self.every);
         // Each one is written whole: as the store grows, it takes more of a log to make one worth while.
         let is_long = self.snapshots.log_bytes()? > self.log_bytes.max(size / 2);
         Ok(is_old || is_long || self.is_wanted.load(Ordering::Relaxed))
+    }
+
+    /// When the store was made, as far as the file system knows.
+    fn began(&self) -> UnixTime {
+        self.path.metadata().and_then(|meta| meta.created()).map_or(UnixTime::EPOCH, log::unix_time)
     }
 
     /// Makes a snapshot of everything in closed segments, compares sled with it, and shortens the log.
@@ -192,9 +197,9 @@ impl SledStore {
     ///
     /// # Errors
     /// As for [`Upkeep::snapshot`].
-    pub async fn snapshot_if_due(&self) -> Result<Option<Snapshotted>, StoreError> {
+    pub async fn snapshot_if_due(&self, now: UnixTime) -> Result<Option<Snapshotted>, StoreError> {
         let keeper = self.keeper.clone();
-        match keeper.is_due() {
+        match keeper.is_due(now) {
             Ok(true) => self.snapshot().await,
             Ok(false) => Ok(None),
             Err(e) => Err(keeper.note_failure(failed(e))),
@@ -227,14 +232,10 @@ impl Upkeep for SledStore {
     fn files(&self) -> Result<Files, StoreError> {
         let keeper = &self.keeper;
         let newest = keeper.snapshots.newest().map_err(failed)?;
-        let made = |made: SystemTime| {
-            let since = made.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            UnixTime::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-        };
         Ok(Files {
             sequence: keeper.progress.applied(),
             log_bytes: keeper.snapshots.log_bytes().map_err(failed)?,
-            snapshot: newest.map(|snapshot| (snapshot.position.seq, snapshot.bytes, made(snapshot.made))),
+            snapshot: newest.map(|snapshot| (snapshot.position.seq, snapshot.bytes, snapshot.made)),
             problem: keeper.problem.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         })
     }

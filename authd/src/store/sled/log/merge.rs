@@ -126,3 +126,42 @@ impl Iterator for Merged {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{Draft, Position, record::Record},
+        *,
+    };
+    use crate::{crypto::mac::HmacKey, store::sled::txn::Changes};
+
+    /// What is too much for memory goes to files and comes back as if it had stayed.
+    #[test]
+    fn what_is_put_aside_is_not_forgotten() {
+        let temp = tempfile::tempdir().unwrap();
+        let key: Arc<dyn Mac> = Arc::new(HmacKey::new(b"log"));
+        for limit in [200, 5_000, usize::MAX] {
+            let mut overlay = Overlay::new(temp.path(), key.clone(), limit);
+            let mut model = BTreeMap::new();
+            let mut end = Position::default();
+            for n in 0..600_u32 {
+                // Keys come again, with another value or none.
+                let name = format!("key-{:03}", n * 7919 % 251).into_bytes();
+                let value = (!n.is_multiple_of(3)).then(|| n.to_be_bytes().to_vec());
+                let mut draft = Draft::default();
+                draft.push(&Changes::from([(name.clone(), value.clone())]));
+                let (bytes, next) = draft.encode(&end, &*key).unwrap();
+                overlay.add(&Record::parse(&bytes).unwrap()).unwrap().unwrap();
+                end = next;
+                match value {
+                    Some(value) => drop(model.insert(name, value)),
+                    None => drop(model.remove(&name)),
+                }
+            }
+            assert_eq!(overlay.runs.is_empty(), limit == usize::MAX);
+            let merged: Vec<_> = overlay.over(None).map(Result::unwrap).collect();
+            assert_eq!(merged, model.into_iter().collect::<Vec<_>>(), "{limit}");
+        }
+        assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 0, "and nothing is left of the files");
+    }
+}

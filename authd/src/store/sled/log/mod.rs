@@ -22,13 +22,11 @@ use std::{
     sync::Arc,
 };
 
+use self::record::{HEADER_BYTES, Header};
 pub(super) use self::{
     record::{Draft, Position},
     replay::{Found, Walked, put_applied},
-    snapshot::Snapshot,
-};
-use self::{
-    record::{HEADER_BYTES, Header},
+    snapshot::{Snapshot, unix_time},
 };
 use super::disk::Syncs;
 use crate::{ports::Mac, store::SealedSecret};
@@ -201,6 +199,9 @@ impl Keys {
     }
 }
 
+/// A key and its value.
+pub(super) type Pair = (Vec<u8>, Vec<u8>);
+
 /// The snapshots of a log, for whoever does not write to the log itself.
 pub(super) struct Snapshots {
     directory: PathBuf,
@@ -225,10 +226,7 @@ impl Snapshots {
     }
 
     /// What a snapshot has, key by key in their order.
-    pub(super) fn read(
-        &self,
-        snapshot: &Snapshot,
-    ) -> Result<impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), LogError>>, LogError> {
+    pub(super) fn read(&self, snapshot: &Snapshot) -> Result<impl Iterator<Item = Result<Pair, LogError>>, LogError> {
         let reader = sorted::Reader::open(&snapshot.path, self.key.clone())?;
         Ok(reader.map(|entry| entry.map(|(key, value)| (key, value.unwrap_or_default()))))
     }

@@ -248,6 +248,12 @@ impl Found {
         })
     }
 
+    /// Reads the snapshot from end to end: is it whole?
+    pub(in super::super) fn read_snapshot(&self, key: Arc<dyn Mac>) -> Result<(), LogError> {
+        let Some(snapshot) = &self.snapshot else { return Ok(()) };
+        Reader::open(&snapshot.path, key)?.try_for_each(|entry| entry.map(drop))
+    }
+
     /// Gives an empty sled what the snapshot has; answers where that is.
     pub(in super::super) fn load(&self, db: &sled::Db, key: Arc<dyn Mac>) -> Result<Position, OpenError> {
         let Some(snapshot) = &self.snapshot else { return Ok(Position::default()) };
@@ -271,6 +277,17 @@ impl Found {
         db.apply_batch(batch).map_err(sled_says)?;
         info!(entries, "the snapshot is loaded");
         Ok(snapshot.position)
+    }
+
+    /// The snapshot, by its sequence and size, and how many segments with how many bytes there are behind it.
+    #[allow(clippy::type_complexity, reason = "two pairs of numbers")]
+    pub(in super::super) fn sizes(&self) -> Result<(Option<(u64, u64)>, (u64, u64)), LogError> {
+        let mut bytes = 0;
+        for segment in &self.segments {
+            bytes += segment.path.metadata().map_err(io_at(&segment.path))?.len();
+        }
+        let snapshot = self.snapshot.as_ref().map(|snapshot| (snapshot.position.seq, snapshot.bytes));
+        Ok((snapshot, (self.segments.len() as u64, bytes)))
     }
 
     /// What the store should have, key by key in their order, and where the log ends.

@@ -9,6 +9,7 @@ use std::{
     time::SystemTime,
 };
 
+use common::UnixTime;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
 use super::{
@@ -28,7 +29,7 @@ pub(in super::super) struct Snapshot {
     /// Where it stands in the log.
     pub position: Position,
     pub bytes: u64,
-    pub made: SystemTime,
+    pub made: UnixTime,
 }
 
 const EXTENSION: &str = "snapshot";
@@ -60,9 +61,20 @@ pub(super) fn newest(directory: &Path) -> Result<Option<Snapshot>, LogError> {
         let what = format!("it is the snapshot of sequence {}", position.seq);
         return Err(LogError::Damaged { path, offset: 0, sequence: 0, what });
     }
+    of(path, position).map(Some)
+}
+
+/// What the file at `path` says of itself.
+fn of(path: PathBuf, position: Position) -> Result<Snapshot, LogError> {
     let meta = path.metadata().map_err(io_at(&path))?;
-    let made = meta.modified().map_err(io_at(&path))?;
-    Ok(Some(Snapshot { path, position, bytes: meta.len(), made }))
+    let made = unix_time(meta.modified().map_err(io_at(&path))?);
+    Ok(Snapshot { path, position, bytes: meta.len(), made })
+}
+
+/// A time of the file system.
+pub(in super::super) fn unix_time(at: SystemTime) -> UnixTime {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    UnixTime::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Bytes of changes that a merge holds in memory.
@@ -151,7 +163,7 @@ pub(in super::super) fn make(
     let path = path_of(directory, end.seq);
     std::fs::rename(&unborn, &path).map_err(io_at(&path))?;
     syncs.names(directory).map_err(io_at(directory))?;
-    Ok(Some(Snapshot { path, position: end, bytes: written.bytes, made: SystemTime::now() }))
+    of(path, end).map(Some)
 }
 
 /// Reads what is on disk, not what is in memory, as far as the system lets go of it.
