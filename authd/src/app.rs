@@ -569,6 +569,9 @@ fn master_key(config: &Config, opening: &Opening, entropy: &dyn Entropy) -> Resu
 const COOKIE: &str = "cookie";
 const REFRESH: &str = "refresh";
 const AUDIT: &str = "audit";
+/// A purpose without a secret of its own: its key is derived from the one of cookies, so a store that was made before there
+/// were device cookies needs nothing new.
+const DEVICE: &str = "device";
 
 fn mac_of(secret: &[u8], purpose: &str) -> Arc<HmacKey> {
     Arc::new(HmacKey::new(&*derive(secret, &format!("authd {purpose} mac v1"))))
@@ -598,18 +601,18 @@ async fn bring_up(
             })
             .collect::<Result<_, Failure>>()?;
     }
-    let open = |purpose: &str| {
+    let open = |purpose: &str, key_for: &str| {
         let wrong = || {
             let message = format!("the secret '{purpose}' of the store does not open with the master key");
             Failure::new(Exit::Io, message).fix("restore a backup")
         };
         let found = sealed.iter().rev().find(|secret| secret.purpose == purpose).ok_or_else(wrong)?;
         let secret = vault.open(purpose, &found.id, &found.sealed).map_err(|_| wrong())?;
-        Ok::<_, Failure>(mac_of(&secret, purpose))
+        Ok::<_, Failure>(mac_of(&secret, key_for))
     };
-    let cookie = open(COOKIE)?;
-    let secrets = Secrets { cookie: cookie.clone(), refresh: open(REFRESH)? };
-    let store = opening.start(open(AUDIT)?).map_err(|e| Failure::new(Exit::Io, e.to_string()))?;
+    let cookie = open(COOKIE, COOKIE)?;
+    let secrets = Secrets { cookie: cookie.clone(), refresh: open(REFRESH, REFRESH)?, device: open(COOKIE, DEVICE)? };
+    let store = opening.start(open(AUDIT, AUDIT)?).map_err(|e| Failure::new(Exit::Io, e.to_string()))?;
     if is_new {
         let key = signer
             .generate(config.settings.keys.algorithm, config.settings.token.expires_in, now)

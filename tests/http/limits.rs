@@ -117,7 +117,7 @@ async fn ht_01_cookies_of_others_do_not_crowd_out_a_session() {
     let browser = server.browser("http://localhost:5173");
     let sign_up = json!({"email": "ada@example.com", "password": PASSWORD, "mode": "cookie"});
     assert_eq!(browser.post("/api/auth/signup", &sign_up).await.status, 201);
-    let session = browser.cookie_header();
+    let session = browser.session_cookie();
     let me = |cookies: String| {
         let client = server.client().header("cookie", &cookies);
         async move { client.get("/api/auth/me").await.status }

@@ -38,7 +38,7 @@ async fn se_11_a_user_sees_own_living_sessions_oldest_first_with_time_address_an
     assert_eq!(listed[1]["createdAt"], server.clock.now_time().to_string());
     assert_eq!(listed[1]["updatedAt"], server.clock.now_time().to_string());
     assert_eq!((&listed[1]["ipAddress"], &listed[1]["userAgent"]), (&json!("127.0.0.1"), &json!("Browser/1.0")));
-    let cookie = first.cookie_header();
+    let cookie = first.session_cookie();
     let secret = cookie.split('=').nth(1).and_then(|value| value.split('.').next()).unwrap();
     assert!(secret.len() == 32 && !listed.iter().any(|session| session.to_string().contains(secret)), "SE-03");
 }

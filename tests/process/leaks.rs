@@ -57,7 +57,11 @@ impl Secrets {
     /// A `Cookie` line: the values as they travel and as they mean, their tokens and their signatures.
     fn add_cookies(&mut self, name: &str, line: &str) {
         for pair in line.split("; ") {
-            let value = pair.split_once('=').unwrap().1;
+            let (cookie, value) = pair.split_once('=').unwrap();
+            if cookie.ends_with("authd.device") {
+                self.add(&format!("{name} (mark of the device)"), value);
+                continue;
+            }
             let decoded = percent_decode_str(value).decode_utf8().unwrap().into_owned();
             let (token, signature) = decoded.rsplit_once('.').unwrap();
             for part in [value, &decoded, signature] {

@@ -164,6 +164,13 @@ impl Event {
         self
     }
 
+    /// What is recorded before this event of a new session if a password was chosen with it: that is an act of its own,
+    /// unless this event tells of it already.
+    pub fn of_chosen_password(&self) -> Option<Self> {
+        let said = Self { user: self.user.clone(), ..Self::new(EventKind::PasswordSet).with("sessions", "ended") };
+        (self.kind != EventKind::PasswordSet).then_some(said)
+    }
+
     /// With one more detail.
     #[must_use]
     pub fn with<V: ToString + ?Sized>(mut self, name: &'static str, value: &V) -> Self {

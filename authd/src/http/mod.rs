@@ -165,6 +165,7 @@ impl App {
         }
         let found = self.router.find(&head.method, head.path());
         let any_host = matches!(&found, Found::Route(route, _) if route.any_host);
+        let is_plain = matches!(&found, Found::Route(route, _) if throttle::is_plain(route));
         if let Err(e) = self.check_host(head, any_host).and_then(|()| client::check_forwarding(self, head)) {
             return e.into_reply();
         }
@@ -173,7 +174,7 @@ impl App {
         }
         if let Err(wait) = throttle::check(self, head, matches!(&found, Found::Route(..))) {
             let refused = ApiError::throttled(wait);
-            return if throttle::is_plain(head.path()) { refused } else { refused.as_recorded() }.into_reply();
+            return if is_plain { refused } else { refused.as_recorded() }.into_reply();
         }
         // As recorded: an unknown path and a wrong method are the same empty 404.
         let Found::Route(route, _) = found else { return Reply::empty(StatusCode::NOT_FOUND) };
@@ -183,7 +184,7 @@ impl App {
             let req = Req::new(self, head.clone(), body, id.clone());
             in_time((route.handler)(self, req)).await
         };
-        let recorded = |e: ApiError| if throttle::is_plain(route.path) { e } else { e.as_recorded() };
+        let recorded = |e: ApiError| if is_plain { e } else { e.as_recorded() };
         outcome.await.unwrap_or_else(|e| recorded(e).logged(id).into_reply())
     }
 
@@ -424,7 +425,7 @@ pub(crate) mod tests {
             hasher: Arc::new(hasher),
             signer: Arc::new(Jwt::new(vault.clone())),
             vault,
-            secrets: Secrets { cookie: mac(), refresh: mac() },
+            secrets: Secrets { cookie: mac(), refresh: mac(), device: mac() },
             policy,
             throttles: Arc::new(crate::service::throttle::Throttles::new(true)),
             recent_jwts: Arc::new(RecentJwts::default()),

@@ -10,7 +10,7 @@ use super::{
     passwords::{self, OwnWords},
     random,
     sessions::{self, Opened, Wish},
-    throttle::{self, Account, Attempt},
+    throttle::{self, Account, Attempt, Standing},
 };
 use crate::{
     digest::is_same_secret,
@@ -120,7 +120,7 @@ pub struct SignIn {
 /// How often a sign-in is decided anew because somebody changed the account meanwhile.
 const ATTEMPTS: usize = 3;
 
-/// Lets an attempt through, or says how long to wait. Places are asked for only where there is an account.
+/// Lets an attempt through, or says how long to wait. What speaks for it is asked for only where there is an account.
 pub(super) async fn begin(
     app: &Services,
     user: Option<&User>,
@@ -128,14 +128,11 @@ pub(super) async fn begin(
     requester: &Requester,
 ) -> Result<Attempt, ServiceError> {
     let now = app.clock.now();
-    let (account, is_known) = match user {
-        Some(user) => {
-            let places = app.store.places(&user.id).await?;
-            (Account::Known(&user.id), throttle::is_known(&places, requester.address, now))
-        }
-        None => (Account::Unknown(email), false),
+    let (account, standing) = match user {
+        Some(user) => (Account::Known(&user.id), throttle::standing(app, user, requester, now).await?),
+        None => (Account::Unknown(email), Standing::Stranger),
     };
-    app.throttles.begin(&account, requester.address, is_known, now).map_err(|wait| {
+    app.throttles.begin(&account, requester.address, standing, now).map_err(|wait| {
         let id = requester.request_id.as_ref().map(RequestId::as_str);
         let (user, source) = (user.map(|u| u.id.as_str()), requester.source.as_deref());
         info!(request.id = id, source, user, %wait, "a sign-in was put off: too many have failed");
@@ -200,12 +197,10 @@ pub async fn sign_in(app: &Services, wanted: SignIn, requester: &Requester) -> R
         };
         let (new, opening) = sessions::prepare(app, &user.id, &wanted.wish, requester, now);
         let event = Event::new(EventKind::SignedIn).user(&user.id).session(&new.session.id);
-        let event = match &rehash {
-            Some(rehash) if rehash.chosen => event.with("password", "changed"),
-            _ => event,
-        };
+        let is_changed = rehash.as_ref().is_some_and(|rehash| rehash.chosen);
         let act = requester.act(Actor::User(user.id.clone()), now);
         match app.store.open_session(new, user.epoch, rehash, act, event).await {
+            Ok(()) if is_changed => return Ok(opening.opened(Arc::new(user.with_new_password(now)))),
             Ok(()) => return Ok(opening.opened(user)),
             // Banned, deleted or another password since we looked: look again.
             Err(StoreError::Stale | StoreError::NoSuchUser) => {}

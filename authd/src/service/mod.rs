@@ -4,6 +4,7 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod device;
 pub mod error;
 pub mod keys;
 pub mod maintenance;
@@ -114,6 +115,8 @@ pub struct Requester {
     pub user_agent: String,
     /// Of this request.
     pub request_id: Option<RequestId>,
+    /// What the browser shows of the accounts that signed in with it.
+    pub device: device::Device,
 }
 
 impl Requester {

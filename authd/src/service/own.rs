@@ -93,8 +93,7 @@ pub async fn change_password(
     let now = app.clock.now();
     let act = requester.act(Actor::User(user.id.clone()), now);
     let event = Event::new(EventKind::PasswordSet).user(&user.id);
-    let changed =
-        Arc::new(User { epoch: user.epoch + 1, password_change_required: false, updated_at: now, ..User::clone(user) });
+    let changed = Arc::new(user.with_new_password(now));
     if !wanted.end_sessions.unwrap_or(app.policy.password_change_ends_sessions) {
         let event = event.with("sessions", "kept");
         app.store.replace_password(user.id.clone(), user.epoch, rehash, act, event).await?;
