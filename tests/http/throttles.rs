@@ -206,6 +206,41 @@ async fn th_04_a_proxy_that_is_not_trusted_is_told_of_and_believed_in_nothing() 
     assert!(notes.contains("all clients count as one"), "at start: {notes}");
 }
 
+#[tokio::test]
+async fn th_04_a_proxy_whose_words_cannot_be_read_is_told_of_and_one_that_writes_ports_is_understood() {
+    let server = server("").await;
+    // As Azure's gateway and some balancers write it.
+    for (n, spelling) in ["203.0.113.1:4711", "[2001:db8:1:2::1]:4711", "[2001:db8:1:3::1]"].into_iter().enumerate() {
+        for _ in 0..20 {
+            let body = json!({"email": format!("u{n}@example.com"), "password": "wrong password"});
+            from(&server, spelling).post("/api/auth/login", &body).await;
+        }
+    }
+    assert_eq!(sign_up(&from(&server, "203.0.113.2:9")).await.status, 201);
+    let sources = ctl(&server.socket).run("throttle list -o json").await.ok().json().to_string();
+    for source in ["203.0.113.1", "2001:db8:1:2::", "2001:db8:1:3::"] {
+        assert!(!sources.contains(&format!("{source}:4711")) && !sources.contains("127.0.0.1"), "{sources}");
+    }
+    let said = async || {
+        let status = ctl(&server.socket).run("status -o json").await.ok().json();
+        (status["problems"].to_string(), status["notes"].to_string())
+    };
+    assert!(!said().await.0.contains("no address"), "all of them were understood");
+    for odd in ["unknown", "203.0.113.7:x", "10.0.0.1, [203.0.113.7]", "203.0.113.7, \u{1b}[31m"] {
+        if http::HeaderValue::from_str(odd).is_ok() {
+            login(&from(&server, odd), PASSWORD).await;
+        }
+    }
+    assert!(
+        said().await.0.contains("3 requests by the trusted proxy 127.0.0.1 named their clients by what is no address")
+    );
+    assert!(!said().await.1.contains("named no client"));
+    let silent = server.client().host("localhost:8000");
+    assert_eq!(silent.get("/healthz").await.status, 200);
+    login(&silent, PASSWORD).await;
+    assert!(said().await.1.contains("1 requests by the trusted proxy 127.0.0.1 named no client"), "{:?}", said().await);
+}
+
 /// The recorded exchanges, one after the other, with time passing where it did.
 #[tokio::test]
 async fn the_recorded_limits_of_requests() {

@@ -166,7 +166,7 @@ impl App {
         let found = self.router.find(&head.method, head.path());
         let any_host = matches!(&found, Found::Route(route, _) if route.any_host);
         let is_plain = matches!(&found, Found::Route(route, _) if throttle::is_plain(route));
-        if let Err(e) = self.check_host(head, any_host).and_then(|()| client::check_forwarding(self, head)) {
+        if let Err(e) = self.check_host(head, any_host).and_then(|()| client::check_forwarding(self, head, any_host)) {
             return e.into_reply();
         }
         if let Some(reply) = origin::preflight(self, head) {

@@ -10,7 +10,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use common::{Email, Span, UnixTime, UserId};
+use common::{Email, Span, UnixTime, UserId, text::printable};
 use tracing::warn;
 
 use super::{Requester, ServiceError, Services, device::Nonce};
@@ -31,6 +31,8 @@ const WRITTEN_FROM: u32 = 5;
 const WRITTEN_AT_ONCE: usize = 500;
 /// How many may wait to be written: beyond that (the store takes no changes) a counter waits for its next change.
 const WAITING_AT_MOST: usize = 20_000;
+/// How much of an address that is none the log shows, in bytes.
+const ENTRY_SHOWN: usize = 64;
 /// How often counters are looked for in the store that are forgotten.
 const SWEPT_EVERY: Span = Span::from_hours(6);
 
@@ -124,7 +126,38 @@ impl Inner {
 pub struct Throttles {
     inner: Mutex<Inner>,
     failures: bool,
-    not_believed: Mutex<Option<(IpAddr, u64)>>,
+    not_believed: Noted,
+    not_readable: Noted,
+    not_named: Noted,
+}
+
+/// Something that a peer did, and how often.
+#[derive(Default)]
+struct Noted(Mutex<Option<(IpAddr, u64)>>);
+
+impl Noted {
+    fn lock(&self) -> MutexGuard<'_, Option<(IpAddr, u64)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it is the first time.
+    fn note(&self, peer: IpAddr) -> bool {
+        let mut noted = self.lock();
+        let count = noted.map_or(0, |(_, count)| count);
+        *noted = Some((peer, count + 1));
+        count == 0
+    }
+}
+
+/// The requests that count as one client's because nobody could say whose they are: the last peer, and how many.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Indistinct {
+    /// The peer named other clients, and is no trusted proxy.
+    pub not_believed: Option<(IpAddr, u64)>,
+    /// A trusted proxy named somebody that could not be read.
+    pub not_readable: Option<(IpAddr, u64)>,
+    /// A trusted proxy named nobody.
+    pub not_named: Option<(IpAddr, u64)>,
 }
 
 /// Whose account an attempt is on.
@@ -219,7 +252,8 @@ impl Throttles {
             unwritten: BTreeSet::new(),
             swept_at: UnixTime::EPOCH,
         };
-        Self { inner: Mutex::new(inner), failures, not_believed: Mutex::new(None) }
+        let (not_believed, not_readable, not_named) = Default::default();
+        Self { inner: Mutex::new(inner), failures, not_believed, not_readable, not_named }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -228,17 +262,31 @@ impl Throttles {
 
     /// Notes that a peer named another client and was not believed: all who come by it count as one.
     pub fn not_believed(&self, peer: IpAddr) {
-        let mut noted = self.not_believed.lock().unwrap_or_else(PoisonError::into_inner);
-        let (last, count) = noted.get_or_insert((peer, 0));
-        if *count == 0 {
+        if self.not_believed.note(peer) {
             warn!(%peer, "a peer names other clients and is not in http.trusted_proxies: all who come by it count as one");
         }
-        (*last, *count) = (peer, *count + 1);
     }
 
-    /// Who was not believed last, and how often that happened.
-    pub fn disbelief(&self) -> Option<(IpAddr, u64)> {
-        *self.not_believed.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Notes that a trusted proxy named somebody that could not be read: all who come so count as one.
+    pub fn not_readable(&self, peer: IpAddr, entry: &[u8]) {
+        if self.not_readable.note(peer) {
+            let entry = printable(&String::from_utf8_lossy(&entry[..entry.len().min(ENTRY_SHOWN)]));
+            warn!(%peer, entry, "a trusted proxy names a client by what is no address: all who come so count as one");
+        }
+    }
+
+    /// Notes that a trusted proxy named nobody: all who come so count as one.
+    pub fn not_named(&self, peer: IpAddr) {
+        self.not_named.note(peer);
+    }
+
+    /// What is counted as one client's and may not be.
+    pub fn indistinct(&self) -> Indistinct {
+        Indistinct {
+            not_believed: *self.not_believed.lock(),
+            not_readable: *self.not_readable.lock(),
+            not_named: *self.not_named.lock(),
+        }
     }
 
     /// Counts a request of a client for a path, or refuses it. Requests without a known address share one counter, as
