@@ -45,6 +45,7 @@ pub async fn suite(store: Arc<dyn Store>) {
     races(&store).await;
     audit::erasure(&*store).await;
     audit::removal(&*store).await;
+    audit::wrong_clocks(&*store).await;
     let chain = store.audit_verify().await.unwrap();
     assert_eq!(chain.broken, None);
     assert_eq!(chain.records, store.counts().await.unwrap().audit);
