@@ -441,6 +441,7 @@ pub(crate) fn public_door(config: &Config, url: &PublicUrl, cookies: &Cookies) -
         client_address: s.http.client_address,
         throttle_requests: s.throttle.requests.is_on(config.mode == Mode::Production),
         max_body: s.http.max_body.0,
+        max_body_total: s.http.max_body_total.0,
         body_timeout: s.http.body_timeout,
     };
     (door, cookies.living(s.session.expires_in))

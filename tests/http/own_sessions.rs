@@ -118,6 +118,21 @@ async fn wb_01_a_page_that_is_not_trusted_ends_no_session() {
 }
 
 #[tokio::test]
+async fn tk_14_the_jwt_says_what_the_user_is_now_also_after_two_changes_within_a_millisecond() {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    let server = Server::start().await;
+    server.sign_up("ada@example.com").await;
+    let page = sign_in(&server, "ada@example.com").await;
+    for name in ["Augusta", "Ada Lovelace", "Countess"] {
+        assert_eq!(page.post("/api/auth/update-user", &json!({"name": name})).await.status, 200);
+        let jwt = page.get("/api/auth/token").await.text("/token");
+        let payload = URL_SAFE_NO_PAD.decode(jwt.split('.').nth(1).unwrap()).unwrap();
+        let claims: Value = serde_json::from_slice(&payload).unwrap();
+        assert_eq!(claims["name"], name, "the clock stands still");
+    }
+}
+
+#[tokio::test]
 async fn tk_14_token_is_the_jwt_of_better_auths_plugin_and_both_doors_take_it() {
     let server = Server::start().await;
     server.sign_up("ada@example.com").await;

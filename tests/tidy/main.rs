@@ -276,6 +276,7 @@ const LAYERS: &[Layer] = &[
             "tokio",
             "url",
             "warp",
+            "zeroize",
         ],
     },
     Layer {
