@@ -183,7 +183,7 @@ impl Run<'_> {
 
     /// Signed by the server before.
     async fn legacy(&mut self, cookies: &str) {
-        let token = cookies.split_once('=').unwrap().1.split('.').next().unwrap();
+        let token = cookies.split_once("session_token=").unwrap().1.split('.').next().unwrap();
         let mac = STANDARD.encode(HmacKey::new(LEGACY.as_bytes()).mac(&[token.as_bytes()]));
         let theirs = format!("better-auth.session_token={token}.{}", mac.replace('+', "%2B").replace('/', "%2F"));
         self.secrets.add_cookies("cookie of the server before", &theirs);

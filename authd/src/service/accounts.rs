@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     digest::is_same_secret,
-    domain::{Actor, Credential, Event, EventKind, PasswordProblem, User, user::DEFAULT_ROLE},
+    domain::{Actor, Credential, Event, EventKind, Method, PasswordProblem, User, user::DEFAULT_ROLE},
     ports::HasherError,
     store::{Rehash, StoreError},
 };
@@ -91,7 +91,7 @@ pub async fn sign_up(app: &Services, wanted: SignUp, requester: &Requester) -> R
     if let Some(new) = &new {
         event = event.session(&new.session.id);
     }
-    let act = requester.act(Actor::User(user.id.clone()), now);
+    let act = requester.act(Actor::User(user.id.clone()), Method::Password, now);
     match app.store.create_user(user.clone(), Some(credential), new, act, event).await {
         // The user that would have been made, with an id that nobody has; and a commit, as making one would have been.
         Err(StoreError::EmailTaken) if !tells => {
@@ -135,7 +135,8 @@ pub(super) async fn begin(
     app.throttles.begin(&account, requester.address, standing, now).map_err(|wait| {
         let id = requester.request_id.as_ref().map(RequestId::as_str);
         let (user, source) = (user.map(|u| u.id.as_str()), requester.source.as_deref());
-        info!(request.id = id, source, user, %wait, "a sign-in was put off: too many have failed");
+        let method = Method::Password.as_str();
+        info!(request.id = id, source, user, method, result = "refused", %wait, "a sign-in was put off: too many have failed");
         ServiceError::Throttled(wait)
     })
 }
@@ -169,7 +170,8 @@ pub async fn sign_in(app: &Services, wanted: SignIn, requester: &Requester) -> R
             // Without the address: people type passwords where addresses go (LG-02).
             let id = requester.request_id.as_ref().map(RequestId::as_str);
             let (user, source) = (user.as_ref().map(|u| u.id.as_str()), requester.source.as_deref());
-            info!(request.id = id, source, user, "a sign-in failed");
+            let method = Method::Password.as_str();
+            info!(request.id = id, source, user, method, result = "failure", "a sign-in failed");
             return Err(attempt.hidden_wait.map_or(ServiceError::InvalidCredentials, ServiceError::Throttled));
         };
         app.throttles.take_back(&attempt, true);
@@ -198,7 +200,7 @@ pub async fn sign_in(app: &Services, wanted: SignIn, requester: &Requester) -> R
         let (new, opening) = sessions::prepare(app, &user.id, &wanted.wish, requester, now);
         let event = Event::new(EventKind::SignedIn).user(&user.id).session(&new.session.id);
         let is_changed = rehash.as_ref().is_some_and(|rehash| rehash.chosen);
-        let act = requester.act(Actor::User(user.id.clone()), now);
+        let act = requester.act(Actor::User(user.id.clone()), Method::Password, now);
         match app.store.open_session(new, user.epoch, rehash, act, event).await {
             Ok(()) if is_changed => return Ok(opening.opened(Arc::new(user.with_new_password(now)))),
             Ok(()) => return Ok(opening.opened(user)),

@@ -24,7 +24,9 @@ use common::{RequestId, Span, UnixTime};
 pub use self::error::ServiceError;
 use crate::{
     digest::sha256,
-    domain::{Act, Actor, Algorithm, ClientDigest, KeyPolicy, PasswordPolicy, SessionPolicy, address, token::Expected},
+    domain::{
+        Act, Actor, Algorithm, ClientDigest, KeyPolicy, Method, PasswordPolicy, SessionPolicy, address, token::Expected,
+    },
     ports::{Clock, Entropy, PasswordHasher, Secrets, TokenSigner, Vault},
     store::Store,
 };
@@ -129,10 +131,11 @@ impl Requester {
         ClientDigest(digest)
     }
 
-    /// An act of `by` at `now` by this request.
-    pub fn act(&self, by: Actor, now: UnixTime) -> Act {
+    /// An act of `by`, known by `method`, at `now` by this request.
+    pub fn act(&self, by: Actor, method: Method, now: UnixTime) -> Act {
         Act {
             by,
+            method,
             at: now,
             request_id: self.request_id.clone(),
             source: self.source.clone(),
