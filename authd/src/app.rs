@@ -109,8 +109,7 @@ pub struct Running {
     pub admin_socket: PathBuf,
     /// What was made because it was not there yet.
     pub made_master_key: bool,
-    /// The use cases' ground, for tests.
-    pub services: Arc<Services>,
+    services: Arc<Live<Services>>,
     reloader: Arc<Mutex<Reloader>>,
     /// Tells everything to stop.
     stop: watch::Sender<bool>,
@@ -146,6 +145,11 @@ impl Running {
         self.reloader.clone()
     }
 
+    /// The use cases' ground as the configuration is now, for tests.
+    pub fn services(&self) -> Arc<Services> {
+        self.services.get()
+    }
+
     /// Whether the store still takes changes.
     pub fn is_healthy(&self) -> bool {
         !*self.store_stopped.borrow()
@@ -156,7 +160,7 @@ impl Running {
         let Self { stop, mut tasks, services, store, reloader, .. } = self;
         stop.send_replace(true);
         while tasks.join_next().await.is_some() {}
-        if let Err(error) = throttle::write_down(&services).await {
+        if let Err(error) = throttle::write_down(&services.get()).await {
             warn!(%error, "counters of failed sign-ins were not written down");
         }
         // The last hands on the store: its writer ends after what is queued, and sled flushes.
@@ -291,14 +295,14 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let gauge = Arc::new(Gauge::new(ADMIN_CONNECTIONS));
     tasks.spawn(net::serve(listener, service, admin_limits, gauge, stopping.clone()));
     tasks.spawn(write_down(live.clone(), stopping.clone()));
-    tasks.spawn(tend(live, stopping));
+    tasks.spawn(tend(live.clone(), stopping));
 
     Ok(Running {
         address,
         public_url: public_url.origin().to_owned(),
         admin_socket: places.admin_socket.clone(),
         made_master_key,
-        services,
+        services: live,
         reloader,
         stop,
         store_stopped,
