@@ -31,6 +31,8 @@ const WRITTEN_FROM: u32 = 5;
 const WRITTEN_AT_ONCE: usize = 500;
 /// How many may wait to be written: beyond that (the store takes no changes) a counter waits for its next change.
 const WAITING_AT_MOST: usize = 20_000;
+/// How much of a device's name a counter shows: `device-` and eight digits.
+const DEVICE_SHOWN: usize = 15;
 /// How much of an address that is none the log shows, in bytes.
 const ENTRY_SHOWN: usize = 64;
 /// How often counters are looked for in the store that are forgotten.
@@ -324,7 +326,9 @@ impl Throttles {
         let place_key = key(&[kind, &hex(&of_account), &place]);
         let mut inner = self.lock();
         self.check(wait(&inner.places, &place_key, rule, now))?;
-        bump(&mut inner.places, place_key, rule, now, 1, || format!("{}/{place}", account.label()));
+        // Enough of a device's number to tell two apart.
+        let shown = place.get(..DEVICE_SHOWN).filter(|_| kind == "device").unwrap_or(&place);
+        bump(&mut inner.places, place_key, rule, now, 1, || format!("{}/{shown}", account.label()));
         let (source, hidden_wait) = match bucket {
             None => (None, None),
             Some(bucket) => {
