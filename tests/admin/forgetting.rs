@@ -175,7 +175,7 @@ async fn what_the_trail_says_of_a_deleted_user_is_erased_and_the_chain_holds() {
             None => assert_eq!(was, is),
             Some(by) => {
                 let left: Vec<&str> = is.as_object().unwrap().keys().map(String::as_str).collect();
-                assert_eq!(left, ["seq", "at", "event", "actor", "erasedBy"]);
+                assert_eq!(left, ["seq", "at", "event", "actor", "method", "result", "erasedBy"]);
                 assert_eq!(*by, if was["at"] == START.to_string() { 6 } else { 7 });
             }
         }

@@ -7,6 +7,7 @@ mod audit;
 mod door;
 mod forgetting;
 mod keys;
+mod live_settings;
 mod reload;
 mod sessions;
 mod users;
