@@ -67,6 +67,9 @@ pub struct Status {
     pub data_dir: String,
     /// Counts of what is stored.
     pub counts: Counts,
+    /// The store's files.
+    #[serde(default)]
+    pub store: StoreFiles,
     /// Signing.
     pub signing_key: Option<Kid>,
     /// How many sign-ins are being hashed or wait for it.
@@ -76,6 +79,43 @@ pub struct Status {
     /// Lines that the log has lost because nobody read them in time.
     #[serde(default)]
     pub log_lines_dropped: u64,
+}
+
+/// What the store's files are like.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoreFiles {
+    /// The last change that is committed.
+    pub sequence: u64,
+    /// The size of the commit log behind the snapshot, in bytes.
+    pub log_bytes: u64,
+    /// The newest snapshot.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub snapshot: Option<SnapshotView>,
+}
+
+/// A snapshot of the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotView {
+    /// Everything up to this change is in it.
+    pub sequence: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// When it was made.
+    pub made_at: UnixTime,
+}
+
+/// Answer to `POST /v1/store/snapshot`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotMade {
+    /// Whether one was made: not, if nothing is new since the last one.
+    pub made: bool,
+    /// How long that took, in milliseconds.
+    pub took_ms: u64,
+    /// The files now.
+    pub store: StoreFiles,
 }
 
 /// What the store holds.

@@ -149,6 +149,7 @@ async fn cl_02_every_command_answers_in_every_format() {
             &format!("keys rewrap --yes --new-master-key {}", new_key.display()),
             "throttle list",
             "throttle clear --all",
+            "store snapshot",
             "audit list",
             "audit verify",
             "audit erase --user ada@example.com --yes",

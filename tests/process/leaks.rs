@@ -9,7 +9,11 @@ use std::{
 
 use authd::{
     clock::SystemClock,
-    crypto::{mac::HmacKey, master, seal::Sealer},
+    crypto::{
+        mac::{HmacKey, derive},
+        master,
+        seal::Sealer,
+    },
     ports::{Clock, Mac},
     store::{
         Store,
@@ -247,12 +251,16 @@ async fn lg_02_no_secret_of_a_run_stands_in_any_file_log_answer_or_view_of_the_p
     // What only the daemon knows: opened by the new key, after the end.
     let sealer = Sealer::new(master::load(&new, false).unwrap().expose());
     let opening = Opening::open(&host.data().join("sled"), SledOptions::default()).unwrap();
-    let sealed = opening.secrets().unwrap();
-    assert_eq!(sealed.len(), 3);
+    let log_key = opening.log_key(sealer.fingerprint()).unwrap().expect("sealed under the new key");
+    let log_key = sealer.open("log", &log_key.id, &log_key.sealed).unwrap();
+    let log_key = HmacKey::new(&*derive(&log_key, "authd log mac v1"));
+    let opened = opening.replay(std::sync::Arc::new(log_key)).unwrap();
+    let sealed = opened.secrets().unwrap();
+    assert_eq!(sealed.len(), 4);
     for secret in sealed {
         secrets.add(&secret.purpose, &*sealer.open(&secret.purpose, &secret.id, &secret.sealed).unwrap());
     }
-    let store = opening.start(std::sync::Arc::new(HmacKey::new(b"only to read"))).unwrap();
+    let store = opened.start(std::sync::Arc::new(HmacKey::new(b"only to read"))).unwrap();
     for key in &store.keys().keys {
         let pkcs8 = sealer.open("signing-key", key.kid.as_str(), &key.sealed).unwrap();
         secrets.add("signing key", &*pkcs8);

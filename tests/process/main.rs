@@ -16,6 +16,7 @@ mod readme;
 mod reload;
 mod rewrap;
 mod roles;
+mod store;
 mod systemd;
 
 /// The host of a test; without built programs the test is skipped.

@@ -238,6 +238,7 @@ const LAYERS: &[Layer] = &[
             "thiserror",
             "tokio",
             "tracing",
+            "zstd",
         ],
     },
     Layer {

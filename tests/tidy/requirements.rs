@@ -19,7 +19,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("CR-10", "a should; compaction is not there yet"),
     ("DP-03", "a should; mutated requests and property tests stand in (HT-08, F-21), fuzz targets are not there yet"),
     ("DP-04", "there are no releases yet"),
-    ("F-02", "with the commit log"),
     ("F-21", "100,000 mutated requests are HT-08's test; a million is for the load tests"),
     ("F-06", "with the load tests"),
     ("F-08", "with the commit log"),

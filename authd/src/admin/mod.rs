@@ -8,6 +8,7 @@ pub mod request;
 pub mod routes;
 pub mod sessions;
 pub mod status;
+pub mod store;
 pub mod throttles;
 pub mod tokens;
 pub mod users;
@@ -311,6 +312,7 @@ mod tests {
         ("POST /v1/throttles/clear", Role::Helpdesk),
         ("POST /v1/tokens/inspect", Role::View),
         ("POST /v1/tokens/verify", Role::View),
+        ("POST /v1/store/snapshot", Role::Oncall),
         ("GET /v1/audit", Role::View),
         ("GET /v1/audit/verify", Role::View),
         ("POST /v1/audit/erase", Role::Admin),

@@ -2,10 +2,10 @@
 
 use common::admin::{Hashing, Status};
 
-use super::{AdminApp, AdminError, AdminReq};
+use super::{AdminApp, AdminError, AdminReq, store::view};
 use crate::{
     door::Reply,
-    service::{keys, maintenance},
+    service::{keys, maintenance, store},
 };
 
 /// `GET /v1/status`
@@ -44,6 +44,10 @@ pub async fn show(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
              client. The log shows the first; http.client_address says which header is read"
         ));
     }
+    let files = store::files(services)?;
+    problems.extend(files.problem.iter().map(|problem| {
+        format!("the last snapshot of the store failed, and the commit log grows until one is made: {problem}")
+    }));
     let log_lines_dropped = (info.log_lines_dropped)();
     if log_lines_dropped > 0 {
         problems.push(format!("the log has lost {log_lines_dropped} lines since the start: nobody read them in time"));
@@ -74,6 +78,7 @@ pub async fn show(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
         role: Some(req.role.as_str().into()),
         data_dir: info.data_dir.display().to_string(),
         counts: maintenance::counts(services).await?,
+        store: view(&files),
         signing_key: signing_key.map(|key| key.kid.clone()),
         hashing: Hashing { threads: load.threads as u64, queued: load.waiting as u64, capacity: load.capacity as u64 },
         connections: app.connections.get(),

@@ -98,6 +98,12 @@ pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut
     if s.store.cache.0 < 4 << 20 {
         refuse("store.cache", "it must be at least 4MiB".into());
     }
+    if s.store.snapshot_every < Span::from_mins(1) {
+        refuse("store.snapshot_every", "it must be at least 1m".into());
+    }
+    if s.store.log_size.0 < 1 << 20 {
+        refuse("store.log_size", "it must be at least 1MiB".into());
+    }
 
     let mut advice = vec![];
     if s.password.min_length < 15 {

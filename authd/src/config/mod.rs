@@ -282,6 +282,12 @@ settings! {
         cache: ByteSize = "128MiB";
         /// Free space on the disk below which nothing is written any more.
         reserve: ByteSize = "64MiB";
+        /// A snapshot is made when the last one is so old and something has changed since. What was erased or deleted is in
+        /// the commit log until then.
+        snapshot_every: Span = "1d";
+        /// A snapshot is also made when the commit log behind the last one is longer than this, and than half of that
+        /// snapshot; then the log is shortened.
+        log_size: ByteSize = "256MiB";
     }
     /// The log. The audit trail is not here but in the store.
     "log" log: Log {

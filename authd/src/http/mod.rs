@@ -450,8 +450,10 @@ pub(crate) mod tests {
             audit_retention: None,
         };
         let vault = Arc::new(MasterVault::new(Sealer::new(&[7; 32]), entropy.clone()));
+        let store = Arc::new(MemoryStore::new(mac()));
         let services = Services {
-            store: Arc::new(MemoryStore::new(mac())),
+            store: store.clone(),
+            upkeep: store,
             clock: Arc::new(Still),
             entropy,
             hasher: Arc::new(hasher),

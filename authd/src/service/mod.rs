@@ -13,6 +13,7 @@ pub mod own;
 pub mod passwords;
 pub mod random;
 pub mod sessions;
+pub mod store;
 pub mod throttle;
 pub mod tokens;
 pub mod users;
@@ -28,13 +29,15 @@ use crate::{
         Act, Actor, Algorithm, ClientDigest, KeyPolicy, Method, PasswordPolicy, SessionPolicy, address, token::Expected,
     },
     ports::{Clock, Entropy, PasswordHasher, Secrets, TokenSigner, Vault},
-    store::Store,
+    store::{Store, Upkeep},
 };
 
 /// Everything that use cases work with.
 pub struct Services {
     /// Where things are kept.
     pub store: Arc<dyn Store>,
+    /// What keeps its files in order.
+    pub upkeep: Arc<dyn Upkeep>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -63,6 +66,7 @@ impl Services {
     pub fn with_policy(&self, policy: Policy) -> Self {
         Self {
             store: self.store.clone(),
+            upkeep: self.upkeep.clone(),
             clock: self.clock.clone(),
             entropy: self.entropy.clone(),
             hasher: self.hasher.clone(),
