@@ -144,6 +144,7 @@ fn mac_of(secret: &[u8], purpose: &str) -> Arc<HmacKey> {
     Arc::new(HmacKey::new(&*derive(secret, &format!("authd {purpose} mac v1"))))
 }
 
+/// The key for a purpose, from a secret that may be kept for another.
 fn open_secret(vault: &MasterVault, secret: &SealedSecret, key_for: &str) -> Result<Arc<HmacKey>, Failure> {
     let opened = vault.open(&secret.purpose, &secret.id, &secret.sealed);
     let plain = opened.map_err(|_| {
@@ -171,7 +172,7 @@ pub(crate) fn log_key(
     let fingerprint = sealer.fingerprint().to_owned();
     let vault = MasterVault::new(sealer, entropy.clone());
     let sealed = opening.log_key(&fingerprint).map_err(unopenable)?.ok_or_else(|| no_log_key(&fingerprint))?;
-    open_secret(&vault, &sealed, LOG_PURPOSE)
+    open_secret(&vault, &sealed, &sealed.purpose)
 }
 
 /// Opens the secrets, or makes them while the store is empty, and starts the writer.
@@ -200,7 +201,7 @@ pub(crate) async fn bring_up(
         }
         None => return Err(no_log_key(&fingerprint)),
     };
-    let log_mac = open_secret(vault, &log_key, LOG_PURPOSE)?;
+    let log_mac = open_secret(vault, &log_key, &log_key.purpose)?;
     let opened: Opened = blocking(move || opening.replay(log_mac)).await?;
     let meta = opened.meta().map_err(|e| unusable(&e))?;
     // The log may have brought another master key into force than sled knew of.
@@ -215,8 +216,8 @@ pub(crate) async fn bring_up(
     opened.keep_only_log_key(&fingerprint).map_err(unopenable)?;
     let open = |purpose: &str, key_for: &str| {
         let missing = || Failure::new(Exit::Io, format!("the store has no secret '{purpose}'")).fix(RESTORE);
-        let found = sealed.iter().rev().find(|secret| secret.purpose == purpose).ok_or_else(missing)?;
-        open_secret(vault, found, key_for)
+        let secret = sealed.iter().rev().find(|secret| secret.purpose == purpose).ok_or_else(missing)?;
+        open_secret(vault, secret, key_for)
     };
     let cookie = open(COOKIE, COOKIE)?;
     let secrets = Secrets { cookie: cookie.clone(), refresh: open(REFRESH, REFRESH)?, device: open(COOKIE, DEVICE)? };

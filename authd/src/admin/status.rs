@@ -38,16 +38,16 @@ pub async fn show(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
              client. Add it there, if it is your proxy; if it is not, whoever sends such headers gains nothing"
         ));
     }
-    let files = store::files(services)?;
-    problems.extend(files.problem.iter().map(|problem| {
-        format!("the last snapshot of the store failed, and the commit log grows until one is made: {problem}")
-    }));
     if let Some((peer, count)) = indistinct.not_readable {
         problems.push(format!(
             "{count} requests by the trusted proxy {peer} named their clients by what is no address: they all counted as one \
              client. The log shows the first; http.client_address says which header is read"
         ));
     }
+    let files = store::files(services)?;
+    problems.extend(files.problem.iter().map(|problem| {
+        format!("the last snapshot of the store failed, and the commit log grows until one is made: {problem}")
+    }));
     let log_lines_dropped = (info.log_lines_dropped)();
     if log_lines_dropped > 0 {
         problems.push(format!("the log has lost {log_lines_dropped} lines since the start: nobody read them in time"));
