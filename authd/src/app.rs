@@ -102,8 +102,7 @@ pub struct Running {
     pub admin_socket: PathBuf,
     /// What was made because it was not there yet.
     pub made_master_key: bool,
-    /// The use cases' ground, for tests.
-    pub services: Arc<Services>,
+    services: Arc<Live<Services>>,
     reloader: Arc<Mutex<Reloader>>,
     /// Tells everything to stop.
     stop: watch::Sender<bool>,
@@ -139,6 +138,11 @@ impl Running {
         self.reloader.clone()
     }
 
+    /// The use cases' ground as the configuration is now, for tests.
+    pub fn services(&self) -> Arc<Services> {
+        self.services.get()
+    }
+
     /// Whether the store still takes changes.
     pub fn is_healthy(&self) -> bool {
         !*self.store_stopped.borrow()
@@ -150,7 +154,7 @@ impl Running {
         stop.send_replace(true);
         store.end_upkeep();
         while tasks.join_next().await.is_some() {}
-        if let Err(error) = throttle::write_down(&services).await {
+        if let Err(error) = throttle::write_down(&services.get()).await {
             warn!(%error, "counters of failed sign-ins were not written down");
         }
         // The last hands on the store: its writer ends after what is queued, and sled flushes.
@@ -286,14 +290,14 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     tasks.spawn(net::serve(listener, service, admin_limits, gauge, stopping.clone()));
     tasks.spawn(write_down(live.clone(), stopping.clone()));
     tasks.spawn(keep_snapshots(store.clone(), clock.clone(), stopping.clone()));
-    tasks.spawn(tend(live, stopping));
+    tasks.spawn(tend(live.clone(), stopping));
 
     Ok(Running {
         address,
         public_url: public_url.origin().to_owned(),
         admin_socket: places.admin_socket.clone(),
         made_master_key,
-        services,
+        services: live,
         reloader,
         stop,
         store_stopped,
@@ -466,6 +470,7 @@ pub(crate) fn public_door(config: &Config, url: &PublicUrl, cookies: &Cookies) -
         client_address: s.http.client_address,
         throttle_requests: s.throttle.requests.is_on(config.mode == Mode::Production),
         max_body: s.http.max_body.0,
+        max_body_total: s.http.max_body_total.0,
         body_timeout: s.http.body_timeout,
     };
     (door, cookies.living(s.session.expires_in))

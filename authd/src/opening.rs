@@ -136,18 +136,22 @@ fn other_master_key(config: &Config, fingerprint: &str, known: &str) -> Failure 
 const COOKIE: &str = "cookie";
 const REFRESH: &str = "refresh";
 const AUDIT: &str = "audit";
+/// A purpose without a secret of its own: its key is derived from the one of cookies, so a store that was made before there
+/// were device cookies needs nothing new.
+const DEVICE: &str = "device";
 
 fn mac_of(secret: &[u8], purpose: &str) -> Arc<HmacKey> {
     Arc::new(HmacKey::new(&*derive(secret, &format!("authd {purpose} mac v1"))))
 }
 
-fn open_secret(vault: &MasterVault, secret: &SealedSecret) -> Result<Arc<HmacKey>, Failure> {
+/// The key for a purpose, from a secret that may be kept for another.
+fn open_secret(vault: &MasterVault, secret: &SealedSecret, key_for: &str) -> Result<Arc<HmacKey>, Failure> {
     let opened = vault.open(&secret.purpose, &secret.id, &secret.sealed);
     let plain = opened.map_err(|_| {
         let message = format!("the secret '{}' of the store does not open with the master key", secret.purpose);
         Failure::new(Exit::Io, message).fix(RESTORE)
     })?;
-    Ok(mac_of(&plain, &secret.purpose))
+    Ok(mac_of(&plain, key_for))
 }
 
 fn no_log_key(fingerprint: &str) -> Failure {
@@ -168,7 +172,7 @@ pub(crate) fn log_key(
     let fingerprint = sealer.fingerprint().to_owned();
     let vault = MasterVault::new(sealer, entropy.clone());
     let sealed = opening.log_key(&fingerprint).map_err(unopenable)?.ok_or_else(|| no_log_key(&fingerprint))?;
-    open_secret(&vault, &sealed)
+    open_secret(&vault, &sealed, &sealed.purpose)
 }
 
 /// Opens the secrets, or makes them while the store is empty, and starts the writer.
@@ -188,8 +192,6 @@ pub(crate) async fn bring_up(
         let sealed = sealed.map_err(|e| Failure::new(Exit::Software, e.to_string()))?;
         Ok::<_, Failure>(SealedSecret { purpose: purpose.into(), id: "1".into(), sealed, created_at: now })
     };
-    let open_secret = |secret: &SealedSecret| open_secret(vault, secret);
-
     let log_key = match opening.log_key(&fingerprint).map_err(unopenable)? {
         Some(key) => key,
         None if opening.is_new() => {
@@ -199,7 +201,7 @@ pub(crate) async fn bring_up(
         }
         None => return Err(no_log_key(&fingerprint)),
     };
-    let log_mac = open_secret(&log_key)?;
+    let log_mac = open_secret(vault, &log_key, &log_key.purpose)?;
     let opened: Opened = blocking(move || opening.replay(log_mac)).await?;
     let meta = opened.meta().map_err(|e| unusable(&e))?;
     // The log may have brought another master key into force than sled knew of.
@@ -212,13 +214,14 @@ pub(crate) async fn bring_up(
         false => opened.secrets().map_err(|e| unusable(&e))?,
     };
     opened.keep_only_log_key(&fingerprint).map_err(unopenable)?;
-    let open = |purpose: &str| {
+    let open = |purpose: &str, key_for: &str| {
         let missing = || Failure::new(Exit::Io, format!("the store has no secret '{purpose}'")).fix(RESTORE);
-        sealed.iter().rev().find(|secret| secret.purpose == purpose).ok_or_else(missing).and_then(open_secret)
+        let secret = sealed.iter().rev().find(|secret| secret.purpose == purpose).ok_or_else(missing)?;
+        open_secret(vault, secret, key_for)
     };
-    let cookie = open(COOKIE)?;
-    let secrets = Secrets { cookie: cookie.clone(), refresh: open(REFRESH)? };
-    let store = opened.start(open(AUDIT)?).map_err(|e| Failure::new(Exit::Io, e.to_string()))?;
+    let cookie = open(COOKIE, COOKIE)?;
+    let secrets = Secrets { cookie: cookie.clone(), refresh: open(REFRESH, REFRESH)?, device: open(COOKIE, DEVICE)? };
+    let store = opened.start(open(AUDIT, AUDIT)?).map_err(|e| Failure::new(Exit::Io, e.to_string()))?;
     if is_new {
         let key = signer
             .generate(config.settings.keys.algorithm, config.settings.token.expires_in, now)

@@ -435,6 +435,12 @@ pub struct AuditView {
     pub event: String,
     /// Who did it: a user, an operator (uid and pid on the socket) or the daemon itself.
     pub actor: serde_json::Value,
+    /// By what that was known: `password`, `session` (its cookie or a JWT), `refresh_token`, `socket`, `daemon`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub method: Option<String>,
+    /// How it ended for them: `success`, or `failure` where a refresh token was shown that had been used before.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub result: Option<String>,
     /// To whom.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub user: Option<UserId>,
@@ -453,7 +459,7 @@ pub struct AuditView {
     /// What else is known of it.
     #[serde(skip_serializing_if = "serde_json::Map::is_empty", default)]
     pub details: serde_json::Map<String, serde_json::Value>,
-    /// The record of the act that erased all but the event and the kind of its actor; absent if nothing was.
+    /// The record of the act that erased all but the event, its result, the kind of its actor and the method; absent if nothing was.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub erased_by: Option<u64>,
 }

@@ -179,6 +179,19 @@ async fn csv_says_who_did_what() {
 }
 
 #[tokio::test]
+async fn cl_02_a_name_that_looks_like_a_formula_is_a_text_in_csv_and_itself_everywhere_else() {
+    let server = Server::start().await;
+    let name = "=HYPERLINK(\"https://evil.example\",\"ok\")";
+    let body = json!({"email": "+ada@example.com", "password": PASSWORD, "name": name});
+    assert_eq!(server.client().post("/api/auth/signup", &body).await.status, 201);
+    let list =
+        async |format: &str| ctl(&server.socket).run(&format!("user list --fields email,name -o {format}")).await.ok();
+    assert_eq!(list("csv").await.csv()[1], ["'+ada@example.com".to_owned(), format!("'{name}")]);
+    assert_eq!(list("json").await.json()[0]["name"], name);
+    assert!(list("table").await.out.contains(name) && list("table").await.out.contains("\n+ada@example.com"));
+}
+
+#[tokio::test]
 async fn fields_are_named_alike_in_every_format() {
     let server = Server::start().await;
     let table = ctl(&server.socket).run("status --fields mode,ready,listen").await.ok();

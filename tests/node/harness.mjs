@@ -171,6 +171,9 @@ export async function signIn(authd, email) {
   return answer.body.access_token;
 }
 
+/** The mark by which authd knows a device at the next sign-in. */
+export const DEVICE_COOKIE = "authd.device";
+
 /** The cookies of a browser, for one host: all that authd's are about. Expiry by the clock is left out. */
 export class CookieJar {
   #cookies = new Map();
@@ -192,8 +195,9 @@ export class CookieJar {
     return pairs.length > 0 ? pairs.join("; ") : undefined;
   }
 
+  /** The names of the session's cookies. The mark of a known device is not one of them: it outlives sessions. */
   names() {
-    return [...this.#cookies.keys()].sort();
+    return [...this.#cookies.keys()].filter((name) => name !== DEVICE_COOKIE).sort();
   }
 
   /** The attributes of a cookie, names in lower case; undefined without the cookie. */

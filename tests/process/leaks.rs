@@ -61,7 +61,11 @@ impl Secrets {
     /// A `Cookie` line: the values as they travel and as they mean, their tokens and their signatures.
     fn add_cookies(&mut self, name: &str, line: &str) {
         for pair in line.split("; ") {
-            let value = pair.split_once('=').unwrap().1;
+            let (cookie, value) = pair.split_once('=').unwrap();
+            if cookie.ends_with("authd.device") {
+                self.add(&format!("{name} (mark of the device)"), value);
+                continue;
+            }
             let decoded = percent_decode_str(value).decode_utf8().unwrap().into_owned();
             let (token, signature) = decoded.rsplit_once('.').unwrap();
             for part in [value, &decoded, signature] {
@@ -183,7 +187,7 @@ impl Run<'_> {
 
     /// Signed by the server before.
     async fn legacy(&mut self, cookies: &str) {
-        let token = cookies.split_once('=').unwrap().1.split('.').next().unwrap();
+        let token = cookies.split_once("session_token=").unwrap().1.split('.').next().unwrap();
         let mac = STANDARD.encode(HmacKey::new(LEGACY.as_bytes()).mac(&[token.as_bytes()]));
         let theirs = format!("better-auth.session_token={token}.{}", mac.replace('+', "%2B").replace('/', "%2F"));
         self.secrets.add_cookies("cookie of the server before", &theirs);

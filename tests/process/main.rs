@@ -14,6 +14,7 @@ mod log_pipe;
 mod master_key;
 mod readme;
 mod reload;
+mod restarts;
 mod rewrap;
 mod roles;
 mod store;

@@ -31,10 +31,17 @@ pub async fn show(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     problems.extend(
         read.problems.iter().map(|problem| format!("what the configuration says now is not in force: {problem}")),
     );
-    if let Some((peer, count)) = services.throttles.disbelief() {
+    let indistinct = services.throttles.indistinct();
+    if let Some((peer, count)) = indistinct.not_believed {
         problems.push(format!(
             "{count} requests by {peer} named other clients, and it is not in http.trusted_proxies: they all counted as one \
              client. Add it there, if it is your proxy; if it is not, whoever sends such headers gains nothing"
+        ));
+    }
+    if let Some((peer, count)) = indistinct.not_readable {
+        problems.push(format!(
+            "{count} requests by the trusted proxy {peer} named their clients by what is no address: they all counted as one \
+             client. The log shows the first; http.client_address says which header is read"
         ));
     }
     let files = store::files(services)?;
@@ -46,6 +53,12 @@ pub async fn show(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
         problems.push(format!("the log has lost {log_lines_dropped} lines since the start: nobody read them in time"));
     }
     let mut notes = read.advice.clone();
+    notes.extend(indistinct.not_named.map(|(peer, count)| {
+        format!(
+            "{count} requests by the trusted proxy {peer} named no client, and counted as its own: if they were those of \
+             others, let it set the header that http.client_address names"
+        )
+    }));
     notes.extend(info.legacy_secret_until.map(|until| maintenance::takeover_note(until, now)));
     let load = services.hasher.load();
     Ok(Reply::json(&Status {

@@ -223,6 +223,8 @@ fn http(mode: Mode, s: &Settings, refuse: &mut impl FnMut(&str, String)) {
     }
     if !(1024..=16 << 20).contains(&http.max_body.0) {
         refuse("http.max_body", "it must be between 1KiB and 16MiB".into());
+    } else if http.max_body_total < http.max_body {
+        refuse("http.max_body_total", "one body alone would be too much: it must be at least http.max_body".into());
     }
     for (key, span, most) in [
         ("http.header_timeout", http.header_timeout, 75),

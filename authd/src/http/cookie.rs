@@ -11,6 +11,7 @@ use crate::{
     digest::is_same_secret,
     door::Head,
     ports::{Clock, Mac, Takeover},
+    service::device::{self, Device},
 };
 
 /// What `encodeURIComponent` leaves alone.
@@ -37,6 +38,7 @@ pub struct Cookies {
     session_token: String,
     session_data: String,
     dont_remember: String,
+    device: String,
     attributes: &'static str,
     max_age: Span,
     before: Option<(Takeover, Arc<dyn Clock>)>,
@@ -63,12 +65,14 @@ pub enum SessionCookie {
 impl Cookies {
     /// With `Secure` and the `__Secure-` prefix if the service is called by https.
     pub fn new(mac: Arc<dyn Mac>, secure: bool, max_age: Span) -> Self {
-        let name = |name: &str| format!("{}better-auth.{name}", if secure { "__Secure-" } else { "" });
+        let prefix = if secure { "__Secure-" } else { "" };
+        let name = |name: &str| format!("{prefix}better-auth.{name}");
         Self {
             mac,
             session_token: name("session_token"),
             session_data: name("session_data"),
             dont_remember: name("dont_remember"),
+            device: format!("{prefix}authd.device"),
             attributes: if secure {
                 "Path=/; HttpOnly; Secure; SameSite=Lax"
             } else {
@@ -137,6 +141,16 @@ impl Cookies {
     /// Deletes all cookies of a session, whether the browser has them or not.
     pub fn deletions(&self) -> [String; 3] {
         [&self.session_token, &self.session_data, &self.dont_remember].map(|name| self.deletion(name))
+    }
+
+    /// The cookie by which the device is known at the next sign-in. It is no session's, and outlives them.
+    pub fn device(&self, value: &str) -> String {
+        format!("{}={value}; Max-Age={}; {}", self.device, device::LIFE.as_secs(), self.attributes)
+    }
+
+    /// What the browser shows of the accounts that signed in with it.
+    pub fn read_device(&self, head: &Head) -> Device {
+        Device::read(&values(head, &self.device))
     }
 
     /// Reads the session cookie. A name that stands there with two different values is no session: somebody planted one of

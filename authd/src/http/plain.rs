@@ -14,6 +14,7 @@ use super::{
     auth::{CookieSession, set_auth_jwt, use_cookie, wish},
 };
 use crate::{
+    domain::User,
     door::Reply,
     service::{
         accounts::{self, SignIn, SignUp},
@@ -68,9 +69,18 @@ pub(super) fn set_session_cookies(app: &App, req: &Req, opened: &Opened, reply: 
     for cookie in app.cookies.session(&opened.token, remember) {
         reply.add(header::SET_COOKIE, cookie);
     }
-    if remember && let Some(cookie) = app.cookies.forget_dont_remember(&req.head) {
-        reply.add(header::SET_COOKIE, cookie);
+    if remember {
+        if let Some(cookie) = app.cookies.forget_dont_remember(&req.head) {
+            reply.add(header::SET_COOKIE, cookie);
+        }
+        remember_device(app, req, &opened.live.user, reply);
     }
+}
+
+/// Marks the browser as one of the user's own. A sign-in that is not to be remembered leaves no mark.
+pub(super) fn remember_device(app: &App, req: &Req, user: &User, reply: &mut Reply) {
+    let value = req.requester.device.after_sign_in(&app.services, user);
+    reply.add(header::SET_COOKIE, app.cookies.device(&value));
 }
 
 /// Deletes the cookies of a session.

@@ -4,6 +4,7 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod device;
 pub mod error;
 pub mod keys;
 pub mod maintenance;
@@ -24,7 +25,9 @@ use common::{RequestId, Span, UnixTime};
 pub use self::error::ServiceError;
 use crate::{
     digest::sha256,
-    domain::{Act, Actor, Algorithm, ClientDigest, KeyPolicy, PasswordPolicy, SessionPolicy, address, token::Expected},
+    domain::{
+        Act, Actor, Algorithm, ClientDigest, KeyPolicy, Method, PasswordPolicy, SessionPolicy, address, token::Expected,
+    },
     ports::{Clock, Entropy, PasswordHasher, Secrets, TokenSigner, Vault},
     store::{Store, Upkeep},
 };
@@ -118,6 +121,8 @@ pub struct Requester {
     pub user_agent: String,
     /// Of this request.
     pub request_id: Option<RequestId>,
+    /// What the browser shows of the accounts that signed in with it.
+    pub device: device::Device,
 }
 
 impl Requester {
@@ -130,10 +135,11 @@ impl Requester {
         ClientDigest(digest)
     }
 
-    /// An act of `by` at `now` by this request.
-    pub fn act(&self, by: Actor, now: UnixTime) -> Act {
+    /// An act of `by`, known by `method`, at `now` by this request.
+    pub fn act(&self, by: Actor, method: Method, now: UnixTime) -> Act {
         Act {
             by,
+            method,
             at: now,
             request_id: self.request_id.clone(),
             source: self.source.clone(),

@@ -296,6 +296,9 @@ impl Store for MemoryStore {
                 stored.epoch += 1;
                 stored.password_change_required = false;
                 stored.updated_at = act.at;
+                if let Some(event) = event.of_chosen_password() {
+                    self.record(&mut state, &act, &event);
+                }
             }
         }
         let replaced = state.insert(new);

@@ -129,7 +129,7 @@ pub struct Rehash {
     /// What takes its place.
     pub new: PasswordHash,
     /// Whether it is another password, which the user chose in place of a temporary one: then the user need not change it
-    /// any more, and all other sessions end. Otherwise it is the same password, hashed anew.
+    /// any more, all other sessions end, and the trail tells of it. Otherwise it is the same password, hashed anew.
     pub chosen: bool,
 }
 

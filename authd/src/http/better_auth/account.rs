@@ -10,7 +10,7 @@ use crate::{
     door::Reply,
     http::{
         ApiError, App, Req,
-        plain::{delete_session_cookies, set_session_cookies},
+        plain::{delete_session_cookies, remember_device, set_session_cookies},
     },
     service::{
         ServiceError,
@@ -79,7 +79,13 @@ pub async fn change_password(app: &App, req: Req) -> Result<Reply, ApiError> {
             set_session_cookies(app, &req, &opened, &mut reply);
             Ok(reply)
         }
-        None => Ok(caller.answer(reply)),
+        None => {
+            // The marks of before are void: this browser gets a new one, the others at their next sign-in.
+            if caller.shown.is_some() && caller.live.session.remember {
+                remember_device(app, &req, &user, &mut reply);
+            }
+            Ok(caller.answer(reply))
+        }
     }
 }
 

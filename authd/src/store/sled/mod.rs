@@ -5,6 +5,8 @@ mod audit;
 mod cache;
 mod checkpoint;
 mod codec;
+#[cfg(test)]
+mod damages;
 mod disk;
 mod intents;
 mod keys;
@@ -14,6 +16,8 @@ mod opening;
 mod power_cut;
 #[cfg(test)]
 mod remaking;
+#[cfg(test)]
+mod slow_disk;
 #[cfg(test)]
 mod tampering;
 mod txn;

@@ -235,7 +235,12 @@ pub struct Opened {
     path: PathBuf,
     options: SledOptions,
     syncs: Arc<dyn Syncs>,
+    /// Why sled could not be compared with what it should be.
+    problem: Option<String>,
 }
+
+/// A store is small up to so many bytes of sled, snapshot and log: about 20,000 users.
+const SMALL_BYTES: u64 = 64 << 20;
 
 /// Where the commit log of the store in `path` is: beside it.
 pub(super) fn log_directory(path: &Path) -> PathBuf {
@@ -447,6 +452,17 @@ impl Opening {
                 },
             }
         }
+        let mut problem = None;
+        if self.why_anew.is_none() && self.is_small().map_err(|e| OpenError::Io(path.clone(), e))? {
+            // sled forgets some damage without a word. A larger one is compared when the daemon is at work.
+            match self.verify(&key) {
+                Ok(verified) => self.why_anew = verified.sled.err(),
+                Err(e) => {
+                    warn!(error = %e, "sled cannot be compared with what it should be");
+                    problem = Some(e.to_string());
+                }
+            }
+        }
         let Behind { db, disk } = match (self.why_anew.take(), self.behind.take()) {
             (None, Some(behind)) => behind,
             (why, behind) => {
@@ -459,7 +475,14 @@ impl Opening {
         };
         let mark = Mark::new(log_directory(&path), self.syncs.clone());
         let Self { log_keys, options, syncs, .. } = self;
-        Ok(Opened { db, disk, log, log_key: key, log_keys, mark, path, options, syncs })
+        Ok(Opened { db, disk, log, log_key: key, log_keys, mark, path, options, syncs, problem })
+    }
+
+    /// Whether comparing all of it takes no time that anybody would notice.
+    fn is_small(&self) -> std::io::Result<bool> {
+        let size = |path: &Path| path.metadata().map_or(0, |meta| meta.len());
+        let (snapshot, (_, log)) = self.found.sizes().map_err(std::io::Error::other)?;
+        Ok(size(&self.path.join("db")) + snapshot.map_or(0, |(_, bytes)| bytes) + log <= SMALL_BYTES)
     }
 
     /// A new sled, with everything that the log says.
@@ -536,7 +559,7 @@ impl Opened {
     /// # Errors
     /// A record is damaged, or the system refuses a thread.
     pub fn start(self, mac: Arc<dyn Mac>) -> Result<SledStore, OpenError> {
-        let Self { db, disk, log, log_key, log_keys, mark, path, options, syncs } = self;
+        let Self { db, disk, log, log_key, log_keys, mark, path, options, syncs, problem } = self;
         let cache = Arc::new(HotCache::new(options.cache_bytes / 2));
         let sled_at = |e| OpenError::from(e).at(&path);
         cache.set_keys(load_keys(&db).map_err(sled_at)?);
@@ -573,7 +596,8 @@ impl Opened {
             at_work: Mutex::default(),
             ends: AtomicBool::new(false),
             is_wanted: AtomicBool::new(false),
-            problem: Mutex::default(),
+            problem: Mutex::new(problem),
+            was_compared: AtomicBool::new(false),
             every: options.snapshot_every,
             log_bytes: options.log_bytes,
             path,

@@ -18,7 +18,8 @@ use std::{
 use common::UnixTime;
 use tokio::task::JoinSet;
 
-use self::platter::{DIRECTORIES, Dice, Plan, Platter};
+pub(super) use self::platter::Dice;
+use self::platter::{DIRECTORIES, Plan, Platter};
 use super::{
     Opening, SledOptions, SledStore,
     disk::Syncs,

@@ -10,6 +10,7 @@ use super::{
     log::{LogError, PURPOSE},
     opening::{OpenError, aside},
 };
+pub(super) use crate::store::contract::user as user_of;
 use crate::{
     crypto::mac::HmacKey,
     domain::{Event, EventKind},
@@ -20,7 +21,7 @@ use crate::{
     },
 };
 
-fn key(text: &[u8]) -> Arc<dyn Mac> {
+pub(super) fn key(text: &[u8]) -> Arc<dyn Mac> {
     Arc::new(HmacKey::new(text))
 }
 
@@ -28,20 +29,20 @@ fn options() -> SledOptions {
     SledOptions { cache_bytes: 4 << 20, reserve_bytes: 0, segment_bytes: 4 << 10, ..SledOptions::default() }
 }
 
-struct Place {
-    temp: TempDir,
+pub(super) struct Place {
+    pub temp: TempDir,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { temp: tempfile::tempdir().unwrap() }
     }
 
-    fn sled(&self) -> std::path::PathBuf {
+    pub(super) fn sled(&self) -> std::path::PathBuf {
         self.temp.path().join("sled")
     }
 
-    fn look(&self) -> Result<Opening, OpenError> {
+    pub(super) fn look(&self) -> Result<Opening, OpenError> {
         loop {
             // The sled of the look before lets go of its files a moment after it was dropped.
             match Opening::open(&self.sled(), options()) {
@@ -51,7 +52,7 @@ impl Place {
         }
     }
 
-    fn try_open(&self) -> Result<SledStore, OpenError> {
+    pub(super) fn try_open(&self) -> Result<SledStore, OpenError> {
         let opening = self.look()?;
         if opening.is_new() {
             let secret =
@@ -61,12 +62,12 @@ impl Place {
         opening.replay(key(b"log"))?.start(key(b"audit"))
     }
 
-    fn open(&self) -> SledStore {
+    pub(super) fn open(&self) -> SledStore {
         self.try_open().unwrap()
     }
 
     /// The files of the log with this extension.
-    fn files(&self, extension: &str) -> Vec<std::path::PathBuf> {
+    pub(super) fn files(&self, extension: &str) -> Vec<std::path::PathBuf> {
         let entries = fs::read_dir(self.temp.path().join("log")).unwrap().map(|entry| entry.unwrap().path());
         let mut found: Vec<_> = entries.filter(|path| path.extension().is_some_and(|e| e == extension)).collect();
         found.sort();
@@ -74,7 +75,7 @@ impl Place {
     }
 
     /// A store with users, sessions and sessions that ended, before and after a snapshot, and closed.
-    async fn filled() -> Self {
+    pub(super) async fn filled() -> Self {
         let place = Self::new();
         let store = place.open();
         add(&store, 0..20).await;
@@ -84,12 +85,12 @@ impl Place {
         place
     }
 
-    fn verified(&self) -> Result<u64, String> {
+    pub(super) fn verified(&self) -> Result<u64, String> {
         self.look().unwrap().verify(&key(b"log")).unwrap().sled
     }
 }
 
-async fn add(store: &SledStore, these: std::ops::Range<usize>) {
+pub(super) async fn add(store: &SledStore, these: std::ops::Range<usize>) {
     for n in these {
         let name = format!("u{n}");
         store.create_user(user(&name), None, None, act(), Event::new(EventKind::UserCreated)).await.unwrap();
@@ -107,7 +108,7 @@ async fn add(store: &SledStore, these: std::ops::Range<usize>) {
     }
 }
 
-async fn has_all(store: &SledStore, users: usize) {
+pub(super) async fn has_all(store: &SledStore, users: usize) {
     for n in 0..users {
         let name = format!("u{n}");
         assert!(store.user(&user(&name).id).await.unwrap().is_some(), "user {n}");
@@ -203,6 +204,25 @@ async fn f_05_what_sled_has_lost_without_a_word_is_found_by_the_next_snapshot() 
         has_all(&store, 40).await;
         add(&store, 40..41).await;
         assert!(store.snapshot().await.unwrap().is_some(), "{i}");
+    }
+}
+
+/// And what it lost, or what somebody altered, while the store was closed is found when it opens.
+#[tokio::test]
+async fn f_05_a_small_store_is_compared_with_its_log_at_every_start() {
+    let of_user = keys::user(&user("u7").id);
+    let seeded: [&dyn Fn(&sled::Db); 2] =
+        [&|db| drop(db.remove(&of_user).unwrap()), &|db| drop(db.insert(&of_user, b"something else").unwrap())];
+    let place = Place::filled().await;
+    for seed in seeded {
+        let look = place.look().unwrap();
+        seed(&look.behind.as_ref().unwrap().db);
+        drop(look);
+        assert!(place.verified().unwrap_err().contains("1 records differ, the first is user"));
+        let store = place.open();
+        has_all(&store, 40).await;
+        drop(store);
+        assert_eq!(place.verified(), Ok(120));
     }
 }
 

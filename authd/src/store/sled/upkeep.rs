@@ -42,6 +42,8 @@ pub(super) struct Keeper {
     pub ends: AtomicBool,
     /// Something went that must not stay in the log either.
     pub is_wanted: AtomicBool,
+    /// Whether sled was compared with a snapshot since the start.
+    pub was_compared: AtomicBool,
     /// Why the last one failed.
     pub problem: Mutex<Option<String>>,
     pub every: Span,
@@ -149,6 +151,7 @@ impl Keeper {
         if !self.compare(&snapshot)? {
             return Ok(Some(snapshot));
         }
+        self.was_compared.store(true, Ordering::Relaxed);
         // sled's file has everything of the snapshot before the segments go that had it.
         self.progress.checkpoint().map_err(|problem| {
             self.health.poison(&problem);
@@ -161,6 +164,16 @@ impl Keeper {
         info!(sequence, bytes, pruned, "a snapshot was made and read back");
         *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(Some(snapshot))
+    }
+
+    /// Compares sled with the snapshot that there is, once after a start.
+    fn compare_newest(&self) -> Result<(), StoreError> {
+        let _at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+        self.was_compared.store(true, Ordering::Relaxed);
+        match self.snapshots.newest().map_err(failed)? {
+            Some(snapshot) => self.compare(&snapshot).map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Whether sled was compared with the snapshot. Where it differs although no record since has changed that, sled is
@@ -201,7 +214,13 @@ impl SledStore {
         let keeper = self.keeper.clone();
         match keeper.is_due(now) {
             Ok(true) => self.snapshot().await,
-            Ok(false) => Ok(None),
+            Ok(false) if keeper.was_compared.load(Ordering::Relaxed) => Ok(None),
+            Ok(false) => {
+                let compare = move || keeper.compare_newest().map_err(|e| keeper.note_failure(e));
+                let done = tokio::task::spawn_blocking(compare).await;
+                done.unwrap_or_else(|e| Err(StoreError::Unavailable(format!("comparing failed: {e}").into())))?;
+                Ok(None)
+            }
             Err(e) => Err(keeper.note_failure(failed(e))),
         }
     }

@@ -17,17 +17,17 @@ const BLOCK: usize = 512;
 /// The directories of a store, below the one of the data.
 pub(super) const DIRECTORIES: [&str; 3] = ["", "log", "sled"];
 
-pub(super) struct Dice(pub u64);
+pub(in super::super) struct Dice(pub u64);
 
 impl Dice {
-    pub(super) fn next(&mut self) -> u64 {
+    pub(in super::super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
 
-    pub(super) fn below(&mut self, n: usize) -> usize {
+    pub(in super::super) fn below(&mut self, n: usize) -> usize {
         usize::try_from(self.next() % n as u64).unwrap()
     }
 
