@@ -92,6 +92,19 @@ pub enum Command {
     /// The audit trail
     #[command(subcommand)]
     Audit(Audit),
+    /// The store's files
+    #[command(subcommand)]
+    Store(Store),
+}
+
+/// `authctl store …`
+#[derive(Debug, Subcommand)]
+pub enum Store {
+    /// Make a snapshot of all that is committed, read it back, and shorten the commit log
+    ///
+    /// It happens by itself as `store.snapshot_every` and `store.log_size` say. A large store takes a while: give --timeout; if
+    /// that ends first, the daemon goes on all the same.
+    Snapshot,
 }
 
 /// Where a new password comes from.

@@ -205,17 +205,24 @@ fn plain(value: &Value) -> String {
     }
 }
 
+/// A cell of CSV (RFC 4180 §2.6, §2.7). Spreadsheets take a text that begins like a formula for one, and people choose their own
+/// names: a `'` before it makes it a text (OWASP, CSV injection; ASVS 1.2.10). Some part cells at semicolons.
+fn cell(value: &Value) -> String {
+    const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
+    let text = plain(value);
+    // Tab, CR and LF are escaped by `printable`; a number is none of the user's words.
+    let is_formula = !value.is_number() && text.trim_start().starts_with(FORMULA);
+    let text = format!("{}{}", if is_formula { "'" } else { "" }, printable(&text));
+    if text.contains([',', ';', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+}
+
 fn csv(io: &mut Io, global: &Global, usual: &[Column], items: &[Value]) -> Result<(), Error> {
     let columns = columns(global, usual, items.first());
-    let field = |text: String| {
-        let text = printable(&text);
-        if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
-    };
-    let head: Vec<String> = columns.iter().map(|column| field(column.name.to_string())).collect();
+    let head: Vec<String> = columns.iter().map(|column| cell(&Value::from(&*column.name))).collect();
     writeln!(io.out, "{}", head.join(","))?;
     for item in items {
         let row: Vec<String> =
-            columns.iter().map(|column| field(item.get(&*column.name).map(plain).unwrap_or_default())).collect();
+            columns.iter().map(|column| cell(item.get(&*column.name).unwrap_or(&Value::Null))).collect();
         writeln!(io.out, "{}", row.join(","))?;
     }
     Ok(())
@@ -458,6 +465,29 @@ pub(crate) mod tests {
         record(&mut io, &global(&["-o", "jsonl"]), &SHAPE, &hostile[0]).unwrap();
         assert!(!out.text().contains('\u{9b}'));
         assert_eq!(serde_json::from_str::<Value>(&out.text()).unwrap(), hostile[0]);
+    }
+
+    #[test]
+    fn cl_02_a_cell_of_csv_is_no_formula() {
+        for (value, expected) in [
+            (json!("=1+1"), "'=1+1"),
+            (json!("=HYPERLINK(\"http://x\",\"y\")"), "\"'=HYPERLINK(\"\"http://x\"\",\"\"y\"\")\""),
+            (json!("+1"), "'+1"),
+            (json!("-1"), "'-1"),
+            (json!("@SUM(A1)"), "'@SUM(A1)"),
+            (json!("  =1"), "'  =1"),
+            (json!("＝1"), "'＝1"),
+            (json!("\t=1"), "'\\u{9}=1"),
+            (json!("\rx"), "\\u{d}x"),
+            (json!("x;=1"), "\"x;=1\""),
+            (json!("a=1"), "a=1"),
+            (json!(-1), "-1"),
+            (json!(["=a", "b"]), "'=a b"),
+            (json!(null), ""),
+            (json!(true), "true"),
+        ] {
+            assert_eq!(cell(&value), expected, "{value}");
+        }
     }
 
     #[test]

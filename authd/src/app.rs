@@ -1,19 +1,15 @@
 //! Everything put together. The only file that names every concrete type.
 
 use std::{
-    io::ErrorKind,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 
-use common::{Span, UnixTime};
+use common::Span;
 use hyper_util::service::TowerToHyperService;
-use nix::{
-    sys::resource::{Resource, getrlimit, setrlimit},
-    unistd::geteuid,
-};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::{
     net::TcpListener,
     sync::{Mutex, watch},
@@ -21,7 +17,6 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 use tracing::{info, warn};
-use zeroize::Zeroizing;
 
 use crate::{
     admin::{AdminApp, Info},
@@ -31,13 +26,10 @@ use crate::{
         entropy::SystemEntropy,
         hasher::{Cost, HasherConfig, HasherPool},
         jwt::Jwt,
-        mac::{HmacKey, derive},
-        master::{self, MasterKey, MasterKeyError},
         seal::{MasterVault, Sealer},
-        secret_file::lies_in,
         strength::Strength,
     },
-    datadir::{self, DataDir},
+    datadir::DataDir,
     domain::{
         Act, Event, EventKind, KeyPolicy, PasswordPolicy, SessionPolicy, origin::TrustedOrigins, token::Expected,
     },
@@ -46,7 +38,8 @@ use crate::{
     listen::{self, Inherited, SocketFile},
     live::Live,
     net::{self, Gauge, Limits, Listener},
-    ports::{Clock, Entropy, PasswordHasher, Secrets, TokenSigner},
+    opening::{bring_up, master_key, open_store, unusable},
+    ports::{Clock, Entropy, PasswordHasher, TokenSigner},
     reload::{Reloader, last_read},
     service::{
         Policy, Services, keys, maintenance,
@@ -54,8 +47,8 @@ use crate::{
         tokens::{RecentJwts, VerifiedTokens},
     },
     store::{
-        Meta, SealedSecret, Store, StoreError,
-        sled::{OpenError, Opening, SledOptions, SledStore},
+        Store,
+        sled::{SledOptions, SledStore},
     },
     takeover, telemetry,
 };
@@ -109,8 +102,7 @@ pub struct Running {
     pub admin_socket: PathBuf,
     /// What was made because it was not there yet.
     pub made_master_key: bool,
-    /// The use cases' ground, for tests.
-    pub services: Arc<Services>,
+    services: Arc<Live<Services>>,
     reloader: Arc<Mutex<Reloader>>,
     /// Tells everything to stop.
     stop: watch::Sender<bool>,
@@ -146,6 +138,11 @@ impl Running {
         self.reloader.clone()
     }
 
+    /// The use cases' ground as the configuration is now, for tests.
+    pub fn services(&self) -> Arc<Services> {
+        self.services.get()
+    }
+
     /// Whether the store still takes changes.
     pub fn is_healthy(&self) -> bool {
         !*self.store_stopped.borrow()
@@ -155,8 +152,9 @@ impl Running {
     pub async fn stop(self) {
         let Self { stop, mut tasks, services, store, reloader, .. } = self;
         stop.send_replace(true);
+        store.end_upkeep();
         while tasks.join_next().await.is_some() {}
-        if let Err(error) = throttle::write_down(&services).await {
+        if let Err(error) = throttle::write_down(&services.get()).await {
             warn!(%error, "counters of failed sign-ins were not written down");
         }
         // The last hands on the store: its writer ends after what is queued, and sled flushes.
@@ -176,8 +174,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
 
     let takeover = takeover::load(config, clock.now())?;
     let data = DataDir::claim(&places.data_dir)?;
-    let options =
-        SledOptions { cache_bytes: settings.store.cache.0, reserve_bytes: settings.store.reserve.0, ..parts.store };
+    let options = store_options(config, parts.store);
     let store_path = data.store();
     let opening = open_store(store_path, options).await?;
     let (master, made_master_key) = master_key(config, &opening, &*entropy)?;
@@ -210,6 +207,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let public_url = config.public_url(address.port());
     let services = Arc::new(Services {
         store: around(parts.around_store, store.clone()),
+        upkeep: store.clone(),
         clock: clock.clone(),
         entropy: entropy.clone(),
         hasher,
@@ -293,14 +291,15 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let gauge = Arc::new(Gauge::new(ADMIN_CONNECTIONS));
     tasks.spawn(net::serve(listener, service, admin_limits, gauge, stopping.clone()));
     tasks.spawn(write_down(live.clone(), stopping.clone()));
-    tasks.spawn(tend(live, stopping));
+    tasks.spawn(keep_snapshots(store.clone(), clock.clone(), stopping.clone()));
+    tasks.spawn(tend(live.clone(), stopping));
 
     Ok(Running {
         address,
         public_url: public_url.origin().to_owned(),
         admin_socket: places.admin_socket.clone(),
         made_master_key,
-        services,
+        services: live,
         reloader,
         stop,
         store_stopped,
@@ -403,6 +402,36 @@ async fn write_down(services: Arc<Live<Services>>, mut stopping: watch::Receiver
     }
 }
 
+/// How the store uses the machine, as configured.
+pub(crate) fn store_options(config: &Config, given: SledOptions) -> SledOptions {
+    let settings = &config.settings.store;
+    SledOptions {
+        cache_bytes: settings.cache.0,
+        reserve_bytes: settings.reserve.0,
+        snapshot_every: settings.snapshot_every,
+        log_bytes: settings.log_size.0,
+        ..given
+    }
+}
+
+/// Makes a snapshot whenever it is time for one, until the daemon stops.
+async fn keep_snapshots(store: Arc<SledStore>, clock: Arc<dyn Clock>, mut stopping: watch::Receiver<bool>) {
+    let mut ticks = interval(TEND_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first tick comes at once; a start has enough to do.
+    ticks.tick().await;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {
+                if let Err(error) = store.snapshot_if_due(clock.now()).await {
+                    warn!(%error, "no snapshot of the store could be made; it is tried again");
+                }
+            }
+            () = net::told(&mut stopping) => return,
+        }
+    }
+}
+
 fn start_hasher(config: &Config, cost: Option<Cost>, entropy: &Arc<dyn Entropy>) -> Result<HasherPool, Failure> {
     let password = &config.settings.password;
     let strength = match &password.blocklist_file {
@@ -443,6 +472,7 @@ pub(crate) fn public_door(config: &Config, url: &PublicUrl, cookies: &Cookies) -
         client_address: s.http.client_address,
         throttle_requests: s.throttle.requests.is_on(config.mode == Mode::Production),
         max_body: s.http.max_body.0,
+        max_body_total: s.http.max_body_total.0,
         body_timeout: s.http.body_timeout,
         plugins: Plugins {
             bearer: match (s.bearer.enabled, s.bearer.require_signature) {
@@ -496,141 +526,4 @@ pub(crate) fn policy(config: &Config, origin: &str) -> Policy {
         self_delete: s.account.self_delete,
         audit_retention: Some(s.audit.retention).filter(|retention| *retention != Span::ZERO),
     }
-}
-
-async fn open_store(path: PathBuf, options: SledOptions) -> Result<Opening, Failure> {
-    let opened = tokio::task::spawn_blocking(move || Opening::open(&path, options)).await;
-    match opened {
-        Ok(Ok(opening)) => Ok(opening),
-        Ok(Err(e @ OpenError::Newer { .. })) => {
-            Err(Failure::new(Exit::Configuration, e.to_string()).fix("install the authd that wrote it, or a newer one"))
-        }
-        Ok(Err(OpenError::Io(path, e))) if e.kind() == ErrorKind::PermissionDenied => {
-            let message = format!("{} cannot be used: {e}", path.display());
-            Err(Failure::new(Exit::Permission, message)
-                .fix(format!("give it to the user of authd (uid {})", geteuid())))
-        }
-        Ok(Err(OpenError::Io(path, e))) => {
-            let message = format!("{} cannot be read or written: {e}", path.display());
-            Err(Failure::new(Exit::Io, message).fix("look after the file system; nothing was changed"))
-        }
-        Ok(Err(OpenError::Store(e))) => Err(unusable(&e)),
-        Ok(Err(e @ OpenError::Sled { .. })) => Err(Failure::new(Exit::Io, e.to_string()).fix(RESTORE)),
-        Err(e) => Err(Failure::new(Exit::Io, format!("opening the store failed: {e}"))),
-    }
-}
-
-const RESTORE: &str = "restore a backup; nothing was changed";
-
-fn unusable(e: &StoreError) -> Failure {
-    let failure = Failure::new(Exit::Io, format!("the store cannot be used: {e}"));
-    match e {
-        StoreError::Full => {
-            failure.fix("make room on its file system (store.reserve says how much), and start authd again")
-        }
-        StoreError::Damaged(_) => failure.fix(RESTORE),
-        _ => failure.fix("look after the file system and the log; nothing was changed"),
-    }
-}
-
-/// The master key. It is made only while the store is empty, and only in development; a key that does not fit the store
-/// is refused by its fingerprint before anything is opened with it.
-fn master_key(config: &Config, opening: &Opening, entropy: &dyn Entropy) -> Result<(MasterKey, bool), Failure> {
-    let places = &config.places;
-    let path = &places.master_key;
-    let meta = opening.meta().map_err(|e| unusable(&e))?;
-    if !places.is_credential && lies_in(path, &places.data_dir) {
-        let message =
-            format!("the master key {} lies in the data directory {}", path.display(), places.data_dir.display());
-        return Err(Failure::new(Exit::Configuration, message)
-            .fix("move it out: a copy of the data must not be a copy of the key"));
-    }
-    let key = match master::load(path, places.is_credential) {
-        Ok(key) => key,
-        Err(MasterKeyError::Missing(_)) if meta.is_none() && config.mode == Mode::Development => {
-            if let Some(dir) = path.parent() {
-                datadir::make_private(dir)?;
-            }
-            let made = master::create(path, entropy).map_err(|e| Failure::new(Exit::CannotCreate, e.to_string()))?;
-            return Ok((made, true));
-        }
-        Err(e @ MasterKeyError::Missing(_)) => {
-            let failure = Failure::new(Exit::Configuration, e.to_string());
-            return Err(match &meta {
-                None => failure.fix("authd init"),
-                Some(meta) => failure.fix(format!("bring back the key with the fingerprint {}", meta.fingerprint)),
-            });
-        }
-        Err(e) => return Err(Failure::new(Exit::Configuration, e.to_string())),
-    };
-    let fingerprint = Sealer::new(key.expose()).fingerprint().to_owned();
-    match meta {
-        Some(meta) if meta.fingerprint != fingerprint => {
-            let message = format!(
-                "the master key {} has the fingerprint {fingerprint}, and the store in {} was made with {}",
-                path.display(),
-                places.data_dir.display(),
-                meta.fingerprint
-            );
-            Err(Failure::new(Exit::Configuration, message).fix("bring back the master key that belongs to this store"))
-        }
-        _ => Ok((key, false)),
-    }
-}
-
-/// The purposes of the sealed secrets.
-const COOKIE: &str = "cookie";
-const REFRESH: &str = "refresh";
-const AUDIT: &str = "audit";
-
-fn mac_of(secret: &[u8], purpose: &str) -> Arc<HmacKey> {
-    Arc::new(HmacKey::new(&*derive(secret, &format!("authd {purpose} mac v1"))))
-}
-
-/// Opens the secrets, or makes them while the store is empty, and starts the writer.
-async fn bring_up(
-    config: &Config,
-    opening: Opening,
-    vault: &MasterVault,
-    fingerprint: String,
-    signer: &Arc<dyn TokenSigner>,
-    entropy: &Arc<dyn Entropy>,
-    now: UnixTime,
-) -> Result<(SledStore, Secrets, Arc<HmacKey>), Failure> {
-    let is_new = opening.meta().map_err(|e| unusable(&e))?.is_none();
-    let mut sealed: Vec<SealedSecret> = opening.secrets().map_err(|e| unusable(&e))?;
-    if is_new {
-        sealed = [COOKIE, REFRESH, AUDIT]
-            .into_iter()
-            .map(|purpose| {
-                let mut secret = Zeroizing::new([0; 32]);
-                entropy.fill(secret.as_mut());
-                let sealed = vault.seal(purpose, "1", secret.as_ref());
-                let sealed = sealed.map_err(|e| Failure::new(Exit::Software, e.to_string()))?;
-                Ok(SealedSecret { purpose: purpose.into(), id: "1".into(), sealed, created_at: now })
-            })
-            .collect::<Result<_, Failure>>()?;
-    }
-    let open = |purpose: &str| {
-        let wrong = || {
-            let message = format!("the secret '{purpose}' of the store does not open with the master key");
-            Failure::new(Exit::Io, message).fix("restore a backup")
-        };
-        let found = sealed.iter().rev().find(|secret| secret.purpose == purpose).ok_or_else(wrong)?;
-        let secret = vault.open(purpose, &found.id, &found.sealed).map_err(|_| wrong())?;
-        Ok::<_, Failure>(mac_of(&secret, purpose))
-    };
-    let cookie = open(COOKIE)?;
-    let secrets = Secrets { cookie: cookie.clone(), refresh: open(REFRESH)? };
-    let store = opening.start(open(AUDIT)?).map_err(|e| Failure::new(Exit::Io, e.to_string()))?;
-    if is_new {
-        let key = signer
-            .generate(config.settings.keys.algorithm, config.settings.token.expires_in, now)
-            .map_err(|e| Failure::new(Exit::System, format!("no signing key could be made: {e}")))?;
-        let act = Act::by_daemon(now);
-        let event = Event::new(EventKind::StoreCreated).with("kid", &key.kid).with("master_key", &fingerprint);
-        let meta = Meta { fingerprint, created_at: now };
-        store.initialise(meta, sealed, key, act, event).await.map_err(|e| unusable(&e))?;
-    }
-    Ok((store, secrets, cookie))
 }

@@ -71,6 +71,20 @@ pub enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Check, mend or shrink the store while no authd has it
+    #[command(subcommand)]
+    Store(StoreCommand),
+}
+
+/// `authd store …`
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum StoreCommand {
+    /// Read everything: is the snapshot whole, the commit log, and is sled what they say? Exit code 74 if not
+    Verify,
+    /// Make sled anew from snapshot and commit log; what was there of it is kept as sled.aside
+    Rebuild,
+    /// Make the store as small as it can be: a snapshot, and sled anew from it
+    Compact,
 }
 
 /// `authd init`

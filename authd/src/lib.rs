@@ -24,6 +24,8 @@ pub mod listen;
 pub mod live;
 pub mod net;
 pub mod nss;
+pub mod offline;
+mod opening;
 pub mod ports;
 pub mod reload;
 pub mod run;

@@ -216,4 +216,6 @@ pub struct Secrets {
     pub cookie: Arc<dyn Mac>,
     /// Makes refresh tokens.
     pub refresh: Arc<dyn Mac>,
+    /// Marks the devices of those who signed in.
+    pub device: Arc<dyn Mac>,
 }

@@ -25,13 +25,14 @@ use tracing::{error, info, warn};
 use crate::{
     app::{self, Parts, Running},
     card,
-    cli::{Cli, Command, ConfigCommand},
+    cli::{Cli, Command, ConfigCommand, StoreCommand},
     clock::SystemClock,
     config::{self, Config, Flags, Mode, Problem},
     crypto::hasher::Cost,
     exit::{Exit, Failure},
     init,
     listen::Inherited,
+    offline,
     ports::Clock,
     reload::Reloader,
     store::sled::SledOptions,
@@ -68,6 +69,7 @@ pub fn main() -> ExitCode {
         Some(Command::Config(ConfigCommand::Init(_))) => given(&flags).and_then(|given| out(&Config::template(&given))),
         Some(Command::Config(ConfigCommand::Check)) => read(&flags, &env).and_then(|config| check(&config)),
         Some(Command::Config(ConfigCommand::Show)) => read(&flags, &env).and_then(|config| out(&config.show())),
+        Some(Command::Store(command)) => read(&flags, &env).and_then(|config| on_store(&config, *command)),
         None => read(&flags, &env).and_then(|config| serve(&config, &flags, &env, cli.trust_clock)),
     };
     telemetry::finish(outcome.as_ref().err().map(|failure| format!("authd: {failure}\n")));
@@ -83,6 +85,18 @@ fn out(text: &str) -> Result<(), Failure> {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(Exit::Io, e.to_string())),
         _ => Ok(()),
     }
+}
+
+fn on_store(config: &Config, command: StoreCommand) -> Result<(), Failure> {
+    confine();
+    telemetry::start(config.settings.log.format, config.settings.log.level)
+        .map_err(|e| Failure::new(Exit::System, format!("no thread for the log: {e}")))?;
+    let done = match command {
+        StoreCommand::Verify => offline::verify(config),
+        StoreCommand::Rebuild => offline::rebuild(config),
+        StoreCommand::Compact => offline::compact(config),
+    };
+    out(&done?)
 }
 
 fn given(flags: &Flags) -> Result<Vec<(String, String)>, Failure> {
@@ -130,19 +144,16 @@ const fn cost_for_tests(_: &[(String, String)]) -> Option<Cost> {
 /// The store, with the fault that the environment asks for. The variable means nothing to a release build.
 #[cfg(debug_assertions)]
 fn store_for_tests(env: &[(String, String)]) -> SledOptions {
-    let fault = env.iter().find(|(name, _)| name == "AUTHD_TEST_FAULT").map(|(_, value)| value.as_str());
     let mut options = SledOptions::default();
-    match fault {
-        Some("answer-before-commit") => {
-            warn!("AUTHD_TEST_FAULT: what is acknowledged may be lost");
-            options.answers_too_early = true;
-        }
-        Some("panic-in-writer") => {
-            warn!("AUTHD_TEST_FAULT: the store stops after a few changes");
-            options.panics_at_group = 8;
-        }
-        _ => {}
+    let Some((_, fault)) = env.iter().find(|(name, _)| name == "AUTHD_TEST_FAULT") else { return options };
+    match fault.as_str() {
+        "answer-before-commit" => options.faults.answers_too_early = true,
+        "no-fdatasync" => options.faults.skips_log_sync = true,
+        "replay-skips-one" => options.faults.replay_skips_one = true,
+        "panic-in-writer" => options.faults.panics_at_group = 8,
+        _ => return options,
     }
+    warn!("AUTHD_TEST_FAULT: the store breaks what it promises, on purpose");
     options
 }
 
@@ -188,7 +199,7 @@ fn serve(config: &Config, flags: &Flags, env: &[(String, String)], trust_clock: 
         let mut signals = Signals::new()?;
         let (cost, store) = (cost_for_tests(env), store_for_tests(env));
         let parts = Parts { cost, inherited, store, trust_clock, ..Parts::default() };
-        let running = app::start(config, parts).await?;
+        let running = while_it_takes(app::start(config, parts)).await?;
         announce(config, &running, env)?;
         // A little more than requests under way get: closing the store takes a moment too.
         let stop_within = config.settings.http.drain_timeout.to_std() + CLOSE_WITHIN;
@@ -198,6 +209,22 @@ fn serve(config: &Config, flags: &Flags, env: &[(String, String)], trust_clock: 
         let env = env.to_vec();
         run(running, &mut signals, stop_within, Arc::new(move || config::load(&flags, &env))).await
     })
+}
+
+/// Waits for the start, and tells systemd that it goes on: a large store may have to be made anew.
+async fn while_it_takes<T>(start: impl Future<Output = T>) -> T {
+    let mut start = std::pin::pin!(start);
+    let mut ticks = interval(Duration::from_secs(10));
+    // The first one comes at once.
+    ticks.tick().await;
+    loop {
+        tokio::select! {
+            started = &mut start => return started,
+            _ = ticks.tick() => {
+                notify(&[NotifyState::ExtendTimeoutUsec(60_000_000), NotifyState::Status("opening the store")]);
+            }
+        }
+    }
 }
 
 fn announce(config: &Config, running: &Running, env: &[(String, String)]) -> Result<(), Failure> {

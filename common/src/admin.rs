@@ -67,6 +67,9 @@ pub struct Status {
     pub data_dir: String,
     /// Counts of what is stored.
     pub counts: Counts,
+    /// The store's files.
+    #[serde(default)]
+    pub store: StoreFiles,
     /// Signing.
     pub signing_key: Option<Kid>,
     /// How many sign-ins are being hashed or wait for it.
@@ -76,6 +79,43 @@ pub struct Status {
     /// Lines that the log has lost because nobody read them in time.
     #[serde(default)]
     pub log_lines_dropped: u64,
+}
+
+/// What the store's files are like.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoreFiles {
+    /// The last change that is committed.
+    pub sequence: u64,
+    /// The size of the commit log behind the snapshot, in bytes.
+    pub log_bytes: u64,
+    /// The newest snapshot.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub snapshot: Option<SnapshotView>,
+}
+
+/// A snapshot of the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotView {
+    /// Everything up to this change is in it.
+    pub sequence: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// When it was made.
+    pub made_at: UnixTime,
+}
+
+/// Answer to `POST /v1/store/snapshot`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotMade {
+    /// Whether one was made: not, if nothing is new since the last one.
+    pub made: bool,
+    /// How long that took, in milliseconds.
+    pub took_ms: u64,
+    /// The files now.
+    pub store: StoreFiles,
 }
 
 /// What the store holds.
@@ -395,6 +435,12 @@ pub struct AuditView {
     pub event: String,
     /// Who did it: a user, an operator (uid and pid on the socket) or the daemon itself.
     pub actor: serde_json::Value,
+    /// By what that was known: `password`, `session` (its cookie or a JWT), `refresh_token`, `socket`, `daemon`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub method: Option<String>,
+    /// How it ended for them: `success`, or `failure` where a refresh token was shown that had been used before.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub result: Option<String>,
     /// To whom.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub user: Option<UserId>,
@@ -413,7 +459,7 @@ pub struct AuditView {
     /// What else is known of it.
     #[serde(skip_serializing_if = "serde_json::Map::is_empty", default)]
     pub details: serde_json::Map<String, serde_json::Value>,
-    /// The record of the act that erased all but the event and the kind of its actor; absent if nothing was.
+    /// The record of the act that erased all but the event, its result, the kind of its actor and the method; absent if nothing was.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub erased_by: Option<u64>,
 }

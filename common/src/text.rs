@@ -26,6 +26,16 @@ pub fn printable(text: &str) -> String {
     out
 }
 
+/// A size for people: `512 B`, `12.3 MiB`.
+pub fn bytes(size: u64) -> String {
+    let units = [("GiB", 1_u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match units.into_iter().find(|(_, unit)| size >= *unit) {
+        // Tenths in whole numbers; the remainder is below the unit.
+        Some((name, unit)) => format!("{}.{} {name}", size / unit, size % unit * 10 / unit),
+        None => format!("{size} B"),
+    }
+}
+
 /// A password as it is compared and hashed: NFKC, the one documented transformation (AU-04), the same as Better Auth's.
 pub fn normalised_password(password: &str) -> Zeroizing<String> {
     Zeroizing::new(password.nfkc().collect())
@@ -72,5 +82,14 @@ mod tests {
         assert_eq!(printable("a\x1b[31mb\n"), "a\\u{1b}[31mb\\u{a}");
         assert_eq!(printable("x\u{202e}y"), "x\\u{202e}y");
         assert_eq!(printable("Zoë 👩‍💻"), "Zoë 👩‍💻");
+    }
+
+    #[test]
+    fn sizes_are_for_people() {
+        let shown =
+            [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1_600_000, "1.5 MiB"), (u64::MAX, "17179869183.9 GiB")];
+        for (size, text) in shown {
+            assert_eq!(bytes(size), text);
+        }
     }
 }

@@ -37,6 +37,8 @@ fn misfit(event: &Map<String, Value>) -> Option<String> {
                 .is_some_and(|e| e.split_once('.').is_some_and(|(noun, verb)| !noun.is_empty() && !verb.is_empty())),
             "actor" => is_actor(value),
             "user" | "session" | "requestId" => is_id(value),
+            "method" => ["password", "session", "refresh_token", "socket", "daemon"].map(Value::from).contains(value),
+            "result" => ["success", "failure"].map(Value::from).contains(value),
             "source" => value.as_str().is_some_and(|text| text.parse::<std::net::IpAddr>().is_ok()),
             "reason" => value.is_string(),
             "details" => value.as_object().is_some_and(|details| details.values().all(Value::is_string)),
@@ -46,7 +48,7 @@ fn misfit(event: &Map<String, Value>) -> Option<String> {
             return Some(format!("{name}: {value}"));
         }
     }
-    ["seq", "at", "event", "actor", "requestId"]
+    ["seq", "at", "event", "actor", "method", "result", "requestId"]
         .iter()
         .find(|name| !event.contains_key(**name))
         .map(ToString::to_string)
@@ -54,13 +56,15 @@ fn misfit(event: &Map<String, Value>) -> Option<String> {
 
 #[test]
 fn lg_01_the_schema_refuses_what_is_no_record() {
-    let good = json!({"seq": 1, "at": "2027-01-15T08:00:00.000Z", "event": "a.b", "actor": {"kind": "daemon"}, "requestId": "r"});
+    let good = json!({"seq": 1, "at": "2027-01-15T08:00:00.000Z", "event": "a.b", "actor": {"kind": "daemon"}, "method": "daemon", "result": "success", "requestId": "r"});
     assert_eq!(misfit(good.as_object().unwrap()), None);
     for (name, wrong) in [
         ("at", json!("2027-01-15T08:00:00Z")),
         ("at", json!("2027-01-15T08:00:00.000+01")),
         ("event", json!("ab")),
         ("actor", json!({"kind": "user"})),
+        ("method", json!("magic")),
+        ("result", json!("maybe")),
         ("source", json!("localhost")),
         ("requestId", Value::Null),
         ("password", json!("x")),
@@ -103,6 +107,14 @@ impl Trail {
         assert_eq!(event["actor"], actor, "{event:?}");
         assert_eq!(event["actor"]["kind"] == "operator", by == By::Operator, "{event:?}");
         let text = |name: &str| event.get(name).and_then(Value::as_str);
+        let (method, result) = match (by, kind) {
+            (By::Operator, _) => ("socket", "success"),
+            (By::User, "token.refresh_reused") => ("refresh_token", "failure"),
+            (By::User, "token.refreshed" | "token.refresh_repeated") => ("refresh_token", "success"),
+            (By::User, "user.created" | "session.created" | "password.set" | "user.deleted") => ("password", "success"),
+            (By::User, _) => ("session", "success"),
+        };
+        assert_eq!((text("method"), text("result")), (Some(method), Some(result)), "{event:?}");
         assert_eq!((text("user"), text("source"), text("session").is_some()), (user, source, session), "{event:?}");
         // The next act is at another time.
         self.server.clock.advance(Span::from_millis(1));

@@ -1,5 +1,6 @@
 //! The audit trail.
 
+use crate::{blind, raw};
 use serde_json::{Value, json};
 use tests::{PASSWORD, Server, ctl::ctl};
 
@@ -103,17 +104,17 @@ async fn lg_07_an_altered_or_missing_record_is_found() {
         server.sign_up(&format!("user{n}@example.com")).await;
     }
     assert_eq!(ctl(&server.socket).run("audit verify").await.exit, 0);
-    let sled_dir = server.data_dir().join("sled");
+    blind(&server).await;
     server.stop().await;
     // The keys and records of the store as they lie on disk (0x05 and the number, big-endian).
     let key = |seq: u64| [&[5u8][..], &seq.to_be_bytes()].concat();
-    let tamper = |change: &dyn Fn(&sled::Db)| {
-        let db = sled::Config::new().path(&sled_dir).mode(sled::Mode::LowSpace).open().unwrap();
+    let tamper = |server: &Server, change: &dyn Fn(&sled::Db)| {
+        let db = raw(server);
         change(&db);
         db.flush().unwrap();
     };
     let original: Vec<(Vec<u8>, Vec<u8>)> = {
-        let db = sled::Config::new().path(&sled_dir).mode(sled::Mode::LowSpace).open().unwrap();
+        let db = raw(&server);
         db.iter().map(|e| e.map(|(k, v)| (k.to_vec(), v.to_vec())).unwrap()).collect()
     };
     #[allow(clippy::type_complexity)]
@@ -141,13 +142,13 @@ async fn lg_07_an_altered_or_missing_record_is_found() {
         ),
     ];
     for (what, at, change) in cases {
-        tamper(&*change);
+        tamper(&server, &*change);
         server = server.restart().await;
         let verdict = ctl(&server.socket).run("audit verify -o json").await;
         assert_eq!(verdict.exit, 8, "{what}: {verdict:?}");
         assert_eq!(verdict.json()["brokenAt"], at, "{what}: {verdict:?}");
         server.stop().await;
-        tamper(&|db| {
+        tamper(&server, &|db| {
             for (k, v) in &original {
                 db.insert(k.clone(), v.clone()).unwrap();
             }
@@ -155,4 +156,19 @@ async fn lg_07_an_altered_or_missing_record_is_found() {
     }
     server = server.restart().await;
     assert_eq!(ctl(&server.socket).run("audit verify").await.exit, 0);
+}
+
+/// With the commit log whole, what was altered in sled behind the daemon's back is seen at the next start, and undone.
+#[tokio::test]
+async fn lg_07_what_was_altered_while_it_was_stopped_is_undone_by_the_commit_log() {
+    let mut server = Server::start().await;
+    server.sign_up("ada@example.com").await;
+    let before = server.admin().get("/v1/audit?limit=100").await.body;
+    server.stop().await;
+    let key = [&[5u8][..], &2_u64.to_be_bytes()].concat();
+    assert!(raw(&server).remove(key).unwrap().is_some());
+    server = server.restart().await;
+    assert_eq!(ctl(&server.socket).run("audit verify").await.exit, 0);
+    assert_eq!(server.admin().get("/v1/audit?limit=100").await.body, before);
+    assert!(server.data_dir().join("sled.aside").is_dir(), "and what there was is kept");
 }

@@ -1,5 +1,6 @@
 //! What the audit trail forgets: records by their age, and what they say of a user by an operator's act.
 
+use crate::{blind, raw};
 use common::Span;
 use serde_json::{Value, json};
 use tests::{PASSWORD, Server, ctl::ctl, server::START};
@@ -107,12 +108,12 @@ async fn lg_07_a_checkpoint_that_is_missing_or_altered_fails_the_check() {
     server.sign_up("bob@example.com").await;
     maintain(&server).await;
     assert_eq!(ctl(&server.socket).run("audit verify").await.exit, 0);
-    let sled_dir = server.data_dir().join("sled");
+    blind(&server).await;
     let key = b"\x00chain-begin";
     let mut genuine = None;
     for (what, value, at) in [("missing", None, 1), ("altered", Some(b"x"), 3)] {
         server.stop().await;
-        let db = sled::Config::new().path(&sled_dir).mode(sled::Mode::LowSpace).open().unwrap();
+        let db = raw(&server);
         let before = match value {
             None => db.remove(key).unwrap(),
             Some(value) => db.insert(key, value).unwrap(),
@@ -124,7 +125,7 @@ async fn lg_07_a_checkpoint_that_is_missing_or_altered_fails_the_check() {
         assert_eq!((verdict.exit, &verdict.json()["brokenAt"]), (8, &json!(at)), "{what}: {verdict:?}");
     }
     server.stop().await;
-    let db = sled::Config::new().path(&sled_dir).mode(sled::Mode::LowSpace).open().unwrap();
+    let db = raw(&server);
     db.insert(key, genuine.unwrap()).unwrap();
     drop(db);
     server = server.restart().await;
@@ -175,7 +176,7 @@ async fn what_the_trail_says_of_a_deleted_user_is_erased_and_the_chain_holds() {
             None => assert_eq!(was, is),
             Some(by) => {
                 let left: Vec<&str> = is.as_object().unwrap().keys().map(String::as_str).collect();
-                assert_eq!(left, ["seq", "at", "event", "actor", "erasedBy"]);
+                assert_eq!(left, ["seq", "at", "event", "actor", "method", "result", "erasedBy"]);
                 assert_eq!(*by, if was["at"] == START.to_string() { 6 } else { 7 });
             }
         }

@@ -106,7 +106,7 @@ async fn se_02_nothing_in_the_data_directory_is_a_credential() {
         let body = json!({"email": format!("user{n}@example.com"), "password": tests::PASSWORD});
         let made = page.post("/api/auth/signup", &body).await;
         secrets.push(made.text("/access_token"));
-        let cookie = page.cookie_header();
+        let cookie = page.session_cookie();
         let token = cookie.split_once('=').unwrap().1.split('.').next().unwrap().to_owned();
         assert_eq!(token.len(), 32);
         secrets.push(token);

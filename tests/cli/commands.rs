@@ -149,6 +149,7 @@ async fn cl_02_every_command_answers_in_every_format() {
             &format!("keys rewrap --yes --new-master-key {}", new_key.display()),
             "throttle list",
             "throttle clear --all",
+            "store snapshot",
             "audit list",
             "audit verify",
             "audit erase --user ada@example.com --yes",
@@ -175,6 +176,19 @@ async fn csv_says_who_did_what() {
     assert!(of("store.created")[5].starts_with("kid="), "{rows:?}");
     let asked = ctl(&server.socket).run("audit list -o jsonl --fields by --limit 1").await.ok();
     assert_eq!(asked.json()["by"], "self");
+}
+
+#[tokio::test]
+async fn cl_02_a_name_that_looks_like_a_formula_is_a_text_in_csv_and_itself_everywhere_else() {
+    let server = Server::start().await;
+    let name = "=HYPERLINK(\"https://evil.example\",\"ok\")";
+    let body = json!({"email": "+ada@example.com", "password": PASSWORD, "name": name});
+    assert_eq!(server.client().post("/api/auth/signup", &body).await.status, 201);
+    let list =
+        async |format: &str| ctl(&server.socket).run(&format!("user list --fields email,name -o {format}")).await.ok();
+    assert_eq!(list("csv").await.csv()[1], ["'+ada@example.com".to_owned(), format!("'{name}")]);
+    assert_eq!(list("json").await.json()[0]["name"], name);
+    assert!(list("table").await.out.contains(name) && list("table").await.out.contains("\n+ada@example.com"));
 }
 
 #[tokio::test]

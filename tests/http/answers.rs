@@ -120,6 +120,35 @@ async fn se_12_session_tokens_are_in_cookies_and_nowhere_else_and_se_08_no_sessi
 }
 
 #[tokio::test]
+async fn wb_07_no_route_ever_answers_with_a_page_or_with_what_it_was_given_to_show() {
+    let server = Server::start().await;
+    let page = server.browser("http://localhost:5173").header("accept", "text/html,*/*");
+    let script = "<script>alert(1)</script>";
+    let given = "error=%3Cscript%3Ealert(1)%3C/script%3E&error_description=%3Cscript%3Ealert(1)%3C/script%3E";
+    let mut asked = 0;
+    let body = json!({
+        "email": script, "password": script, "name": script, "token": script, "callbackURL": script,
+        "refresh_token": script, "image": script, "currentPassword": script, "newPassword": script,
+    });
+    for route in authd::http::routes::ROUTES {
+        let mount = if route.is_mounted { "/api/auth" } else { "" };
+        for method in [Method::GET, Method::POST] {
+            let path = format!("{mount}{}?{given}", route.path);
+            let answer = page.send(method, &path, Some("application/json"), body.to_string().into()).await;
+            let kind = answer.header("content-type");
+            assert!(kind.is_empty() && answer.body.is_empty() || kind == "application/json", "{path}: {answer:?}");
+            assert!(!answer.body.contains('<'), "{path}: {answer:?}");
+            // As recorded, a description goes on to the application's page: encoded, and as a parameter.
+            let location = answer.header("location");
+            assert!(!location.contains('<') && !location.starts_with(script), "{path}: {answer:?}");
+            assert!(location.split('?').next().is_none_or(|page| !page.contains("script")), "{path}: {answer:?}");
+            asked += 1;
+        }
+    }
+    assert_eq!(asked, authd::http::routes::ROUTES.len() * 2);
+}
+
+#[tokio::test]
 async fn wb_03_bodies_are_json_and_where_it_was_recorded_forms() {
     let server = Server::start().await;
     let body = format!(r#"{{"email":"nobody@example.com","password":"{PASSWORD}"}}"#);

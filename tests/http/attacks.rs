@@ -386,7 +386,7 @@ impl Kitchen {
                 let browser = self.server.client().with_cookies();
                 let body = json!({"email": "ada@example.com", "password": PASSWORD, "mode": "cookie"});
                 assert_eq!(browser.post("/api/auth/login", &body).await.status, 200);
-                self.me(browser.cookie_header().split_once('=').unwrap().1).await
+                self.me(browser.session_cookie().split_once('=').unwrap().1).await
             }
             "cross-access-as-session-cookie" => {
                 let cookie =

@@ -117,7 +117,7 @@ async fn ht_01_cookies_of_others_do_not_crowd_out_a_session() {
     let browser = server.browser("http://localhost:5173");
     let sign_up = json!({"email": "ada@example.com", "password": PASSWORD, "mode": "cookie"});
     assert_eq!(browser.post("/api/auth/signup", &sign_up).await.status, 201);
-    let session = browser.cookie_header();
+    let session = browser.session_cookie();
     let me = |cookies: String| {
         let client = server.client().header("cookie", &cookies);
         async move { client.get("/api/auth/me").await.status }
@@ -282,6 +282,51 @@ async fn ht_03_the_outside_requests_with_bad_framing_are_refused() {
     }
     assert_eq!(problems, Vec::<String>::new());
     assert!(refused >= 28 && taken >= 28, "{refused} {taken}");
+}
+
+#[tokio::test]
+async fn ht_02_all_bodies_together_have_a_limit_and_beyond_it_a_request_is_told_to_come_again() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let server = Server::builder().set("http.max_body_total", "128KiB").start().await;
+    let begun = async |sent: usize| {
+        let mut stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
+        let head = "POST /api/auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 60000\r\nConnection: close\r\n\r\n";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![b'x'; sent]).await.unwrap();
+        stream
+    };
+    let login = async || {
+        let body = json!({"email": "ada@example.com", "password": "wrong password"});
+        server.client().post("/api/auth/login", &body).await
+    };
+    let mut announced = vec![];
+    for _ in 0..20 {
+        announced.push(begun(0).await);
+    }
+    assert_eq!(login().await.status, 401, "to announce a body costs nothing");
+    let (mut first, second) = (begun(59_999).await, begun(59_999).await);
+    let until = async |status: u16| loop {
+        let answer = login().await;
+        if answer.status == status {
+            break answer;
+        }
+    };
+    let minute = std::time::Duration::from_mins(1);
+    let refused = tokio::time::timeout(minute, until(503)).await.expect("two bodies fill the room");
+    assert_eq!((refused.code().as_str(), refused.header("retry-after")), ("SERVICE_UNAVAILABLE", "1"));
+    assert_eq!(refused.header("connection"), "close", "the body was not read");
+    assert_eq!(server.client().get("/api/auth/get-session").await.status, 200, "who sends none is served");
+    // What is finished gives its room back before it is answered.
+    first.write_all(b"x").await.unwrap();
+    let mut answer = String::new();
+    first.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert_eq!(login().await.status, 401);
+    // And so does what breaks off.
+    let third = begun(59_999).await;
+    tokio::time::timeout(minute, until(503)).await.expect("full again");
+    drop((second, third));
+    tokio::time::timeout(minute, until(401)).await.expect("nothing is held");
 }
 
 #[tokio::test]

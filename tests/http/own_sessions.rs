@@ -38,7 +38,7 @@ async fn se_11_a_user_sees_own_living_sessions_oldest_first_with_time_address_an
     assert_eq!(listed[1]["createdAt"], server.clock.now_time().to_string());
     assert_eq!(listed[1]["updatedAt"], server.clock.now_time().to_string());
     assert_eq!((&listed[1]["ipAddress"], &listed[1]["userAgent"]), (&json!("127.0.0.1"), &json!("Browser/1.0")));
-    let cookie = first.cookie_header();
+    let cookie = first.session_cookie();
     let secret = cookie.split('=').nth(1).and_then(|value| value.split('.').next()).unwrap();
     assert!(secret.len() == 32 && !listed.iter().any(|session| session.to_string().contains(secret)), "SE-03");
 }
@@ -115,6 +115,21 @@ async fn wb_01_a_page_that_is_not_trusted_ends_no_session() {
         assert_eq!((answer.status, answer.code().as_str()), (403, "INVALID_ORIGIN"), "{path}");
     }
     assert!(is_alive(&page).await);
+}
+
+#[tokio::test]
+async fn tk_14_the_jwt_says_what_the_user_is_now_also_after_two_changes_within_a_millisecond() {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    let server = Server::start().await;
+    server.sign_up("ada@example.com").await;
+    let page = sign_in(&server, "ada@example.com").await;
+    for name in ["Augusta", "Ada Lovelace", "Countess"] {
+        assert_eq!(page.post("/api/auth/update-user", &json!({"name": name})).await.status, 200);
+        let jwt = page.get("/api/auth/token").await.text("/token");
+        let payload = URL_SAFE_NO_PAD.decode(jwt.split('.').nth(1).unwrap()).unwrap();
+        let claims: Value = serde_json::from_slice(&payload).unwrap();
+        assert_eq!(claims["name"], name, "the clock stands still");
+    }
 }
 
 #[tokio::test]

@@ -122,7 +122,7 @@ async fn tk_06_no_credential_is_good_for_another_kind() {
     let made = server.sign_up("ada@example.com").await;
     let page = server.browser("http://localhost:5173");
     page.post("/api/auth/login", &json!({"email": "ada@example.com", "password": PASSWORD})).await;
-    let cookie_value = page.cookie_header().split_once('=').unwrap().1.to_owned();
+    let cookie_value = page.session_cookie().split_once('=').unwrap().1.to_owned();
     let session_token = cookie_value.split('.').next().unwrap().to_owned();
     let kinds = [
         ("access token", made.text("/access_token")),

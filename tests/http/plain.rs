@@ -283,4 +283,9 @@ async fn a_temporary_password_must_be_replaced_in_the_same_breath() {
     assert_eq!(changed.status, 200, "{changed:?}");
     assert_eq!(post(login("first horse battery", None).unwrap()).await.code(), "INVALID_EMAIL_OR_PASSWORD");
     assert_eq!(post(login(PASSWORD, None).unwrap()).await.status, 200);
+    // LG-01: two acts, two events, in this order; the second sign-in is one.
+    let trail = server.admin().get("/v1/audit?limit=3").await.json()["items"].take();
+    let seen = |n: usize| (trail[n]["event"].as_str().unwrap(), &trail[n]["user"], &trail[n]["actor"]);
+    assert_eq!([seen(2).0, seen(1).0, seen(0).0], ["password.set", "session.created", "session.created"]);
+    assert_eq!((seen(2).1, seen(2).2), (seen(1).1, seen(1).2), "by the user, of the user");
 }

@@ -50,7 +50,8 @@ async fn se_12_only_the_bearer_plugin_shows_a_session_token_and_only_the_callers
     assert!(!login.headers.contains_key("set-auth-token"));
     let cookie = json!({"email": "ada@example.com", "password": PASSWORD, "mode": "cookie"});
     let login = server.client().post("/api/auth/login", &cookie).await;
-    assert!(login.cookies().len() == 1 && !login.headers.contains_key("set-auth-token"), "{login:?}");
+    assert!(login.cookies().len() == 2 && login.cookies()[1].starts_with("authd.device="), "{login:?}");
+    assert!(!login.headers.contains_key("set-auth-token"), "{login:?}");
     assert_eq!(server.client().bearer(&signed).get("/api/auth/me").await.code(), "INVALID_TOKEN");
 
     server.reload(|settings| settings.bearer.require_signature = true).await;

@@ -42,7 +42,7 @@ async fn signed_in(server: &Server) -> (String, String) {
     let page = server.browser("http://localhost:5173");
     let body = json!({"name": "Ada", "email": "ada@example.com", "password": PASSWORD});
     assert_eq!(page.post("/api/auth/sign-up/email", &body).await.status, 200);
-    let ours = page.cookie_header();
+    let ours = page.session_cookie();
     let token = ours.split_once('=').unwrap().1.split('.').next().unwrap().to_owned();
     (ours, token)
 }

@@ -206,6 +206,41 @@ async fn th_04_a_proxy_that_is_not_trusted_is_told_of_and_believed_in_nothing() 
     assert!(notes.contains("all clients count as one"), "at start: {notes}");
 }
 
+#[tokio::test]
+async fn th_04_a_proxy_whose_words_cannot_be_read_is_told_of_and_one_that_writes_ports_is_understood() {
+    let server = server("").await;
+    // As Azure's gateway and some balancers write it.
+    for (n, spelling) in ["203.0.113.1:4711", "[2001:db8:1:2::1]:4711", "[2001:db8:1:3::1]"].into_iter().enumerate() {
+        for _ in 0..20 {
+            let body = json!({"email": format!("u{n}@example.com"), "password": "wrong password"});
+            from(&server, spelling).post("/api/auth/login", &body).await;
+        }
+    }
+    assert_eq!(sign_up(&from(&server, "203.0.113.2:9")).await.status, 201);
+    let sources = ctl(&server.socket).run("throttle list -o json").await.ok().json().to_string();
+    for source in ["203.0.113.1", "2001:db8:1:2::", "2001:db8:1:3::"] {
+        assert!(!sources.contains(&format!("{source}:4711")) && !sources.contains("127.0.0.1"), "{sources}");
+    }
+    let said = async || {
+        let status = ctl(&server.socket).run("status -o json").await.ok().json();
+        (status["problems"].to_string(), status["notes"].to_string())
+    };
+    assert!(!said().await.0.contains("no address"), "all of them were understood");
+    for odd in ["unknown", "203.0.113.7:x", "10.0.0.1, [203.0.113.7]", "203.0.113.7, \u{1b}[31m"] {
+        if http::HeaderValue::from_str(odd).is_ok() {
+            login(&from(&server, odd), PASSWORD).await;
+        }
+    }
+    assert!(
+        said().await.0.contains("3 requests by the trusted proxy 127.0.0.1 named their clients by what is no address")
+    );
+    assert!(!said().await.1.contains("named no client"));
+    let silent = server.client().host("localhost:8000");
+    assert_eq!(silent.get("/healthz").await.status, 200);
+    login(&silent, PASSWORD).await;
+    assert!(said().await.1.contains("1 requests by the trusted proxy 127.0.0.1 named no client"), "{:?}", said().await);
+}
+
 /// The recorded exchanges, one after the other, with time passing where it did.
 #[tokio::test]
 async fn the_recorded_limits_of_requests() {
@@ -284,5 +319,151 @@ async fn th_08_every_endpoint_has_a_limit_and_a_refusal_costs_no_hash() {
     // TH-05: other spellings are no way around.
     for path in ["/api/auth//login", "/api/auth/./login", "/api/auth/%6cogin", "/api/auth/login/", "/API/auth/login"] {
         assert_eq!(server.client().host("localhost:8000").post(path, &nothing).await.status, 404, "{path}");
+    }
+}
+
+const ORIGIN: &str = "http://localhost:8000";
+
+/// A browser of `ada`'s that has signed up in cookie mode.
+async fn browser(server: &Server, address: &str) -> Client {
+    let browser = from(server, address).header("origin", ORIGIN).with_cookies();
+    let body = json!({"email": "ada@example.com", "password": PASSWORD, "name": "Ada"});
+    assert_eq!(browser.post("/api/auth/signup", &body).await.status, 201);
+    browser
+}
+
+/// Spends the hundred guesses that an account has (TH-01): from then on one attempt an hour is left for strangers, and the
+/// attacker takes it.
+async fn besiege(server: &Server) {
+    let mut looked_at = 0;
+    for n in 0.. {
+        let guess = login(&from(server, &format!("203.0.{}.{}", n / 250, n % 250)), "wrong password").await;
+        match guess.status {
+            401 => looked_at += 1,
+            429 if looked_at >= 100 => return,
+            429 => server.clock.advance(Span::from_secs(guess.header("retry-after").parse().unwrap())),
+            other => panic!("{other}: {guess:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn th_02_a_known_device_signs_in_from_a_new_network_while_strangers_wait_for_hours() {
+    let server = server("").await;
+    let device = browser(&server, "198.51.100.1").await;
+    besiege(&server).await;
+    assert_eq!(login(&from(&server, "192.0.2.1"), PASSWORD).await.header("retry-after"), "3600", "a new network");
+    let moved = device.clone().header("x-forwarded-for", "192.0.2.2");
+    assert_eq!(login(&moved, PASSWORD).await.status, 200, "the owner's device in a new network");
+    let server = server.restart().await;
+    let cookie = device.cookie_header();
+    let shows = |address: &str, cookie: &str| from(&server, address).header("origin", ORIGIN).header("cookie", cookie);
+    assert_eq!(login(&shows("192.0.2.3", &cookie), PASSWORD).await.status, 200, "also after a restart");
+
+    // Guesses with the device's mark count against the device, and against nobody else.
+    let guesses = join_all((0..40).map(|n| {
+        let client = shows(&format!("192.0.2.{}", 100 + n), &cookie);
+        async move { login(&client, "wrong password").await.status }
+    }));
+    assert_eq!(guesses.await.iter().filter(|status| **status == 401).count(), 10);
+    assert_eq!(login(&shows("192.0.2.4", &cookie), PASSWORD).await.status, 429);
+    assert_eq!(
+        login(&from(&server, "198.51.100.1"), PASSWORD).await.status,
+        200,
+        "the owner's network is counted apart"
+    );
+    let waiting = ctl(&server.socket).run("throttle list -o json").await.ok().json();
+    let subjects: Vec<_> = waiting.as_array().unwrap().iter().filter_map(|w| w["subject"].as_str()).collect();
+    assert!(subjects.iter().any(|subject| subject.contains("/device-")), "{subjects:?}");
+}
+
+#[tokio::test]
+async fn th_02_a_device_is_known_by_its_own_mark_only_and_until_the_password_changes() {
+    let server = server("").await;
+    let device = browser(&server, "198.51.100.1").await;
+    let mark = device.cookie_header();
+    let mark = mark.split("; ").find(|pair| pair.starts_with("authd.device=")).unwrap();
+    let eve = from(&server, "198.51.100.66").with_cookies();
+    let body = json!({"email": "eve@example.com", "password": PASSWORD, "name": "Eve", "mode": "cookie"});
+    eve.post("/api/auth/signup", &body).await;
+    besiege(&server).await;
+    let shows = |cookie: &str| from(&server, "192.0.2.2").header("origin", ORIGIN).header("cookie", cookie);
+    let elsewhere = |cookie: &str| shows(cookie).header("x-forwarded-for", "192.0.2.3");
+    let altered = format!("{}A", &mark[..mark.len() - 1]);
+    let altered = if altered == mark { format!("{}B", &mark[..mark.len() - 1]) } else { altered };
+    for odd in [eve.cookie_header().as_str(), &altered, "authd.device=", "authd.device=x.y.z", &mark[..mark.len() - 4]]
+    {
+        assert_eq!(login(&shows(odd), PASSWORD).await.status, 429, "{odd}");
+    }
+    assert_eq!(login(&shows(&format!("authd.device=planted; {mark}")), PASSWORD).await.status, 200, "a planted one");
+
+    let set = ctl(&server.socket).input("another horse battery");
+    set.run("user set-password ada@example.com --password-stdin").await.ok();
+    assert_eq!(
+        login(&elsewhere(mark), "another horse battery").await.status,
+        429,
+        "a new password forgets the devices"
+    );
+}
+
+#[tokio::test]
+async fn th_02_the_mark_of_a_device_is_set_by_remembered_sign_ins_of_browsers_and_lives_for_a_year() {
+    let server = Server::builder().file("[http]\npublic_url = \"https://auth.example.com\"\n").start().await;
+    let client = server.client().host("auth.example.com").header("origin", "https://auth.example.com");
+    let mark = |answer: &Response| answer.cookies().into_iter().find(|c| c.starts_with("__Secure-authd.device="));
+    let account = |more: serde_json::Value| {
+        let mut body = json!({"email": "ada@example.com", "password": PASSWORD, "name": "Ada"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let post = async |path: &str, more| client.post(path, &account(more)).await;
+    let made = post("/api/auth/sign-up/email", json!({})).await;
+    let cookie = mark(&made).unwrap();
+    assert!(cookie.ends_with("; Max-Age=31536000; Path=/; HttpOnly; Secure; SameSite=Lax"), "{cookie}");
+    assert!(!cookie.contains("Domain"));
+    assert!(made.cookies()[0].starts_with("__Secure-better-auth.session_token="), "Better Auth's come first");
+    assert!(mark(&post("/api/auth/sign-in/email", json!({})).await).is_some());
+    assert!(mark(&post("/api/auth/login", json!({})).await).is_some());
+    assert!(mark(&post("/api/auth/login", json!({"mode": "token"})).await).is_none());
+    assert!(mark(&post("/api/auth/login", json!({"rememberMe": false})).await).is_none());
+    assert!(mark(&post("/api/auth/login", json!({"password": "wrong"})).await).is_none());
+    // A second account on the same device, and the first one stays known; signing out does not forget either.
+    let browser = client.clone().with_cookies();
+    browser.post("/api/auth/login", &account(json!({}))).await;
+    let first = browser.cookie_header();
+    browser.post("/api/auth/sign-up/email", &account(json!({"email": "bob@example.com"}))).await;
+    browser.post("/api/auth/sign-out", &json!({})).await;
+    let both = browser.cookie_header();
+    let marks =
+        |cookies: &str| cookies.split_once("authd.device=").unwrap().1.split(';').next().unwrap().split('.').count();
+    assert_eq!((marks(&first), marks(&both)), (1, 2));
+    // Six accounts on one device: the last four.
+    for n in 0..6 {
+        let email = format!("u{n}@example.com");
+        browser.post("/api/auth/sign-up/email", &account(json!({"email": email}))).await;
+    }
+    assert_eq!(marks(&browser.cookie_header()), 4);
+    // A change of the password by its owner renews the mark, sessions ended or not.
+    for keeps in [true, false] {
+        let (old, new) =
+            if keeps { (PASSWORD, "new horse battery") } else { ("new horse battery", "newer horse battery") };
+        let change = json!({"currentPassword": old, "newPassword": new, "revokeOtherSessions": !keeps});
+        let changed = browser.post("/api/auth/change-password", &change).await;
+        assert_eq!(changed.status, 200, "{changed:?}");
+        assert!(mark(&changed).is_some(), "kept: {keeps}");
+    }
+}
+
+#[tokio::test]
+async fn th_05_what_a_refusal_looks_like_goes_by_the_route_and_not_by_the_end_of_the_path() {
+    let file = "[http]\npublic_url = \"http://localhost:8000\"\n";
+    let server = Server::builder().file(file).set("throttle.requests", "on").start().await;
+    let client = server.client().host("localhost:8000");
+    for (path, code) in [("/api/auth/login", "TOO_MANY_REQUESTS"), ("/api/auth/made-up/login", "")] {
+        let mut last = client.post(path, &json!({})).await;
+        for _ in 0..300 {
+            last = client.post(path, &json!({})).await;
+        }
+        assert_eq!((last.status, last.code().as_str()), (429, code), "{path}");
     }
 }

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { describe } from "node:test";
 import { createAuthClient } from "better-auth/client";
-import { binaries, call, CookieJar, PAGE, pageFetch, PASSWORD, startAuthd, testsThatNeed } from "./harness.mjs";
+import { DEVICE_COOKIE, binaries, call, CookieJar, PAGE, pageFetch, PASSWORD, startAuthd, testsThatNeed } from "./harness.mjs";
 
 const test = testsThatNeed([binaries]);
 
@@ -98,7 +98,13 @@ describe("better-auth/client", () => {
     const stolen = jar.header();
     assert.deepEqual(ok(await client.signOut()), { success: true });
     assert.deepEqual(jar.names(), []);
-    assert.equal(ok(await client.getSession()), null);
+    assert.deepEqual(jar.attributes(DEVICE_COOKIE), {
+      "max-age": "31536000",
+      path: "/",
+      httponly: "",
+      samesite: "Lax",
+    });
+    assert.equal(ok(await client.getSession()), null, "a known device is not signed in");
     const replayed = await fetch(`${authd.url}/api/get-session`, { headers: { cookie: stolen } });
     assert.equal(replayed.status, 200);
     assert.equal(await replayed.json(), null);

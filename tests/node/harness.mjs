@@ -197,6 +197,9 @@ export async function signIn(authd, email) {
   return answer.body.access_token;
 }
 
+/** The mark by which authd knows a device at the next sign-in. */
+export const DEVICE_COOKIE = "authd.device";
+
 /**
  * One exchange, without anything that a client library would add, follow or hide.
  * @returns {Promise<{status: number, statusText: string, headers: Headers, text: string}>}
@@ -254,8 +257,9 @@ export class CookieJar {
     return pairs.length > 0 ? pairs.join("; ") : undefined;
   }
 
+  /** The names of the session's cookies. The mark of a known device is not one of them: it outlives sessions. */
   names() {
-    return [...this.#cookies.keys()].sort();
+    return [...this.#cookies.keys()].filter((name) => name !== DEVICE_COOKIE).sort();
   }
 
   /** The attributes of a cookie, names in lower case; undefined without the cookie. */

@@ -69,6 +69,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("[http]\nmounts = [\"/api\", \"/api/\"]\n", "http.mounts (line 2)"),
     ("[http]\nmounts = [\"/api/../admin\"]\n", "http.mounts (line 2)"),
     ("[http]\nmax_body = \"1GiB\"\n", "http.max_body (line 2)"),
+    ("[http]\nmax_body_total = \"32KiB\"\n", "http.max_body_total (line 2)"),
     ("[http]\nmax_connections = 0\n", "http.max_connections (line 2)"),
     ("[http]\nheader_timeout = \"0s\"\n", "http.header_timeout (line 2)"),
     ("[http]\nbody_timeout = \"1h\"\n", "http.body_timeout (line 2)"),

@@ -9,7 +9,11 @@ use std::{
 
 use authd::{
     clock::SystemClock,
-    crypto::{mac::HmacKey, master, seal::Sealer},
+    crypto::{
+        mac::{HmacKey, derive},
+        master,
+        seal::Sealer,
+    },
     ports::{Clock, Mac},
     store::{
         Store,
@@ -57,7 +61,11 @@ impl Secrets {
     /// A `Cookie` line: the values as they travel and as they mean, their tokens and their signatures.
     fn add_cookies(&mut self, name: &str, line: &str) {
         for pair in line.split("; ") {
-            let value = pair.split_once('=').unwrap().1;
+            let (cookie, value) = pair.split_once('=').unwrap();
+            if cookie.ends_with("authd.device") {
+                self.add(&format!("{name} (mark of the device)"), value);
+                continue;
+            }
             let decoded = percent_decode_str(value).decode_utf8().unwrap().into_owned();
             let (token, signature) = decoded.rsplit_once('.').unwrap();
             for part in [value, &decoded, signature] {
@@ -179,7 +187,7 @@ impl Run<'_> {
 
     /// Signed by the server before.
     async fn legacy(&mut self, cookies: &str) {
-        let token = cookies.split_once('=').unwrap().1.split('.').next().unwrap();
+        let token = cookies.split_once("session_token=").unwrap().1.split('.').next().unwrap();
         let mac = STANDARD.encode(HmacKey::new(LEGACY.as_bytes()).mac(&[token.as_bytes()]));
         let theirs = format!("better-auth.session_token={token}.{}", mac.replace('+', "%2B").replace('/', "%2F"));
         self.secrets.add_cookies("cookie of the server before", &theirs);
@@ -243,12 +251,16 @@ async fn lg_02_no_secret_of_a_run_stands_in_any_file_log_answer_or_view_of_the_p
     // What only the daemon knows: opened by the new key, after the end.
     let sealer = Sealer::new(master::load(&new, false).unwrap().expose());
     let opening = Opening::open(&host.data().join("sled"), SledOptions::default()).unwrap();
-    let sealed = opening.secrets().unwrap();
-    assert_eq!(sealed.len(), 3);
+    let log_key = opening.log_key(sealer.fingerprint()).unwrap().expect("sealed under the new key");
+    let log_key = sealer.open("log", &log_key.id, &log_key.sealed).unwrap();
+    let log_key = HmacKey::new(&*derive(&log_key, "authd log mac v1"));
+    let opened = opening.replay(std::sync::Arc::new(log_key)).unwrap();
+    let sealed = opened.secrets().unwrap();
+    assert_eq!(sealed.len(), 4);
     for secret in sealed {
         secrets.add(&secret.purpose, &*sealer.open(&secret.purpose, &secret.id, &secret.sealed).unwrap());
     }
-    let store = opening.start(std::sync::Arc::new(HmacKey::new(b"only to read"))).unwrap();
+    let store = opened.start(std::sync::Arc::new(HmacKey::new(b"only to read"))).unwrap();
     for key in &store.keys().keys {
         let pkcs8 = sealer.open("signing-key", key.kid.as_str(), &key.sealed).unwrap();
         secrets.add("signing key", &*pkcs8);

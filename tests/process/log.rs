@@ -30,8 +30,10 @@ async fn lg_01_a_failed_sign_in_is_one_line_in_the_log_and_no_record() {
     daemon.logs("user.disabled").await;
     let log = daemon.log();
     let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let lines: Vec<Value> = lines.filter(|line| line["message"] == "a sign-in failed").collect();
+    assert!(lines.iter().all(|line| line["method"] == "password" && line["result"] == "failure"), "{lines:?}");
     let failed: Vec<_> = lines
-        .filter(|line| line["message"] == "a sign-in failed")
+        .into_iter()
         .map(|line| (line["request.id"].clone(), line["user"].clone(), line["source"].clone()))
         .collect();
     assert_eq!(failed, expected);

@@ -14,8 +14,10 @@ mod log_pipe;
 mod master_key;
 mod readme;
 mod reload;
+mod restarts;
 mod rewrap;
 mod roles;
+mod store;
 mod systemd;
 
 /// The host of a test; without built programs the test is skipped.

@@ -51,6 +51,7 @@ const MATRIX: &[(&str, &[&str], Role)] = &[
     ("throttle clear --user {ada}", &["POST /v1/throttles/clear"], Helpdesk),
     ("throttle clear --user {boss}", &["POST /v1/throttles/clear"], Admin),
     ("throttle clear --all", &["POST /v1/throttles/clear"], Admin),
+    ("store snapshot", &["POST /v1/store/snapshot"], Oncall),
 ];
 
 /// What is as good as root, and only for root and the daemon's own user, whatever their role.

@@ -133,6 +133,12 @@ impl Client {
         jar.lock().unwrap().iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>().join("; ")
     }
 
+    /// The session cookie it has, as name and value; not the mark of a device that stands beside it.
+    pub fn session_cookie(&self) -> String {
+        let cookies = self.cookie_header();
+        cookies.split("; ").find(|pair| pair.contains("session_token=")).unwrap_or_default().to_owned()
+    }
+
     /// GET.
     pub async fn get(&self, path: &str) -> Response {
         self.send(Method::GET, path, None, Bytes::new()).await

@@ -265,7 +265,7 @@ impl Server {
     /// If it was stopped.
     #[allow(clippy::expect_used)]
     pub fn services(&self) -> Arc<Services> {
-        self.running.as_ref().expect("the server runs").services.clone()
+        self.running.as_ref().expect("the server runs").services()
     }
 
     /// Waits until it finds that it cannot go on.

@@ -19,15 +19,12 @@ const NOT_YET: &[(&str, &str)] = &[
     ("CR-10", "a should; compaction is not there yet"),
     ("DP-03", "a should; mutated requests and property tests stand in (HT-08, F-21), fuzz targets are not there yet"),
     ("DP-04", "there are no releases yet"),
-    ("F-02", "with the commit log"),
     ("F-21", "100,000 mutated requests are HT-08's test; a million is for the load tests"),
     ("F-06", "with the load tests"),
-    ("F-08", "with the commit log"),
     ("F-09", "with the load tests"),
     ("F-10", "with the load tests"),
     ("F-11", "with the load tests"),
     ("F-12", "with the load tests"),
-    ("F-14", "with the commit log"),
     ("F-16", "there are no backups yet"),
     ("F-17", "with the load tests"),
     ("F-18", "with the load tests"),
@@ -38,7 +35,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("F-25", "a soak is no test of every run"),
     ("F-26", "with the host tests"),
     ("OP-02", "shown by tests/packaging/units.sh (systemd-analyze); a boot in the sandbox comes with the host tests"),
-    ("OP-05", "authd makes no outbound connection at all yet"),
     ("RC-01", "there are no mail links yet"),
     ("RC-02", "there are no mail links yet"),
     ("RC-03", "there are no mail links yet"),
@@ -47,7 +43,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("RC-07", "there is no verification of addresses yet"),
     ("RC-08", "there are no mail links yet"),
     ("RC-09", "there are no mail links yet"),
-    ("WB-07", "there is no HTML page"),
 ];
 
 const FOLDERS: &[&str] = &[

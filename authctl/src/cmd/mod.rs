@@ -5,6 +5,7 @@ mod keys;
 mod secrets;
 mod session;
 mod status;
+mod store;
 mod throttle;
 mod token;
 mod user;
@@ -48,6 +49,7 @@ pub(crate) async fn run(cli: Cli, io: &mut Io) -> Result<Exit, Error> {
         Command::Throttle(command) => throttle::run(&mut cx, command).await,
         Command::Token(command) => token::run(&mut cx, command).await,
         Command::Audit(command) => audit::run(&mut cx, command).await,
+        Command::Store(command) => store::run(&mut cx, command).await,
     };
     for line in cx.admin.shown.take().unwrap_or_default() {
         cx.io.say(&line)?;

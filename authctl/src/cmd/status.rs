@@ -1,6 +1,6 @@
 //! `authctl status`
 
-use common::admin::Status;
+use common::{admin::Status, text::bytes};
 use serde_json::{Value, json};
 
 use super::Context;
@@ -9,6 +9,7 @@ use crate::{
     error::{Error, Exit},
     io::Paint,
     output::{self, Shape, state, text, time},
+    times::{local, relative},
 };
 
 const SHAPE: Shape = Shape { plural: "daemons", id: "pid", columns: RECORD, record: RECORD };
@@ -20,6 +21,8 @@ const RECORD: &[output::Column] = &[
     text("daemon", "daemon"),
     time("startedAt", "started"),
     text("stored", "stored"),
+    text("log", "commit log"),
+    text("snapshot", "snapshot"),
     text("signingKey", "signing key"),
     text("hashing", "hashing"),
     text("connections", "connections"),
@@ -39,6 +42,10 @@ fn for_people(status: &Status) -> Value {
     let counts = &status.counts;
     let hashing = &status.hashing;
     let stored = [many(counts.users, "user"), many(counts.sessions, "session"), many(counts.audit, "audit record")];
+    let files = &status.store;
+    let snapshot = files.snapshot.as_ref().map(|snapshot| {
+        format!("{}  ({}), {}", local(snapshot.made_at), relative(snapshot.made_at, status.now), bytes(snapshot.bytes))
+    });
     json!({
         "state": if status.ready { "ready" } else { "not ready" },
         "public": status.public_url,
@@ -46,6 +53,8 @@ fn for_people(status: &Status) -> Value {
         "daemon": format!("authd {}, {} mode, pid {}", status.version, status.mode, status.pid),
         "startedAt": status.started_at,
         "stored": stored.join(", "),
+        "log": bytes(files.log_bytes),
+        "snapshot": snapshot.unwrap_or_else(|| "none yet".into()),
         "signingKey": status.signing_key,
         "hashing": format!("{}, {} waiting, room for {}", many(hashing.threads, "thread"), hashing.queued, hashing.capacity),
         "connections": status.connections,

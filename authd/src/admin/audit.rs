@@ -23,11 +23,14 @@ fn view(record: &AuditRecord) -> AuditView {
     if let (Some(actor), Some(by)) = (actor.as_object_mut(), text("by")) {
         actor.insert("user".into(), by.into());
     }
+    let known = |name: &str| open.get(name).and_then(Value::as_str).map(str::to_owned);
     AuditView {
         seq: record.seq,
         at: record.at,
-        event: open.get("event").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        event: known("event").unwrap_or_default(),
         actor,
+        method: known("method"),
+        result: known("result"),
         user: text("user").and_then(|id| id.parse().ok()),
         session: text("session").and_then(|id| id.parse().ok()),
         source: text("source"),

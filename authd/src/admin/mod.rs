@@ -8,12 +8,12 @@ pub mod request;
 pub mod routes;
 pub mod sessions;
 pub mod status;
+pub mod store;
 pub mod throttles;
 pub mod tokens;
 pub mod users;
 
 use std::{
-    panic::AssertUnwindSafe,
     path::PathBuf,
     sync::{
         Arc,
@@ -22,12 +22,13 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Buf;
 use common::{
     ErrorCode, RequestId, UnixTime,
     admin::{API_VERSION, VERSION_HEADER},
+    text::printable,
 };
-use futures_util::{FutureExt, Stream};
+use futures_util::Stream;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use tracing::{error, warn};
 use warp::{Filter, reply::Response};
@@ -36,7 +37,7 @@ pub use self::{error::AdminError, request::AdminReq, routes::Route};
 use crate::{
     config::Mode,
     domain::{Access, Role, access::ADMIN_GROUP},
-    door::{Body, BodyError, Found, Head, Peer, PeerCredentials, Reply, Router, body},
+    door::{Body, BodyError, Found, Head, Panic, Peer, PeerCredentials, Raw, Reply, Router, Share, body, panics},
     live::Live,
     net::Gauge,
     service::{Services, audit as acts},
@@ -142,9 +143,9 @@ impl AdminApp {
         B: Buf + Send,
     {
         let id = self.request_id();
-        let caught = AssertUnwindSafe(self.dispatch(&head, stream, &id)).catch_unwind().await;
-        let outcome = caught.unwrap_or_else(|_| {
-            error!(request.id = %id, "a handler of the admin door panicked");
+        let caught = panics::catch(self.dispatch(&head, stream, &id)).await;
+        let outcome = caught.unwrap_or_else(|Panic { said, location }| {
+            error!(request.id = %id, location, "a handler of the admin door panicked: {}", printable(&said));
             Err(AdminError::new(ErrorCode::Internal))
         });
         let mut reply = outcome.unwrap_or_else(|e| e.logged(&id).into_reply(&id));
@@ -256,15 +257,18 @@ fn is_browser(head: &Head) -> bool {
         || head.headers.keys().any(|name| name.as_str().starts_with("sec-fetch-"))
 }
 
-async fn read_body<S, B>(head: &Head, stream: S) -> Result<(Body, Bytes), AdminError>
+async fn read_body<S, B>(head: &Head, stream: S) -> Result<(Body, Raw), AdminError>
 where
     S: Stream<Item = Result<B, warp::Error>> + Send,
     B: Buf + Send,
 {
-    let bytes = body::read(&head.headers, stream, MAX_BODY, BODY_TIMEOUT).await.map_err(|e| match e {
+    // The number of connections bounds what all bodies take together.
+    let mut share = Share::of(&Arc::default(), MAX_BODY);
+    let bytes = body::read(&head.headers, stream, MAX_BODY, BODY_TIMEOUT, &mut share).await.map_err(|e| match e {
         BodyError::TooLarge => AdminError::new(ErrorCode::PayloadTooLarge),
         BodyError::TooSlow => AdminError::new(ErrorCode::RequestTimeout),
         BodyError::Broken => AdminError::new(ErrorCode::BadRequest).cause("the body is broken off"),
+        BodyError::TooMany => AdminError::new(ErrorCode::Busy),
     })?;
     if bytes.is_empty() {
         return Ok((Body::Undefined, bytes));
@@ -279,6 +283,7 @@ where
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use futures_util::stream;
     use http::{HeaderMap, Method};
 
@@ -307,6 +312,7 @@ mod tests {
         ("POST /v1/throttles/clear", Role::Helpdesk),
         ("POST /v1/tokens/inspect", Role::View),
         ("POST /v1/tokens/verify", Role::View),
+        ("POST /v1/store/snapshot", Role::Oncall),
         ("GET /v1/audit", Role::View),
         ("GET /v1/audit/verify", Role::View),
         ("POST /v1/audit/erase", Role::Admin),

@@ -14,7 +14,7 @@ use tracing::info;
 use super::AdminError;
 use crate::{
     digest::sha256,
-    domain::{Act, Actor, EventKind, IdempotencyKey, Role},
+    domain::{Act, Actor, EventKind, IdempotencyKey, Method, Role},
     door::{Body, Head, PeerCredentials},
 };
 
@@ -44,6 +44,7 @@ impl AdminReq {
         let by = Actor::Operator { uid: self.operator.uid, pid: self.operator.pid, name: self.operator.name.clone() };
         Act {
             by,
+            method: Method::Socket,
             at: now,
             request_id: Some(self.request_id.clone()),
             source: None,

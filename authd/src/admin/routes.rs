@@ -2,7 +2,7 @@
 
 use futures_util::future::BoxFuture;
 
-use super::{AdminApp, AdminError, AdminReq, audit, keys, sessions, status, throttles, tokens, users};
+use super::{AdminApp, AdminError, AdminReq, audit, keys, sessions, status, store, throttles, tokens, users};
 use crate::{
     domain::Role,
     door::{Reply, Verb},
@@ -68,6 +68,8 @@ pub static ROUTES: &[Route] = &[
     write(Post, "/v1/throttles/clear", Helpdesk, handler!(throttles::clear)),
     read(Post, "/v1/tokens/inspect", View, handler!(tokens::inspect)),
     read(Post, "/v1/tokens/verify", View, handler!(tokens::verify)),
+    // It changes nothing that anybody is accountable for.
+    read(Post, "/v1/store/snapshot", Oncall, handler!(store::snapshot)),
     read(Get, "/v1/audit", View, handler!(audit::list)),
     read(Get, "/v1/audit/verify", View, handler!(audit::verify)),
     write(Post, "/v1/audit/erase", Admin, handler!(audit::erase)),

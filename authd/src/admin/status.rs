@@ -2,10 +2,10 @@
 
 use common::admin::{Hashing, Status};
 
-use super::{AdminApp, AdminError, AdminReq};
+use super::{AdminApp, AdminError, AdminReq, store::view};
 use crate::{
     door::Reply,
-    service::{keys, maintenance},
+    service::{keys, maintenance, store},
 };
 
 /// `GET /v1/status`
@@ -31,17 +31,34 @@ pub async fn show(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     problems.extend(
         read.problems.iter().map(|problem| format!("what the configuration says now is not in force: {problem}")),
     );
-    if let Some((peer, count)) = services.throttles.disbelief() {
+    let indistinct = services.throttles.indistinct();
+    if let Some((peer, count)) = indistinct.not_believed {
         problems.push(format!(
             "{count} requests by {peer} named other clients, and it is not in http.trusted_proxies: they all counted as one \
              client. Add it there, if it is your proxy; if it is not, whoever sends such headers gains nothing"
         ));
     }
+    if let Some((peer, count)) = indistinct.not_readable {
+        problems.push(format!(
+            "{count} requests by the trusted proxy {peer} named their clients by what is no address: they all counted as one \
+             client. The log shows the first; http.client_address says which header is read"
+        ));
+    }
+    let files = store::files(services)?;
+    problems.extend(files.problem.iter().map(|problem| {
+        format!("the last snapshot of the store failed, and the commit log grows until one is made: {problem}")
+    }));
     let log_lines_dropped = (info.log_lines_dropped)();
     if log_lines_dropped > 0 {
         problems.push(format!("the log has lost {log_lines_dropped} lines since the start: nobody read them in time"));
     }
     let mut notes = read.advice.clone();
+    notes.extend(indistinct.not_named.map(|(peer, count)| {
+        format!(
+            "{count} requests by the trusted proxy {peer} named no client, and counted as its own: if they were those of \
+             others, let it set the header that http.client_address names"
+        )
+    }));
     notes.extend(info.legacy_secret_until.map(|until| maintenance::takeover_note(until, now)));
     let load = services.hasher.load();
     Ok(Reply::json(&Status {
@@ -61,6 +78,7 @@ pub async fn show(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
         role: Some(req.role.as_str().into()),
         data_dir: info.data_dir.display().to_string(),
         counts: maintenance::counts(services).await?,
+        store: view(&files),
         signing_key: signing_key.map(|key| key.kid.clone()),
         hashing: Hashing { threads: load.threads as u64, queued: load.waiting as u64, capacity: load.capacity as u64 },
         connections: app.connections.get(),

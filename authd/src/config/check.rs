@@ -104,6 +104,12 @@ pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut
     if s.store.cache.0 < 4 << 20 {
         refuse("store.cache", "it must be at least 4MiB".into());
     }
+    if s.store.snapshot_every < Span::from_mins(1) {
+        refuse("store.snapshot_every", "it must be at least 1m".into());
+    }
+    if s.store.log_size.0 < 1 << 20 {
+        refuse("store.log_size", "it must be at least 1MiB".into());
+    }
 
     let mut advice = vec![];
     if s.password.min_length < 15 {
@@ -226,6 +232,8 @@ fn http(mode: Mode, s: &Settings, refuse: &mut impl FnMut(&str, String)) {
     }
     if !(1024..=16 << 20).contains(&http.max_body.0) {
         refuse("http.max_body", "it must be between 1KiB and 16MiB".into());
+    } else if http.max_body_total < http.max_body {
+        refuse("http.max_body_total", "one body alone would be too much: it must be at least http.max_body".into());
     }
     for (key, span, most) in [
         ("http.header_timeout", http.header_timeout, 75),

@@ -145,6 +145,9 @@ settings! {
         max_connections_per_client: u32 = "256";
         /// The largest body of a request.
         max_body: ByteSize = "64KiB", live;
+        /// How much the bodies of all requests under way may take together; further ones get 503 with Retry-After. Twice what
+        /// the connections of one client can take.
+        max_body_total: ByteSize = "32MiB", live;
         /// How long the first request of a connection may take to arrive.
         header_timeout: Span = "10s";
         /// How long a body may take to arrive.
@@ -186,8 +189,8 @@ settings! {
         /// on, off, or auto, which is in production only.
         requests: Switch = "auto", live;
         /// Whether failed sign-ins slow down the next ones: on one account from the eleventh on (1 s, 2 s, 4 s … 60 s, after a
-        /// hundred 1 h), from one client from the twenty-first on. Networks from which the owner signed in within 30 days
-        /// are counted apart.
+        /// hundred 1 h), from one client from the twenty-first on. Networks from which the owner signed in within 30 days,
+        /// and browsers with which within a year, are counted apart.
         failures: bool = "true";
     }
     /// Making accounts.
@@ -311,6 +314,12 @@ settings! {
         cache: ByteSize = "128MiB";
         /// Free space on the disk below which nothing is written any more.
         reserve: ByteSize = "64MiB";
+        /// A snapshot is made when the last one is so old and something has changed since. What was erased or deleted is in
+        /// the commit log until then.
+        snapshot_every: Span = "1d";
+        /// A snapshot is also made when the commit log behind the last one is longer than this, and than half of that
+        /// snapshot; then the log is shortened.
+        log_size: ByteSize = "256MiB";
     }
     /// The log. The audit trail is not here but in the store.
     "log" log: Log {

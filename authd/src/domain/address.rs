@@ -2,10 +2,32 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Parses an address as proxies write it. No ports, no zones, no brackets, no octal or hexadecimal IPv4, no white space:
+/// Parses an address. No ports, no zones, no brackets, no octal or hexadecimal IPv4, no white space:
 /// what is not an address falls back to the peer (TH-04).
 pub fn parse(text: &str) -> Option<IpAddr> {
     text.parse().ok().map(canonical)
+}
+
+/// Parses a node as proxies write it (RFC 7239 §6): an address, an IPv6 one perhaps in brackets, and perhaps a port, which
+/// may be hidden behind a name. What a port is said to be does not matter, but a text that is no port is no address either.
+pub fn parse_node(text: &str) -> Option<IpAddr> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let (address, after) = rest.split_once(']')?;
+        let is_good = after.is_empty() || after.strip_prefix(':').is_some_and(is_port);
+        return parse(address).filter(|_| is_good && address.contains(':'));
+    }
+    parse(text).or_else(|| {
+        let (address, port) = text.split_once(':')?;
+        parse(address).filter(|_| is_port(port))
+    })
+}
+
+fn is_port(text: &str) -> bool {
+    let is_hidden = |name: &str| {
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+    };
+    let is_number = text.len() <= 5 && text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok();
+    is_number || text.strip_prefix('_').is_some_and(is_hidden)
 }
 
 /// IPv4-mapped IPv6 addresses, and those of NAT64 (`64:ff9b::/96`, RFC 6052), are the IPv4 addresses they stand for: the /64 of
@@ -109,6 +131,39 @@ mod tests {
         assert_ne!(b("192.0.2.7"), b("192.0.2.8"));
         for bad in ["192.0.2.7:80", "0300.0.2.7", "[::1]", "fe80::1%eth0", "localhost", "", " 1.1.1.1"] {
             assert_eq!(parse(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn th_04_a_node_may_have_brackets_and_a_port() {
+        for (text, expected) in [
+            ("192.0.2.7", Some("192.0.2.7")),
+            ("192.0.2.7:1234", Some("192.0.2.7")),
+            ("192.0.2.7:65535", Some("192.0.2.7")),
+            ("192.0.2.7:_secret-1.x", Some("192.0.2.7")),
+            ("2001:db8::1", Some("2001:db8::1")),
+            ("[2001:DB8::1]", Some("2001:db8::1")),
+            ("[2001:db8::1]:443", Some("2001:db8::1")),
+            ("[::ffff:192.0.2.7]:1", Some("192.0.2.7")),
+            ("192.0.2.7:65536", None),
+            ("192.0.2.7:1234:5", None),
+            ("192.0.2.7:", None),
+            ("192.0.2.7:+80", None),
+            ("192.0.2.7:_", None),
+            ("192.0.2.7:_a b", None),
+            ("[192.0.2.7]", None),
+            ("[192.0.2.7]:80", None),
+            ("[2001:db8::1", None),
+            ("[2001:db8::1]443", None),
+            ("[2001:db8::1]:", None),
+            ("[[2001:db8::1]]", None),
+            ("[2001:db8::1%eth0]", None),
+            ("unknown", None),
+            ("_hidden", None),
+            ("[]", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_node(text).map(|a| a.to_string()).as_deref(), expected, "{text}");
         }
     }
 

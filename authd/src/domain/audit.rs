@@ -24,11 +24,41 @@ pub enum Actor {
     Daemon,
 }
 
+/// By what it was known who acts (ASVS 16.3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// The password of the account.
+    Password,
+    /// A living session, by its cookie or a JWT.
+    Session,
+    /// A refresh token.
+    RefreshToken,
+    /// The kernel's word about a peer of the admin socket.
+    Socket,
+    /// Nobody else can act by it.
+    Daemon,
+}
+
+impl Method {
+    /// The name in a record.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Session => "session",
+            Self::RefreshToken => "refresh_token",
+            Self::Socket => "socket",
+            Self::Daemon => "daemon",
+        }
+    }
+}
+
 /// The circumstances of an act, the same for every event it makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Act {
     /// Who.
     pub by: Actor,
+    /// By what that was known.
+    pub method: Method,
     /// When, read once.
     pub at: UnixTime,
     /// Which request.
@@ -53,7 +83,8 @@ pub struct IdempotencyKey {
 impl Act {
     /// Something that the daemon does by itself.
     pub const fn by_daemon(at: UnixTime) -> Self {
-        Self { by: Actor::Daemon, at, request_id: None, source: None, reason: None, idempotency: None }
+        let (by, method) = (Actor::Daemon, Method::Daemon);
+        Self { by, method, at, request_id: None, source: None, reason: None, idempotency: None }
     }
 }
 
@@ -131,6 +162,16 @@ kinds! {
     UserUpdated = "user.updated";
 }
 
+impl EventKind {
+    /// How it ended for who acted: what was refused to strangers is not in the trail, but in the log.
+    pub const fn result(self) -> &'static str {
+        match self {
+            Self::RefreshReused => "failure",
+            _ => "success",
+        }
+    }
+}
+
 /// An event without its circumstances.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -164,6 +205,13 @@ impl Event {
         self
     }
 
+    /// What is recorded before this event of a new session if a password was chosen with it: that is an act of its own,
+    /// unless this event tells of it already.
+    pub fn of_chosen_password(&self) -> Option<Self> {
+        let said = Self { user: self.user.clone(), ..Self::new(EventKind::PasswordSet).with("sessions", "ended") };
+        (self.kind != EventKind::PasswordSet).then_some(said)
+    }
+
     /// With one more detail.
     #[must_use]
     pub fn with<V: ToString + ?Sized>(mut self, name: &'static str, value: &V) -> Self {
@@ -180,7 +228,7 @@ pub struct AuditRecord {
     pub seq: u64,
     /// When.
     pub at: UnixTime,
-    /// What stays as long as the record, as JSON text: what happened, what kind of actor did it, and which operator.
+    /// What stays as long as the record, as JSON text: what happened and how it ended, what kind of actor did it, known by what, and which operator.
     pub open: String,
     /// Everything else: which user and session, from where, why.
     pub personal: Personal,

@@ -14,7 +14,7 @@ pub mod token;
 pub mod user;
 
 pub use access::{Access, Role};
-pub use audit::{Act, Actor, AuditRecord, ChainHead, Checkpoint, Event, EventKind, IdempotencyKey, Personal};
+pub use audit::{Act, Actor, AuditRecord, ChainHead, Checkpoint, Event, EventKind, IdempotencyKey, Method, Personal};
 pub use credential::{Credential, HashScheme, PasswordHash, PasswordPolicy, PasswordProblem};
 pub use family::{ClientDigest, Family, Generation, RepeatSeen, Turn};
 pub use key::{Algorithm, KeyPolicy, KeySet, KeyState, SigningKey};

@@ -47,6 +47,12 @@ impl User {
     pub fn active_ban(&self, now: UnixTime) -> Option<&Ban> {
         self.ban.as_ref().filter(|ban| ban.expires_at.is_none_or(|end| now < end))
     }
+
+    /// The user after choosing a new password at `now`.
+    #[must_use]
+    pub fn with_new_password(&self, now: UnixTime) -> Self {
+        Self { epoch: self.epoch + 1, password_change_required: false, updated_at: now, ..self.clone() }
+    }
 }
 
 #[cfg(test)]

@@ -3,13 +3,15 @@
 
 pub mod body;
 pub mod head;
+pub mod panics;
 pub mod reply;
 pub mod router;
 pub mod validate;
 
 pub use self::{
-    body::{Body, BodyError},
+    body::{Body, BodyError, Raw, Room, Share},
     head::{Head, Peer, PeerCredentials},
+    panics::Panic,
     reply::Reply,
     router::{Found, Router, Verb},
     validate::Fields,

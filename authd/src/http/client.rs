@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, header};
 use super::{ApiError, App};
 use crate::{
     config::{AddressHeader, Mode},
-    domain::address::{canonical, parse},
+    domain::address::{canonical, parse_node},
     door::{Head, Peer},
 };
 
@@ -25,20 +25,39 @@ fn is_proxy(app: &App, address: IpAddr) -> bool {
     app.settings.trusted_proxies.iter().any(|network| network.contains(address))
 }
 
-/// The address that counts: the rightmost entry of `X-Forwarded-For` that is not a trusted proxy itself. What is not an
-/// address falls back to the peer.
+/// Whom a trusted proxy names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named<'a> {
+    /// The rightmost entry that is not a trusted proxy itself.
+    Client(IpAddr),
+    /// Nobody but proxies.
+    Proxies,
+    /// There is no such header.
+    Nobody,
+    /// This, which is no address.
+    Unreadable(&'a [u8]),
+}
+
+/// The address that counts: the one that a trusted proxy names, or else the peer's own.
 pub fn address(app: &App, head: &Head) -> Option<IpAddr> {
     let peer = peer(head)?;
     if !is_proxy(app, peer) {
         return Some(peer);
     }
+    match named(app, head) {
+        Named::Client(address) => Some(address),
+        Named::Proxies | Named::Nobody | Named::Unreadable(_) => Some(peer),
+    }
+}
+
+fn named<'a>(app: &App, head: &'a Head) -> Named<'a> {
     let by = app.settings.client_address;
     let name = match by {
         AddressHeader::XForwardedFor => X_FORWARDED_FOR,
         AddressHeader::Forwarded => header::FORWARDED,
     };
     let read = |entry| match by {
-        AddressHeader::XForwardedFor => std::str::from_utf8(entry).ok().and_then(|entry| parse(entry.trim())),
+        AddressHeader::XForwardedFor => std::str::from_utf8(entry).ok().and_then(|entry| parse_node(entry.trim())),
         AddressHeader::Forwarded => forwarded_for(entry),
     };
     // A line that is no text counts with its commas: the line before it is nearer to the client, and may be the client's.
@@ -46,11 +65,11 @@ pub fn address(app: &App, head: &Head) -> Option<IpAddr> {
     for entry in values.iter().rev().flat_map(|value| value.rsplit(|byte| *byte == b',')) {
         match read(entry) {
             Some(address) if is_proxy(app, address) => {}
-            Some(address) => return Some(address),
-            None => return Some(peer),
+            Some(address) => return Named::Client(address),
+            None => return Named::Unreadable(entry),
         }
     }
-    Some(peer)
+    if values.is_empty() { Named::Nobody } else { Named::Proxies }
 }
 
 /// The address of one element of `Forwarded` (RFC 7239 §4): `for=192.0.2.43`, `for="[2001:db8::1]:4711"`. A comma inside a
@@ -71,26 +90,31 @@ fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
         None if value.contains([':', '[', ']']) => return None,
         None => value,
     };
-    let is_port = |port: &str| !port.is_empty() && port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit());
-    if let Some(rest) = node.strip_prefix('[') {
-        let (address, after) = rest.split_once(']')?;
-        let good = after.is_empty() || after.strip_prefix(':').is_some_and(is_port);
-        return parse(address).filter(|_| good && address.contains(':'));
-    }
-    match node.split_once(':') {
-        Some((address, port)) => parse(address).filter(|_| is_port(port)),
-        None => parse(node),
-    }
+    // Here IPv6 addresses have their brackets (RFC 7239 §6).
+    parse_node(node).filter(|address| address.is_ipv4() || node.starts_with('['))
 }
 
-/// A peer that names another client and is not trusted to: in production it is noted for `status`, because all clients of a
-/// proxy count as one. In development nobody stands in front of the daemon unless it is configured: a request that says
+/// Who comes by a proxy and cannot be told from others that do is noted for `status`, because all of them count as one: where a
+/// peer names another client and is not trusted to, and where a trusted proxy names nobody, or somebody that cannot be read.
+/// `of_all`: the route is asked by proxies for themselves too, and by everybody alike.
+///
+/// A peer that is not trusted is no matter for `status` in development, but refused. In development nobody stands in front of the daemon unless it is configured: a request that says
 /// otherwise came through a tunnel or a proxy that would make every client look like this machine.
 ///
 /// # Errors
 /// `UntrustedProxy`, naming the setting.
-pub fn check_forwarding(app: &App, head: &Head) -> Result<(), ApiError> {
-    let Some(peer) = peer(head).filter(|peer| !is_proxy(app, *peer)) else { return Ok(()) };
+pub fn check_forwarding(app: &App, head: &Head, of_all: bool) -> Result<(), ApiError> {
+    let Some(peer) = peer(head) else { return Ok(()) };
+    let throttles = &app.services.throttles;
+    if is_proxy(app, peer) {
+        match named(app, head) {
+            Named::Client(_) | Named::Proxies => {}
+            Named::Unreadable(entry) => throttles.not_readable(peer, entry),
+            Named::Nobody if of_all => {}
+            Named::Nobody => throttles.not_named(peer),
+        }
+        return Ok(());
+    }
     let forwarded = |name: &HeaderName| {
         name == header::FORWARDED || name.as_str().starts_with("x-forwarded-") || name.as_str() == "x-real-ip"
     };
@@ -100,7 +124,7 @@ pub fn check_forwarding(app: &App, head: &Head) -> Result<(), ApiError> {
     if app.settings.mode == Mode::Development {
         return Err(ApiError::new(ErrorCode::UntrustedProxy));
     }
-    app.services.throttles.not_believed(peer);
+    throttles.not_believed(peer);
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use crate::{
     digest::is_same_secret,
     door::{Head, Reply},
     ports::{Clock, Mac, Takeover},
+    service::device::{self, Device},
 };
 
 /// What `encodeURIComponent` leaves alone.
@@ -37,6 +38,7 @@ pub struct Cookies {
     session_token: String,
     session_data: String,
     dont_remember: String,
+    device: String,
     attributes: String,
     /// As long as there was no domain.
     host_only: Option<String>,
@@ -71,6 +73,7 @@ impl Cookies {
     /// With names that begin so, and for a domain and all hosts below it, if there is one.
     pub fn named(mac: Arc<dyn Mac>, prefix: &str, domain: Option<&str>, secure: bool, max_age: Span) -> Self {
         let name = |name: &str| format!("{}{prefix}.{name}", if secure { "__Secure-" } else { "" });
+        let is_secure = secure;
         let secure = if secure { "; Secure" } else { "" };
         let own_host = format!("Path=/; HttpOnly{secure}; SameSite=Lax");
         Self {
@@ -78,6 +81,7 @@ impl Cookies {
             session_token: name("session_token"),
             session_data: name("session_data"),
             dont_remember: name("dont_remember"),
+            device: format!("{}authd.device", if is_secure { "__Secure-" } else { "" }),
             attributes: domain.map_or(own_host.clone(), |domain| format!("Domain={domain}; {own_host}")),
             host_only: domain.map(|_| own_host),
             max_age,
@@ -176,6 +180,16 @@ impl Cookies {
     /// Deletes all cookies of a session, whether the browser has them or not.
     pub fn deletions(&self) -> [String; 3] {
         [&self.session_token, &self.session_data, &self.dont_remember].map(|name| self.deletion(name))
+    }
+
+    /// The cookie by which the device is known at the next sign-in. It is no session's, and outlives them.
+    pub fn device(&self, value: &str) -> String {
+        format!("{}={value}; Max-Age={}; {}", self.device, device::LIFE.as_secs(), self.attributes)
+    }
+
+    /// What the browser shows of the accounts that signed in with it.
+    pub fn read_device(&self, head: &Head) -> Device {
+        Device::read(&values(head, &self.device))
     }
 
     /// Reads the session cookie. A name that stands there with two different values is no session: somebody planted one of

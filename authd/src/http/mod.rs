@@ -14,7 +14,6 @@ pub mod routes;
 pub mod throttle;
 
 use std::{
-    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -23,8 +22,8 @@ use std::{
 };
 
 use bytes::Buf;
-use common::{ErrorCode, RequestId, Span};
-use futures_util::{FutureExt, Stream};
+use common::{ErrorCode, RequestId, Span, text::printable};
+use futures_util::Stream;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use tracing::{debug, error};
 use warp::{Filter, reply::Response};
@@ -38,7 +37,7 @@ pub use self::{
 use crate::{
     config::{AddressHeader, Host, Mode, Mount, PublicUrl},
     domain::{address::Network, origin::TrustedOrigins},
-    door::{Body, BodyError, Found, Head, Reply, Router, body},
+    door::{Body, BodyError, Found, Head, Panic, Reply, Room, Router, Share, body, panics},
     live::Live,
     service::Services,
 };
@@ -64,6 +63,8 @@ pub struct Settings {
     pub throttle_requests: bool,
     /// The largest body, in bytes.
     pub max_body: u64,
+    /// How much all bodies under way may take together, in bytes.
+    pub max_body_total: u64,
     /// How long a body may take.
     pub body_timeout: Span,
     /// Which of Better Auth's plugins are on.
@@ -113,6 +114,7 @@ pub struct App {
     pub jwks: jwks::Prepared,
     router: Arc<Router<Route>>,
     requests: Arc<AtomicU64>,
+    bodies: Arc<Room>,
     /// Tells the requests of this process from those of the one before.
     run: u32,
 }
@@ -145,6 +147,7 @@ impl App {
             jwks: jwks::Prepared::default(),
             router: Arc::new(router),
             requests: Arc::default(),
+            bodies: Arc::default(),
             run: u32::from_be_bytes(run),
         }
     }
@@ -153,7 +156,8 @@ impl App {
     #[must_use]
     pub fn successor(&self, services: Arc<Services>, settings: Settings, cookies: Cookies) -> Self {
         let (router, requests, run) = (self.router.clone(), self.requests.clone(), self.run);
-        Self { services, settings, cookies, jwks: jwks::Prepared::default(), router, requests, run }
+        let (jwks, bodies) = (jwks::Prepared::default(), self.bodies.clone());
+        Self { services, settings, cookies, jwks, router, requests, bodies, run }
     }
 
     #[allow(clippy::expect_used)]
@@ -178,9 +182,9 @@ impl App {
         B: Buf + Send,
     {
         let id = self.request_id();
-        let caught = AssertUnwindSafe(self.dispatch(&head, body, &id)).catch_unwind().await;
-        let mut reply = caught.unwrap_or_else(|_| {
-            error!(request.id = %id, "a handler panicked");
+        let caught = panics::catch(self.dispatch(&head, body, &id)).await;
+        let mut reply = caught.unwrap_or_else(|Panic { said, location }| {
+            error!(request.id = %id, location, "a handler panicked: {}", printable(&said));
             ApiError::new(ErrorCode::Internal).into_reply()
         });
         self.dress(&head, &mut reply, &id);
@@ -204,7 +208,8 @@ impl App {
             found => found,
         };
         let any_host = matches!(&found, Found::Route(route, _) if route.any_host);
-        if let Err(e) = self.check_host(head, any_host).and_then(|()| client::check_forwarding(self, head)) {
+        let is_plain = matches!(&found, Found::Route(route, _) if throttle::is_plain(route));
+        if let Err(e) = self.check_host(head, any_host).and_then(|()| client::check_forwarding(self, head, any_host)) {
             return e.into_reply();
         }
         if let Some(reply) = origin::preflight(self, head) {
@@ -212,18 +217,20 @@ impl App {
         }
         if let Err(wait) = throttle::check(self, head, matches!(&found, Found::Route(..))) {
             let refused = ApiError::throttled(wait);
-            return if throttle::is_plain(head.path()) { refused } else { refused.as_recorded() }.into_reply();
+            return if is_plain { refused } else { refused.as_recorded() }.into_reply();
         }
         // As recorded: an unknown path and a wrong method are the same empty 404.
         let Found::Route(route, _) = found else { return Reply::empty(StatusCode::NOT_FOUND) };
         let renewed = request::Renewed::default();
         let outcome = async {
-            let body = self.body(head, stream, route.body).await?;
+            // As long as the handler has the body.
+            let mut share = Share::of(&self.bodies, self.settings.max_body_total);
+            let body = self.body(head, stream, route.body, &mut share).await?;
             origin::check(self, head, route.origin, &body)?;
             let req = Req::new(self, head.clone(), body, id.clone(), renewed.clone());
             in_time((route.handler)(self, req)).await
         };
-        let recorded = |e: ApiError| if throttle::is_plain(route.path) { e } else { e.as_recorded() };
+        let recorded = |e: ApiError| if is_plain { e } else { e.as_recorded() };
         let mut reply = outcome.await.unwrap_or_else(|e| recorded(e).logged(id).into_reply());
         if let Some(cookies) = renewed.get()
             && !reply.has(&header::SET_COOKIE)
@@ -234,7 +241,7 @@ impl App {
         }
         // As recorded: wherever an answer sets the session cookie. Not on the plain routes, whose modes say what a page gets.
         if self.settings.plugins.bearer.is_on()
-            && !throttle::is_plain(route.path)
+            && !is_plain
             && let Some(token) = self.cookies.set_by(&reply)
         {
             reply.add(SET_AUTH_TOKEN, token);
@@ -273,7 +280,7 @@ impl App {
         if any_host || served(host) && target_ok { Ok(()) } else { Err(refuse()) }
     }
 
-    async fn body<S, B>(&self, head: &Head, stream: S, rule: BodyRule) -> Result<Body, ApiError>
+    async fn body<S, B>(&self, head: &Head, stream: S, rule: BodyRule, share: &mut Share) -> Result<Body, ApiError>
     where
         S: Stream<Item = Result<B, warp::Error>> + Send,
         B: Buf + Send,
@@ -293,7 +300,7 @@ impl App {
             return Err(unsupported(content_type.unwrap_or_default(), rule));
         }
         let within = self.settings.body_timeout.to_std();
-        let bytes = body::read(&head.headers, stream, self.settings.max_body, within).await?;
+        let bytes = body::read(&head.headers, stream, self.settings.max_body, within, share).await?;
         match (kind, rule) {
             // On Node a body without a type is as good as none; on our own routes it is refused.
             (None, BodyRule::PlainJson) if !bytes.is_empty() => Err(unsupported("", rule)),
@@ -370,7 +377,7 @@ fn unsupported(content_type: &str, rule: BodyRule) -> ApiError {
         BodyRule::JsonOrForm => "application/x-www-form-urlencoded, application/json",
         BodyRule::Json | BodyRule::PlainJson | BodyRule::None => "application/json",
     };
-    let shown = common::text::printable(content_type);
+    let shown = printable(content_type);
     ApiError::with_message(
         ErrorCode::UnsupportedMediaType,
         format!("Content-Type \"{shown}\" is not allowed. Allowed types: {allowed}"),
@@ -383,13 +390,17 @@ impl From<BodyError> for ApiError {
             BodyError::TooLarge => Self::new(ErrorCode::PayloadTooLarge),
             BodyError::TooSlow => Self::new(ErrorCode::RequestTimeout),
             BodyError::Broken => Self::with_message(ErrorCode::BadRequest, "The body is broken off"),
+            // The rest of it is not read.
+            BodyError::TooMany => {
+                Self::new(ErrorCode::Busy).header(header::CONNECTION, HeaderValue::from_static("close"))
+            }
         }
     }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::{future::pending, time::Duration};
+    use std::{future::pending, sync::Mutex, time::Duration};
 
     use async_trait::async_trait;
     use bytes::Bytes;
@@ -450,12 +461,34 @@ pub(crate) mod tests {
         }
     }
 
+    /// Does nothing but panic.
+    struct Panicking;
+
+    #[async_trait]
+    impl PasswordHasher for Panicking {
+        async fn hash(&self, _: SecretString) -> Result<PasswordHash, HasherError> {
+            panic!("a fault on purpose")
+        }
+
+        async fn verify(&self, _: SecretString, _: Option<PasswordHash>) -> Result<Verdict, HasherError> {
+            panic!("a fault\non purpose")
+        }
+
+        async fn guesses(&self, _: SecretString, _: Vec<String>) -> Result<u64, HasherError> {
+            panic!("a fault on purpose")
+        }
+
+        fn load(&self) -> HasherLoad {
+            HasherLoad { threads: 1, waiting: 0, capacity: 1 }
+        }
+    }
+
     /// The door over an empty store in memory, at [`T0`], with a hasher that never answers.
     pub(crate) fn app(change: impl FnOnce(&mut Settings)) -> App {
         app_with(Slow(None), change)
     }
 
-    fn app_with(hasher: Slow, change: impl FnOnce(&mut Settings)) -> App {
+    fn app_with(hasher: impl PasswordHasher + 'static, change: impl FnOnce(&mut Settings)) -> App {
         let mac = || Arc::new(HmacKey::new(b"a secret of at least thirty-two characters"));
         let entropy = Arc::new(SystemEntropy::default());
         let day = Span::from_days(1);
@@ -482,14 +515,16 @@ pub(crate) mod tests {
             audit_retention: None,
         };
         let vault = Arc::new(MasterVault::new(Sealer::new(&[7; 32]), entropy.clone()));
+        let store = Arc::new(MemoryStore::new(mac()));
         let services = Services {
-            store: Arc::new(MemoryStore::new(mac())),
+            store: store.clone(),
+            upkeep: store,
             clock: Arc::new(Still),
             entropy,
             hasher: Arc::new(hasher),
             signer: Arc::new(Jwt::new(vault.clone())),
             vault,
-            secrets: Secrets { cookie: mac(), refresh: mac() },
+            secrets: Secrets { cookie: mac(), refresh: mac(), device: mac() },
             policy,
             throttles: Arc::new(crate::service::throttle::Throttles::new(true)),
             recent_jwts: Arc::new(RecentJwts::default()),
@@ -505,6 +540,7 @@ pub(crate) mod tests {
             client_address: AddressHeader::XForwardedFor,
             throttle_requests: false,
             max_body: 1024,
+            max_body_total: 1024,
             body_timeout: Span::from_secs(30),
             plugins: Plugins { bearer: Bearer::Off, jwt: true, set_auth_jwt: true },
             defer_refresh: false,
@@ -524,19 +560,61 @@ pub(crate) mod tests {
         Arc::new(Head { method, uri: target.parse().unwrap(), headers, peer })
     }
 
-    /// Signs in with a hasher that takes so long: the status, the code, and how long it took by tokio's clock.
-    async fn sign_in(after: Option<Duration>) -> (StatusCode, String, Duration) {
+    /// A sign-in by this door: the status and the code.
+    async fn sign_in_at(app: App) -> (StatusCode, String) {
         let body = r#"{"email":"ada@example.com","password":"correct horse"}"#;
         let length = body.len().to_string();
         let lines: [(&str, &[u8]); 2] = [("content-type", b"application/json"), ("content-length", length.as_bytes())];
         let head = head(Method::POST, "/api/auth/login", "127.0.0.1", &lines);
-        let app = Arc::new(app_with(Slow(after), |_| ()));
-        let began = Instant::now();
-        let answer = app.answer(head, stream::iter([Ok(Bytes::from(body))])).await;
+        let answer = Arc::new(app).answer(head, stream::iter([Ok(Bytes::from(body))])).await;
         let status = answer.status();
         let body = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        (status, body["code"].as_str().unwrap_or_default().to_owned(), began.elapsed())
+        (status, body["code"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// What is logged.
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn lg_05_a_handler_that_panics_is_one_line_with_its_request_and_a_500_of_its_own() {
+        let (sink, before) = (Sink::default(), std::panic::take_hook());
+        let writer = sink.clone();
+        let log = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
+        let logging = tracing::subscriber::set_default(log);
+        std::panic::set_hook(Box::new(crate::telemetry::log_panic));
+        let answered = sign_in_at(app_with(Panicking, |_| ())).await;
+        std::panic::set_hook(before);
+        drop(logging);
+        assert_eq!(answered, (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_SERVER_ERROR".into()));
+        let logged = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<&str> = logged.lines().filter(|line| line.contains("panicked")).collect();
+        assert_eq!(lines.len(), 1, "{logged}");
+        let line: serde_json::Value = serde_json::from_str(lines[0]).unwrap();
+        let said = line["message"].as_str().unwrap();
+        assert!(said.starts_with("a handler panicked: a fault") && said.ends_with("on purpose"), "{line}");
+        assert!(line["location"].as_str().unwrap().contains("src/http/mod.rs:"), "{line}");
+        assert_eq!(line["request.id"].as_str().unwrap().len(), 16);
+    }
+
+    /// Signs in with a hasher that takes so long: the status, the code, and how long it took by tokio's clock.
+    async fn sign_in(after: Option<Duration>) -> (StatusCode, String, Duration) {
+        let app = app_with(Slow(after), |_| ());
+        let began = Instant::now();
+        let (status, code) = sign_in_at(app).await;
+        (status, code, began.elapsed())
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,6 +14,7 @@ use super::{
     auth::{CookieSession, set_auth_jwt, use_cookie, wish},
 };
 use crate::{
+    domain::User,
     door::Reply,
     service::{
         accounts::{self, SignIn, SignUp},
@@ -69,6 +70,15 @@ pub(super) fn set_session_cookies(app: &App, req: &Req, opened: &Opened, reply: 
     for cookie in dont_remember.into_iter().chain(app.cookies.forget_twin(&req.head)) {
         reply.add(header::SET_COOKIE, cookie);
     }
+    if remember {
+        remember_device(app, req, &opened.live.user, reply);
+    }
+}
+
+/// Marks the browser as one of the user's own. A sign-in that is not to be remembered leaves no mark.
+pub(super) fn remember_device(app: &App, req: &Req, user: &User, reply: &mut Reply) {
+    let value = req.requester.device.after_sign_in(&app.services, user);
+    reply.add(header::SET_COOKIE, app.cookies.device(&value));
 }
 
 /// Deletes the cookies of a session.

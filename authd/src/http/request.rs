@@ -30,7 +30,13 @@ impl Req {
     pub(super) fn new(app: &App, head: Arc<Head>, body: Body, id: RequestId, renewed: Renewed) -> Self {
         let address = client::address(app, &head);
         let source = address.map(|address| address.to_string());
-        let requester = Requester { address, source, user_agent: head.user_agent(), request_id: Some(id) };
+        let requester = Requester {
+            address,
+            source,
+            user_agent: head.user_agent(),
+            request_id: Some(id),
+            device: app.cookies.read_device(&head),
+        };
         Self { head, body, requester, renewed }
     }
 

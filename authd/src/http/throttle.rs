@@ -2,7 +2,7 @@
 
 use common::Span;
 
-use super::{App, client};
+use super::{App, Route, client};
 use crate::{domain::throttle::WindowRule, door::Head};
 
 /// The rules by the beginning of the path below the mount; the first one that fits counts.
@@ -44,9 +44,9 @@ fn below_mount<'a>(app: &App, path: &'a str) -> Option<&'a str> {
     app.settings.mounts.iter().filter_map(rest).min_by_key(|rest| rest.len())
 }
 
-/// Whether the path is one of the plain endpoints.
-pub fn is_plain(path: &str) -> bool {
-    PLAIN.iter().any(|(name, _)| path.ends_with(name))
+/// Whether the route is one of the plain endpoints.
+pub fn is_plain(route: &Route) -> bool {
+    PLAIN.iter().any(|(name, _)| route.path == *name)
 }
 
 /// Counts the request.

@@ -10,11 +10,11 @@ use super::{
     passwords::{self, OwnWords},
     random,
     sessions::{self, Opened, Wish},
-    throttle::{self, Account, Attempt},
+    throttle::{self, Account, Attempt, Standing},
 };
 use crate::{
     digest::is_same_secret,
-    domain::{Actor, Credential, Event, EventKind, PasswordProblem, User, user::DEFAULT_ROLE},
+    domain::{Actor, Credential, Event, EventKind, Method, PasswordProblem, User, user::DEFAULT_ROLE},
     ports::HasherError,
     store::{Rehash, StoreError},
 };
@@ -91,7 +91,7 @@ pub async fn sign_up(app: &Services, wanted: SignUp, requester: &Requester) -> R
     if let Some(new) = &new {
         event = event.session(&new.session.id);
     }
-    let act = requester.act(Actor::User(user.id.clone()), now);
+    let act = requester.act(Actor::User(user.id.clone()), Method::Password, now);
     match app.store.create_user(user.clone(), Some(credential), new, act, event).await {
         // The user that would have been made, with an id that nobody has; and a commit, as making one would have been.
         Err(StoreError::EmailTaken) if !tells => {
@@ -120,7 +120,7 @@ pub struct SignIn {
 /// How often a sign-in is decided anew because somebody changed the account meanwhile.
 const ATTEMPTS: usize = 3;
 
-/// Lets an attempt through, or says how long to wait. Places are asked for only where there is an account.
+/// Lets an attempt through, or says how long to wait. What speaks for it is asked for only where there is an account.
 pub(super) async fn begin(
     app: &Services,
     user: Option<&User>,
@@ -128,17 +128,15 @@ pub(super) async fn begin(
     requester: &Requester,
 ) -> Result<Attempt, ServiceError> {
     let now = app.clock.now();
-    let (account, is_known) = match user {
-        Some(user) => {
-            let places = app.store.places(&user.id).await?;
-            (Account::Known(&user.id), throttle::is_known(&places, requester.address, now))
-        }
-        None => (Account::Unknown(email), false),
+    let (account, standing) = match user {
+        Some(user) => (Account::Known(&user.id), throttle::standing(app, user, requester, now).await?),
+        None => (Account::Unknown(email), Standing::Stranger),
     };
-    app.throttles.begin(&account, requester.address, is_known, now).map_err(|wait| {
+    app.throttles.begin(&account, requester.address, standing, now).map_err(|wait| {
         let id = requester.request_id.as_ref().map(RequestId::as_str);
         let (user, source) = (user.map(|u| u.id.as_str()), requester.source.as_deref());
-        info!(request.id = id, source, user, %wait, "a sign-in was put off: too many have failed");
+        let method = Method::Password.as_str();
+        info!(request.id = id, source, user, method, result = "refused", %wait, "a sign-in was put off: too many have failed");
         ServiceError::Throttled(wait)
     })
 }
@@ -172,7 +170,8 @@ pub async fn sign_in(app: &Services, wanted: SignIn, requester: &Requester) -> R
             // Without the address: people type passwords where addresses go (LG-02).
             let id = requester.request_id.as_ref().map(RequestId::as_str);
             let (user, source) = (user.as_ref().map(|u| u.id.as_str()), requester.source.as_deref());
-            info!(request.id = id, source, user, "a sign-in failed");
+            let method = Method::Password.as_str();
+            info!(request.id = id, source, user, method, result = "failure", "a sign-in failed");
             return Err(attempt.hidden_wait.map_or(ServiceError::InvalidCredentials, ServiceError::Throttled));
         };
         app.throttles.take_back(&attempt, true);
@@ -200,12 +199,10 @@ pub async fn sign_in(app: &Services, wanted: SignIn, requester: &Requester) -> R
         };
         let (new, opening) = sessions::prepare(app, &user.id, &wanted.wish, requester, now);
         let event = Event::new(EventKind::SignedIn).user(&user.id).session(&new.session.id);
-        let event = match &rehash {
-            Some(rehash) if rehash.chosen => event.with("password", "changed"),
-            _ => event,
-        };
-        let act = requester.act(Actor::User(user.id.clone()), now);
+        let is_changed = rehash.as_ref().is_some_and(|rehash| rehash.chosen);
+        let act = requester.act(Actor::User(user.id.clone()), Method::Password, now);
         match app.store.open_session(new, user.epoch, rehash, act, event).await {
+            Ok(()) if is_changed => return Ok(opening.opened(Arc::new(user.with_new_password(now)))),
             Ok(()) => return Ok(opening.opened(user)),
             // Banned, deleted or another password since we looked: look again.
             Err(StoreError::Stale | StoreError::NoSuchUser) => {}

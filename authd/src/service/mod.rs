@@ -4,6 +4,7 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod device;
 pub mod error;
 pub mod keys;
 pub mod maintenance;
@@ -12,6 +13,7 @@ pub mod own;
 pub mod passwords;
 pub mod random;
 pub mod sessions;
+pub mod store;
 pub mod throttle;
 pub mod tokens;
 pub mod users;
@@ -23,15 +25,19 @@ use common::{RequestId, Span, UnixTime};
 pub use self::error::ServiceError;
 use crate::{
     digest::sha256,
-    domain::{Act, Actor, Algorithm, ClientDigest, KeyPolicy, PasswordPolicy, SessionPolicy, address, token::Expected},
+    domain::{
+        Act, Actor, Algorithm, ClientDigest, KeyPolicy, Method, PasswordPolicy, SessionPolicy, address, token::Expected,
+    },
     ports::{Clock, Entropy, PasswordHasher, Secrets, TokenSigner, Vault},
-    store::Store,
+    store::{Store, Upkeep},
 };
 
 /// Everything that use cases work with.
 pub struct Services {
     /// Where things are kept.
     pub store: Arc<dyn Store>,
+    /// What keeps its files in order.
+    pub upkeep: Arc<dyn Upkeep>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -60,6 +66,7 @@ impl Services {
     pub fn with_policy(&self, policy: Policy) -> Self {
         Self {
             store: self.store.clone(),
+            upkeep: self.upkeep.clone(),
             clock: self.clock.clone(),
             entropy: self.entropy.clone(),
             hasher: self.hasher.clone(),
@@ -123,6 +130,8 @@ pub struct Requester {
     pub user_agent: String,
     /// Of this request.
     pub request_id: Option<RequestId>,
+    /// What the browser shows of the accounts that signed in with it.
+    pub device: device::Device,
 }
 
 impl Requester {
@@ -135,10 +144,11 @@ impl Requester {
         ClientDigest(digest)
     }
 
-    /// An act of `by` at `now` by this request.
-    pub fn act(&self, by: Actor, now: UnixTime) -> Act {
+    /// An act of `by`, known by `method`, at `now` by this request.
+    pub fn act(&self, by: Actor, method: Method, now: UnixTime) -> Act {
         Act {
             by,
+            method,
             at: now,
             request_id: self.request_id.clone(),
             source: self.source.clone(),

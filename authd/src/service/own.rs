@@ -11,7 +11,7 @@ use super::{
     sessions::{self, Opened, Wish},
 };
 use crate::{
-    domain::{Actor, Credential, Event, EventKind, PasswordHash, PasswordProblem, User},
+    domain::{Actor, Credential, Event, EventKind, Method, PasswordHash, PasswordProblem, User},
     store::{Live, Profile, Rehash},
 };
 
@@ -22,7 +22,7 @@ use crate::{
 pub async fn update(app: &Services, user: &User, profile: Profile, requester: &Requester) -> Result<(), ServiceError> {
     profile.name.as_deref().map_or(Ok(()), passwords::check_name)?;
     profile.image.iter().flatten().try_for_each(|image| passwords::check_image(image))?;
-    let act = requester.act(Actor::User(user.id.clone()), app.clock.now());
+    let act = requester.act(Actor::User(user.id.clone()), Method::Session, app.clock.now());
     let fields = [profile.name.as_ref().map(|_| "name"), profile.image.as_ref().map(|_| "image")];
     let fields: Vec<&str> = fields.into_iter().flatten().collect();
     let event = Event::new(EventKind::UserUpdated).with("fields", &fields.join(", "));
@@ -52,8 +52,15 @@ pub async fn check_password(
         }
         Ok(_) => {
             let id = requester.request_id.as_ref().map(RequestId::as_str);
-            let (user, source) = (user.id.as_str(), requester.source.as_deref());
-            info!(request.id = id, source, user, "a signed-in user's password was not the right one");
+            let (user, source, method) = (user.id.as_str(), requester.source.as_deref(), Method::Password.as_str());
+            info!(
+                request.id = id,
+                source,
+                user,
+                method,
+                result = "failure",
+                "a signed-in user's password was not the right one"
+            );
             Err(ServiceError::WrongPassword)
         }
         Err(e) => {
@@ -91,10 +98,9 @@ pub async fn change_password(
     let new = passwords::accept(app, &wanted.new, OwnWords { email: &user.email, name: &user.name }).await?;
     let rehash = Rehash { old, new, chosen: true };
     let now = app.clock.now();
-    let act = requester.act(Actor::User(user.id.clone()), now);
+    let act = requester.act(Actor::User(user.id.clone()), Method::Password, now);
     let event = Event::new(EventKind::PasswordSet).user(&user.id);
-    let changed =
-        Arc::new(User { epoch: user.epoch + 1, password_change_required: false, updated_at: now, ..User::clone(user) });
+    let changed = Arc::new(user.with_new_password(now));
     if !wanted.end_sessions.unwrap_or(app.policy.password_change_ends_sessions) {
         let event = event.with("sessions", "kept");
         let outcome = app.store.replace_password(user.id.clone(), user.epoch, rehash, act, event).await;
@@ -159,14 +165,15 @@ pub async fn delete(
     if !app.policy.self_delete {
         return Ok(Deletion::Off);
     }
-    match password {
+    let method = match password {
         Some(password) => {
             check_password(app, &live.user, &password, requester).await?;
+            Method::Password
         }
         None if !live.session.is_fresh(&app.policy.session, app.clock.now()) => return Ok(Deletion::NotFresh),
-        None => {}
-    }
-    let act = requester.act(Actor::User(live.user.id.clone()), app.clock.now());
+        None => Method::Session,
+    };
+    let act = requester.act(Actor::User(live.user.id.clone()), method, app.clock.now());
     let epoch = Some(live.user.epoch);
     app.store.delete_user(live.user.id.clone(), epoch, act, Event::new(EventKind::UserDeleted)).await?;
     Ok(Deletion::Done)

@@ -8,7 +8,9 @@ use tracing::warn;
 use super::{Requester, ServiceError, Services, random, tokens};
 use crate::{
     digest::sha256,
-    domain::{Act, Actor, Event, EventKind, Family, Generation, RepeatSeen, Session, SessionState, TokenDigest, User},
+    domain::{
+        Act, Actor, Event, EventKind, Family, Generation, Method, RepeatSeen, Session, SessionState, TokenDigest, User,
+    },
     store::{Ended, Ending, Live, NewSession, Page},
 };
 
@@ -222,7 +224,7 @@ pub async fn sign_out(app: &Services, ids: Vec<SessionId>, requester: &Requester
         Some(live) => Actor::User(live.user.id.clone()),
         None => Actor::Anonymous,
     };
-    let act = requester.act(by, app.clock.now());
+    let act = requester.act(by, Method::Session, app.clock.now());
     Ok(app.store.end_sessions(Ending::These(ids), None, act, Event::new(EventKind::SignedOut)).await?)
 }
 
@@ -277,7 +279,7 @@ pub async fn revoke_by_owner(
     which: Ending,
     requester: &Requester,
 ) -> Result<Ended, ServiceError> {
-    revoke(app, which, None, requester.act(Actor::User(user.id.clone()), app.clock.now())).await
+    revoke(app, which, None, requester.act(Actor::User(user.id.clone()), Method::Session, app.clock.now())).await
 }
 
 /// How many sessions [`revoke`] would end.

@@ -1,8 +1,8 @@
 //! Who has to wait: the counters behind the rules of [`crate::domain::throttle`]. They are in memory and bounded (TH-07);
 //! those of accounts are written to the store every few seconds, so that no restart frees an account that is under attack.
 //!
-//! An account counts failures from everywhere but the places from which its owner signed in of late: each of those has a
-//! counter of its own, so that strangers cannot keep the owner out (TH-02).
+//! An account counts failures from everywhere but the devices with which, and the places from which, its owner signed in of
+//! late: each of those has a counter of its own, so that strangers cannot keep the owner out (TH-02).
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -10,14 +10,14 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use common::{Email, Span, UnixTime, UserId};
+use common::{Email, Span, UnixTime, UserId, text::printable};
 use tracing::warn;
 
-use super::{ServiceError, Services};
+use super::{Requester, ServiceError, Services, device::Nonce};
 use crate::{
     digest::sha256,
     domain::{
-        Act, Event, EventKind, address,
+        Act, Event, EventKind, User, address,
         throttle::{FailureRule, Failures, Place, Window, WindowRule},
     },
     store::Counter,
@@ -31,6 +31,10 @@ const WRITTEN_FROM: u32 = 5;
 const WRITTEN_AT_ONCE: usize = 500;
 /// How many may wait to be written: beyond that (the store takes no changes) a counter waits for its next change.
 const WAITING_AT_MOST: usize = 20_000;
+/// How much of a device's name a counter shows: `device-` and eight digits.
+const DEVICE_SHOWN: usize = 15;
+/// How much of an address that is none the log shows, in bytes.
+const ENTRY_SHOWN: usize = 64;
 /// How often counters are looked for in the store that are forgotten.
 const SWEPT_EVERY: Span = Span::from_hours(6);
 
@@ -124,7 +128,38 @@ impl Inner {
 pub struct Throttles {
     inner: Mutex<Inner>,
     failures: bool,
-    not_believed: Mutex<Option<(IpAddr, u64)>>,
+    not_believed: Noted,
+    not_readable: Noted,
+    not_named: Noted,
+}
+
+/// Something that a peer did, and how often.
+#[derive(Default)]
+struct Noted(Mutex<Option<(IpAddr, u64)>>);
+
+impl Noted {
+    fn lock(&self) -> MutexGuard<'_, Option<(IpAddr, u64)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it is the first time.
+    fn note(&self, peer: IpAddr) -> bool {
+        let mut noted = self.lock();
+        let count = noted.map_or(0, |(_, count)| count);
+        *noted = Some((peer, count + 1));
+        count == 0
+    }
+}
+
+/// The requests that count as one client's because nobody could say whose they are: the last peer, and how many.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Indistinct {
+    /// The peer named other clients, and is no trusted proxy.
+    pub not_believed: Option<(IpAddr, u64)>,
+    /// A trusted proxy named somebody that could not be read.
+    pub not_readable: Option<(IpAddr, u64)>,
+    /// A trusted proxy named nobody.
+    pub not_named: Option<(IpAddr, u64)>,
 }
 
 /// Whose account an attempt is on.
@@ -152,6 +187,17 @@ impl Account<'_> {
     }
 }
 
+/// What speaks for an attempt before its password is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing.
+    Stranger,
+    /// The owner signed in from this network of late.
+    KnownPlace,
+    /// The owner signed in with this device, wherever it is now.
+    KnownDevice(Nonce),
+}
+
 /// An attempt to sign in that was let through; it counts as failed unless it is said otherwise.
 pub struct Attempt {
     account: Key,
@@ -165,9 +211,10 @@ pub struct Attempt {
 /// What counts, for operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
-    /// `account`, `place` or `source`.
+    /// `account`, `place` or `source`; a known device is a place.
     pub kind: &'static str,
-    /// Whom it is about: a user's id, a network, or both with a slash between them; `unknown` for an address that nobody has.
+    /// Whom it is about: a user's id, a network, or both with a slash between them (`USER/device-…` of a known device);
+    /// `unknown` for an address that nobody has.
     pub subject: String,
     /// Failures that are not forgotten.
     pub failures: u32,
@@ -207,7 +254,8 @@ impl Throttles {
             unwritten: BTreeSet::new(),
             swept_at: UnixTime::EPOCH,
         };
-        Self { inner: Mutex::new(inner), failures, not_believed: Mutex::new(None) }
+        let (not_believed, not_readable, not_named) = Default::default();
+        Self { inner: Mutex::new(inner), failures, not_believed, not_readable, not_named }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -216,17 +264,31 @@ impl Throttles {
 
     /// Notes that a peer named another client and was not believed: all who come by it count as one.
     pub fn not_believed(&self, peer: IpAddr) {
-        let mut noted = self.not_believed.lock().unwrap_or_else(PoisonError::into_inner);
-        let (last, count) = noted.get_or_insert((peer, 0));
-        if *count == 0 {
+        if self.not_believed.note(peer) {
             warn!(%peer, "a peer names other clients and is not in http.trusted_proxies: all who come by it count as one");
         }
-        (*last, *count) = (peer, *count + 1);
     }
 
-    /// Who was not believed last, and how often that happened.
-    pub fn disbelief(&self) -> Option<(IpAddr, u64)> {
-        *self.not_believed.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Notes that a trusted proxy named somebody that could not be read: all who come so count as one.
+    pub fn not_readable(&self, peer: IpAddr, entry: &[u8]) {
+        if self.not_readable.note(peer) {
+            let entry = printable(&String::from_utf8_lossy(&entry[..entry.len().min(ENTRY_SHOWN)]));
+            warn!(%peer, entry, "a trusted proxy names a client by what is no address: all who come so count as one");
+        }
+    }
+
+    /// Notes that a trusted proxy named nobody: all who come so count as one.
+    pub fn not_named(&self, peer: IpAddr) {
+        self.not_named.note(peer);
+    }
+
+    /// What is counted as one client's and may not be.
+    pub fn indistinct(&self) -> Indistinct {
+        Indistinct {
+            not_believed: *self.not_believed.lock(),
+            not_readable: *self.not_readable.lock(),
+            not_named: *self.not_named.lock(),
+        }
     }
 
     /// Counts a request of a client for a path, or refuses it. Requests without a known address share one counter, as
@@ -248,27 +310,37 @@ impl Throttles {
         &self,
         account: &Account<'_>,
         source: Option<IpAddr>,
-        is_known_place: bool,
+        standing: Standing,
         now: UnixTime,
     ) -> Result<Attempt, Span> {
         let bucket = source.map(|address| address::bucket(address).to_string());
         let of_account = account.key();
-        let Some(place) = bucket.as_deref().filter(|_| is_known_place) else {
-            return self.begin_from_elsewhere(account, of_account, bucket.as_deref(), now);
+        let (kind, place) = match (standing, &bucket) {
+            (Standing::KnownDevice(nonce), _) => ("device", format!("device-{}", hex(&nonce))),
+            (Standing::KnownPlace, Some(bucket)) => ("place", bucket.clone()),
+            (Standing::KnownPlace, None) | (Standing::Stranger, _) => {
+                return self.begin_from_elsewhere(account, of_account, bucket.as_deref(), now);
+            }
         };
         let rule = FailureRule::ACCOUNT;
-        let place_key = key(&["place", &hex(&of_account), place]);
+        let place_key = key(&[kind, &hex(&of_account), &place]);
         let mut inner = self.lock();
         self.check(wait(&inner.places, &place_key, rule, now))?;
-        bump(&mut inner.places, place_key, rule, now, 1, || format!("{}/{place}", account.label()));
-        let source = key(&["source", place]);
-        let source_waits = wait(&inner.sources, &source, FailureRule::SOURCE, now);
-        let (source, hidden_wait) = match self.check(source_waits) {
-            Ok(()) => {
-                bump(&mut inner.sources, source, FailureRule::SOURCE, now, WRITTEN_FROM, || place.to_owned());
-                (Some(source), None)
+        // Enough of a device's number to tell two apart.
+        let shown = place.get(..DEVICE_SHOWN).filter(|_| kind == "device").unwrap_or(&place);
+        bump(&mut inner.places, place_key, rule, now, 1, || format!("{}/{shown}", account.label()));
+        let (source, hidden_wait) = match bucket {
+            None => (None, None),
+            Some(bucket) => {
+                let source = key(&["source", &bucket]);
+                match self.check(wait(&inner.sources, &source, FailureRule::SOURCE, now)) {
+                    Ok(()) => {
+                        bump(&mut inner.sources, source, FailureRule::SOURCE, now, WRITTEN_FROM, || bucket);
+                        (Some(source), None)
+                    }
+                    Err(wait) => (None, Some(wait)),
+                }
             }
-            Err(wait) => (None, Some(wait)),
         };
         Ok(Attempt { account: of_account, source, place: Some(place_key), hidden_wait })
     }
@@ -298,7 +370,7 @@ impl Throttles {
     }
 
     /// The attempt succeeded, or no password was looked at: it does not count. Earlier failures stay counted, but for those
-    /// of a known place (TH-03).
+    /// of a known place or device (TH-03).
     pub fn take_back(&self, attempt: &Attempt, succeeded: bool) {
         let mut inner = self.lock();
         if let Some(place) = &attempt.place {
@@ -518,10 +590,23 @@ pub async fn clear(app: &Services, which: Which, act: Act) -> Result<u64, Servic
     Ok(count)
 }
 
-/// Whether the owner of an account signed in from here of late.
-pub fn is_known(places: &[Place], source: Option<IpAddr>, now: UnixTime) -> bool {
-    let Some(bucket) = source.map(|address| address::bucket(address).to_string()) else { return false };
-    places.iter().any(|place| place.name == bucket && place.is_known(now))
+/// What speaks for an attempt of `requester` on the account of `user`.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn standing(
+    app: &Services,
+    user: &User,
+    requester: &Requester,
+    now: UnixTime,
+) -> Result<Standing, ServiceError> {
+    if let Some(nonce) = requester.device.of(app, user, now) {
+        return Ok(Standing::KnownDevice(nonce));
+    }
+    let places = app.store.places(&user.id).await?;
+    let bucket = requester.address.map(|address| address::bucket(address).to_string());
+    let is_here = |place: &Place| bucket.as_deref() == Some(&place.name) && place.is_known(now);
+    Ok(if places.iter().any(is_here) { Standing::KnownPlace } else { Standing::Stranger })
 }
 
 #[cfg(test)]
@@ -543,9 +628,11 @@ mod tests {
     fn th_01_one_account_is_guessed_at_from_a_thousand_sources() {
         let throttles = Throttles::new(true);
         let ada = user("ada");
-        let checked = (0..1000).filter(|n| throttles.begin(&Account::Known(&ada), ip(*n), false, NOW).is_ok()).count();
+        let checked = (0..1000)
+            .filter(|n| throttles.begin(&Account::Known(&ada), ip(*n), Standing::Stranger, NOW).is_ok())
+            .count();
         assert_eq!(checked, 10);
-        assert!(throttles.begin(&Account::Known(&user("bob")), ip(1), false, NOW).is_ok());
+        assert!(throttles.begin(&Account::Known(&user("bob")), ip(1), Standing::Stranger, NOW).is_ok());
         let seen = throttles.waiting(NOW);
         assert_eq!((seen[0].kind, seen[0].subject.as_str(), seen[0].failures), ("account", "ada", 10));
     }
@@ -554,7 +641,9 @@ mod tests {
     fn th_01_a_thousand_accounts_are_guessed_at_from_one_source() {
         let throttles = Throttles::new(true);
         let checked = (0..1000)
-            .filter(|n| throttles.begin(&Account::Known(&user(&format!("u{n}"))), ip(7), false, NOW).is_ok())
+            .filter(|n| {
+                throttles.begin(&Account::Known(&user(&format!("u{n}"))), ip(7), Standing::Stranger, NOW).is_ok()
+            })
             .count();
         assert_eq!(checked, 20);
     }
@@ -564,14 +653,16 @@ mod tests {
         let throttles = Throttles::new(true);
         let ada = user("ada");
         for n in 0..1000 {
-            let _ = throttles.begin(&Account::Known(&ada), ip(n), false, NOW);
+            let _ = throttles.begin(&Account::Known(&ada), ip(n), Standing::Stranger, NOW);
         }
-        let attempt = throttles.begin(&Account::Known(&ada), ip(5000), true, NOW).unwrap();
+        let attempt = throttles.begin(&Account::Known(&ada), ip(5000), Standing::KnownPlace, NOW).unwrap();
         throttles.take_back(&attempt, true);
         // And it is limited too, without any effect on others.
-        let guesses = (0..50).filter(|_| throttles.begin(&Account::Known(&ada), ip(5000), true, NOW).is_ok()).count();
+        let guesses = (0..50)
+            .filter(|_| throttles.begin(&Account::Known(&ada), ip(5000), Standing::KnownPlace, NOW).is_ok())
+            .count();
         assert_eq!(guesses, 10);
-        assert!(throttles.begin(&Account::Known(&ada), ip(5001), true, NOW).is_ok());
+        assert!(throttles.begin(&Account::Known(&ada), ip(5001), Standing::KnownPlace, NOW).is_ok());
         assert_eq!(throttles.forget(&Which::Account(ada)), 3, "its own, and two places");
         assert_eq!(throttles.waiting(NOW), []);
     }
@@ -581,15 +672,18 @@ mod tests {
         let throttles = Throttles::new(true);
         let ada = user("ada");
         for n in 0..10 {
-            throttles.begin(&Account::Known(&ada), ip(n), false, NOW).unwrap();
+            throttles.begin(&Account::Known(&ada), ip(n), Standing::Stranger, NOW).unwrap();
             if n < 9 {
                 let other = user("own");
-                let good = throttles.begin(&Account::Known(&other), ip(n), false, NOW).unwrap();
+                let good = throttles.begin(&Account::Known(&other), ip(n), Standing::Stranger, NOW).unwrap();
                 throttles.take_back(&good, true);
             }
         }
-        assert!(throttles.begin(&Account::Known(&ada), ip(77), false, NOW).is_err());
-        assert!(throttles.begin(&Account::Known(&user("own")), ip(78), false, NOW).is_ok(), "nothing is left of those");
+        assert!(throttles.begin(&Account::Known(&ada), ip(77), Standing::Stranger, NOW).is_err());
+        assert!(
+            throttles.begin(&Account::Known(&user("own")), ip(78), Standing::Stranger, NOW).is_ok(),
+            "nothing is left of those"
+        );
     }
 
     #[test]
@@ -597,12 +691,12 @@ mod tests {
         let throttles = Throttles::new(true);
         let ada = user("ada");
         for n in 0..10 {
-            throttles.begin(&Account::Known(&ada), ip(n), false, NOW).unwrap();
+            throttles.begin(&Account::Known(&ada), ip(n), Standing::Stranger, NOW).unwrap();
         }
         let rule = WindowRule::new(3, 10);
         for n in 0..1_000_000u32 {
             let email: Email = format!("u{n}@example.com").parse().unwrap();
-            let _ = throttles.begin(&Account::Unknown(&email), ip(n + 10_000), false, NOW);
+            let _ = throttles.begin(&Account::Unknown(&email), ip(n + 10_000), Standing::Stranger, NOW);
             let _ = throttles.request(ip(n), "/sign-in/email", rule, NOW);
         }
         let inner = throttles.lock();
@@ -610,7 +704,7 @@ mod tests {
         assert!(all.iter().all(|n| *n <= 2 * HALF + HALF / 2), "{all:?}");
         assert!(inner.unwritten.len() <= WAITING_AT_MOST, "{}", inner.unwritten.len());
         drop(inner);
-        assert!(throttles.begin(&Account::Known(&ada), ip(99), false, NOW).is_err(), "still under attack");
+        assert!(throttles.begin(&Account::Known(&ada), ip(99), Standing::Stranger, NOW).is_err(), "still under attack");
     }
 
     #[test]
@@ -619,7 +713,7 @@ mod tests {
         for n in 0..30_000u32 {
             let email: Email = format!("u{n}@example.com").parse().unwrap();
             for m in 0..WRITTEN_FROM {
-                let _ = throttles.begin(&Account::Unknown(&email), ip(n * 8 + m), false, NOW);
+                let _ = throttles.begin(&Account::Unknown(&email), ip(n * 8 + m), Standing::Stranger, NOW);
             }
         }
         assert_eq!(throttles.lock().unwritten.len(), WAITING_AT_MOST);
@@ -634,7 +728,7 @@ mod tests {
         let key = Account::Known(&user("ada")).key();
         let last = NOW.plus(Span::from_days(365));
         throttles.load(vec![Counter { key, count: 14, last, label: Some("ada".into()) }], NOW);
-        let wait = throttles.begin(&Account::Known(&user("ada")), ip(1), false, NOW).err().unwrap();
+        let wait = throttles.begin(&Account::Known(&user("ada")), ip(1), Standing::Stranger, NOW).err().unwrap();
         assert_eq!(wait, Span::from_secs(16));
     }
 }

@@ -122,6 +122,35 @@ impl Removal {
     }
 }
 
+/// After so many older records in a row a list from some time on is over. Times may go back from one record to the next: by moments,
+/// where acts overtook each other on their way to the store, and by years, where the host's clock had been wrong and was declared
+/// right. So one older record is not the end, and neither is a run of them.
+pub(super) const OLDER_IN_A_ROW: usize = 10_000;
+
+/// The number of a later record, at or before which all are older than `through`, although `record` says otherwise. Its time has not
+/// come yet at `now`: the clock had been wrong that wrote it, and what stands behind it is not to wait for that time. Looks at
+/// records in growing steps, so a run of such is over once as many again that are old enough stand behind it.
+///
+/// # Errors
+/// Of `time`.
+pub(super) fn overtaken<E>(
+    record: &AuditRecord,
+    head: u64,
+    (through, now): (UnixTime, UnixTime),
+    time: impl Fn(u64) -> Result<Option<UnixTime>, E>,
+) -> Result<Option<u64>, E> {
+    if record.at <= now {
+        return Ok(None);
+    }
+    let steps = (0..u64::BITS).map_while(|n| record.seq.checked_add(1 << n)).take_while(|seq| *seq <= head);
+    for seq in steps {
+        if time(seq)?.is_some_and(|at| at <= through) {
+            return Ok(Some(seq));
+        }
+    }
+    Ok(None)
+}
+
 /// Where a walk begins.
 pub(super) enum Begin<'a> {
     /// At the first record there ever was.

@@ -45,6 +45,7 @@ pub async fn suite(store: Arc<dyn Store>) {
     races(&store).await;
     audit::erasure(&*store).await;
     audit::removal(&*store).await;
+    audit::wrong_clocks(&*store).await;
     let chain = store.audit_verify().await.unwrap();
     assert_eq!(chain.broken, None);
     assert_eq!(chain.records, store.counts().await.unwrap().audit);
@@ -270,6 +271,9 @@ async fn passwords_and_bans(store: &dyn Store) {
     assert!(!store.user(&eve.id).await.unwrap().unwrap().password_change_required);
     let ids: Vec<_> = store.sessions_of(&eve.id).await.unwrap().iter().map(|s| s.id.to_string()).collect();
     assert_eq!(ids, ["session-eve-3"]);
+    let trail = store.audit(AuditQuery { limit: 2, ..AuditQuery::default() }).await.unwrap();
+    let kinds: Vec<_> = trail.items.iter().map(|record| record.open.clone()).collect();
+    assert!(kinds[0].contains("session.created") && kinds[1].contains("password.set"), "{kinds:?}");
 
     // One that ends no session voids sign-ins all the same, and counts only while nobody else was there.
     let replace = |epoch, old: &str| {

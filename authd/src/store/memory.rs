@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use common::{Email, FamilyId, SessionId, UnixTime, UserId, admin::Counts};
 
 use super::{
-    AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, IDEMPOTENCY, Live, Meta, NewSession, Page,
-    Profile, Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Store, StoreError, UserQuery,
+    AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Files, IDEMPOTENCY, Live, Meta, NewSession, Page,
+    Profile, Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Snapshotted, Store, StoreError, Upkeep, UserQuery,
 };
 use crate::{
     domain::{
@@ -140,6 +140,18 @@ fn page<T>(mut items: Vec<T>, limit: usize, cursor: impl Fn(&T) -> String) -> Pa
     items.truncate(limit);
     let next = if more { items.last().map(cursor) } else { None };
     Page { items, next }
+}
+
+/// There are no files.
+#[async_trait]
+impl Upkeep for MemoryStore {
+    async fn snapshot(&self) -> Result<Option<Snapshotted>, StoreError> {
+        Ok(None)
+    }
+
+    fn files(&self) -> Result<Files, StoreError> {
+        Ok(Files::default())
+    }
 }
 
 #[async_trait]
@@ -284,6 +296,9 @@ impl Store for MemoryStore {
                 stored.epoch += 1;
                 stored.password_change_required = false;
                 stored.updated_at = act.at;
+                if let Some(event) = event.of_chosen_password() {
+                    self.record(&mut state, &act, &event);
+                }
             }
         }
         let replaced = state.insert(new);

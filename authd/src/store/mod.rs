@@ -12,7 +12,7 @@ pub mod memory;
 mod payload;
 pub mod sled;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use common::{Email, FamilyId, SessionId, Span, UnixTime, UserId, admin::Counts};
@@ -129,7 +129,7 @@ pub struct Rehash {
     /// What takes its place.
     pub new: PasswordHash,
     /// Whether it is another password, which the user chose in place of a temporary one: then the user need not change it
-    /// any more, and all other sessions end. Otherwise it is the same password, hashed anew.
+    /// any more, all other sessions end, and the trail tells of it. Otherwise it is the same password, hashed anew.
     pub chosen: bool,
 }
 
@@ -273,6 +273,47 @@ pub struct Rewrap {
     pub keys: Vec<SigningKey>,
     /// All other sealed secrets.
     pub secrets: Vec<SealedSecret>,
+}
+
+/// A snapshot that was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Snapshotted {
+    /// Everything up to this sequence of the commit log is in it.
+    pub sequence: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// How long it took, the reading back included.
+    pub took: Duration,
+}
+
+/// What a store's files are like.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Files {
+    /// The last sequence that is committed.
+    pub sequence: u64,
+    /// The size of the commit log behind the snapshot, in bytes.
+    pub log_bytes: u64,
+    /// The newest snapshot: its sequence, its size in bytes, and when it was made.
+    pub snapshot: Option<(u64, u64, UnixTime)>,
+    /// Why the last snapshot failed, if it did.
+    pub problem: Option<String>,
+}
+
+/// Keeping a store's files in order, where it has any.
+#[async_trait]
+pub trait Upkeep: Send + Sync {
+    /// Makes a snapshot of all that is committed: on disk and read back. `None`: nothing is new.
+    ///
+    /// # Errors
+    /// `Full` where there is no room for it; `Unavailable` where the commit log cannot be read, or the store is not what
+    /// that says.
+    async fn snapshot(&self) -> Result<Option<Snapshotted>, StoreError>;
+
+    /// What the files are like.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    fn files(&self) -> Result<Files, StoreError>;
 }
 
 /// See the module's text.

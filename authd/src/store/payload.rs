@@ -14,7 +14,8 @@ pub(super) fn open(act: &Act, event: &Event) -> String {
         Actor::Operator { uid, pid, name } => json!({"kind": "operator", "uid": uid, "pid": pid, "name": name}),
         Actor::Daemon => json!({"kind": "daemon"}),
     };
-    json!({"event": event.kind.as_str(), "actor": actor}).to_string()
+    let (method, result) = (act.method.as_str(), event.kind.result());
+    json!({"event": event.kind.as_str(), "actor": actor, "method": method, "result": result}).to_string()
 }
 
 /// What can be erased of it.

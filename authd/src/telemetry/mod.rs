@@ -14,7 +14,10 @@ use tracing::error;
 use tracing_subscriber::{EnvFilter, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
 use self::queue::{Lines, QUEUE_BYTES, Queue};
-use crate::config::{LogFormat, LogLevel};
+use crate::{
+    config::{LogFormat, LogLevel},
+    door::panics,
+};
 
 /// The queue of this process, once there is a log.
 static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
@@ -37,17 +40,14 @@ pub fn set_level(level: LogLevel) {
 }
 
 /// A panic as one event, whatever it was about: its text on several lines would break a log of JSON lines, and could forge one
-/// (LG-03).
-fn log_panic(info: &PanicHookInfo<'_>) {
+/// (LG-03). One of a handler is told of by the door that catches it, with the request that it was about.
+pub(crate) fn log_panic(info: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
     let location = info.location().map(ToString::to_string).unwrap_or_default();
-    error!(thread = thread.name().unwrap_or_default(), location, "panicked: {}", printable(&said(info)));
-}
-
-fn said(info: &PanicHookInfo<'_>) -> String {
-    let payload = info.payload();
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default()
+    if !panics::keep(&location) {
+        let said = panics::said(info.payload());
+        error!(thread = thread.name().unwrap_or_default(), location, "panicked: {}", printable(&said));
+    }
 }
 
 /// How many lines the log has lost because nobody read them in time.

@@ -123,6 +123,11 @@ async fn kill_loop(host: &Host, rounds: usize, run: impl Fn() -> Run, is_enough:
         }
     }
     running.stop().await.ok();
+    // Record by record: is sled what the commit log says?
+    let verified = run().args(["store", "verify"]).end().await;
+    if verified.exit != 0 {
+        report.losses.push(format!("authd store verify: {verified:?}"));
+    }
     report
 }
 

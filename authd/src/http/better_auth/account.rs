@@ -11,7 +11,7 @@ use crate::{
     http::{
         ApiError, App, Req,
         auth::wire_token,
-        plain::{delete_session_cookies, set_session_cookies},
+        plain::{delete_session_cookies, remember_device, set_session_cookies},
     },
     service::{
         ServiceError,
@@ -89,7 +89,13 @@ pub async fn change_password(app: &App, req: Req) -> Result<Reply, ApiError> {
             set_session_cookies(app, &req, &opened, &mut reply);
             Ok(reply)
         }
-        None => Ok(reply),
+        None => {
+            // The marks of before are void: this browser gets a new one, the others at their next sign-in.
+            if caller.shown.is_some() && caller.live.session.remember {
+                remember_device(app, &req, &user, &mut reply);
+            }
+            Ok(reply)
+        }
     }
 }
 

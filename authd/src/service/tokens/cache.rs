@@ -8,7 +8,7 @@ use quick_cache::{Weighter, sync::Cache};
 use crate::{
     digest::sha256,
     domain::{
-        KeySet,
+        KeySet, User,
         token::{Claims, TokenProblem},
     },
 };
@@ -19,7 +19,8 @@ pub(super) struct Recent {
     pub(super) kid: Kid,
     /// The configured life by which it was made.
     pub(super) life: Span,
-    pub(super) updated_at: UnixTime,
+    /// Whom it describes, as they were: a time would not tell two changes within a millisecond apart.
+    pub(super) user: Arc<User>,
     pub(super) half_life: UnixTime,
 }
 
@@ -27,15 +28,15 @@ pub(super) struct Recent {
 pub struct RecentJwts(pub(super) Cache<SessionId, Arc<Recent>, JwtBytes>);
 
 /// How much memory the recent JWTs may take: ten thousand of usual length.
-const RECENT_BYTES: u64 = 12 << 20;
+const RECENT_BYTES: u64 = 16 << 20;
 
-/// Weighs a JWT by its length: it has the user's fields in it, and those may be long.
+/// Weighs a JWT by its length, twice: it has the user's fields in it, and those may be long.
 #[derive(Clone)]
 pub(super) struct JwtBytes;
 
 impl Weighter<SessionId, Arc<Recent>> for JwtBytes {
     fn weight(&self, _: &SessionId, recent: &Arc<Recent>) -> u64 {
-        256 + recent.jwt.len() as u64
+        256 + 2 * recent.jwt.len() as u64
     }
 }
 

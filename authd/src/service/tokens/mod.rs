@@ -98,7 +98,7 @@ pub fn access_token(app: &Services, live: &Live) -> Result<AccessToken, ServiceE
 pub fn better_auth_jwt(app: &Services, live: &Live) -> Result<Arc<str>, ServiceError> {
     let now = app.clock.now();
     if let Some(recent) = app.recent_jwts.0.get(&live.session.id)
-        && recent.updated_at == live.user.updated_at
+        && (Arc::ptr_eq(&recent.user, &live.user) || recent.user == live.user)
         && now < recent.half_life
         && recent.life == app.policy.token_life
         && app.store.keys().signing(now).is_some_and(|key| key.kid == recent.kid)
@@ -117,7 +117,7 @@ pub fn better_auth_jwt(app: &Services, live: &Live) -> Result<Arc<str>, ServiceE
     let jwt: Arc<str> = token.into();
     let half_life = UnixTime::from_secs(i64::midpoint(issued, expires));
     let life = app.policy.token_life;
-    let recent = Recent { jwt: jwt.clone(), kid, life, updated_at: live.user.updated_at, half_life };
+    let recent = Recent { jwt: jwt.clone(), kid, life, user: live.user.clone(), half_life };
     app.recent_jwts.0.insert(live.session.id.clone(), Arc::new(recent));
     Ok(jwt)
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     digest::is_same_secret,
-    domain::{Actor, Family, Generation, token::TokenProblem},
+    domain::{Actor, Family, Generation, Method, token::TokenProblem},
     store::{Live, Refresh, Refreshed, StoreError},
 };
 
@@ -60,7 +60,7 @@ pub async fn refresh(
         return Ok(Err(Refusal::Token(TokenProblem::BadSignature)));
     }
     let Some(live) = app.store.session(&family.session).await? else { return Ok(Err(Refusal::SessionRevoked)) };
-    let act = requester.act(Actor::User(live.user.id.clone()), app.clock.now());
+    let act = requester.act(Actor::User(live.user.id.clone()), Method::RefreshToken, app.clock.now());
     let wanted = Refresh {
         family: family.id.clone(),
         shown,

@@ -133,3 +133,39 @@ pub(super) async fn removal(store: &dyn Store) {
     new_user(store, "after-the-removal").await;
     assert_eq!(whole(store).await.records, 2);
 }
+
+/// F-07: what a wrong clock wrote neither hides records that are asked for by time, nor keeps those behind it for ever.
+#[allow(clippy::unwrap_used)]
+pub(super) async fn wrong_clocks(store: &dyn Store) {
+    let day = |n| T0.plus(Span::from_days(n));
+    let note = async |n| store.note_clock(T0, Act::by_daemon(day(n)), event(EventKind::ClockTrusted)).await.unwrap();
+    for n in [410, 411, 5, 412] {
+        note(n).await;
+    }
+    let query = AuditQuery { since: Some(day(409)), limit: 10, ..AuditQuery::default() };
+    let since: Vec<UnixTime> = store.audit(query).await.unwrap().items.iter().map(|record| record.at).collect();
+    assert_eq!(since, [day(412), day(411), day(410)], "the one of day 5 is no end");
+
+    for n in [9000, 9000, 9000, 9000, 9000, 501, 502, 503, 504, 505] {
+        note(n).await;
+    }
+    let times = async || -> Vec<UnixTime> { records(store, None).await.iter().map(|record| record.at).collect() };
+    let before = times().await.len();
+    let removed = store.remove_audit(day(504), 1000, Act::by_daemon(day(600))).await.unwrap();
+    assert_eq!((removed, times().await), (before as u64 - 1, vec![day(505), day(600)]), "and the event of the removal");
+    assert_eq!(whole(store).await.records, 2);
+
+    // A time that has come may be right: it is waited for. So is one with too few records behind it to know.
+    for n in [601, 8000, 8000, 8000, 602] {
+        note(n).await;
+    }
+    assert_eq!(store.remove_audit(day(602), 1000, Act::by_daemon(day(8000))).await, Ok(3));
+    assert_eq!(times().await, [8000, 8000, 8000, 602, 8000].map(day), "with the event of this removal");
+    assert_eq!(store.remove_audit(day(602), 1000, Act::by_daemon(day(700))).await, Ok(0));
+    for n in 603..607 {
+        note(n).await;
+    }
+    assert_eq!(store.remove_audit(day(606), 1000, Act::by_daemon(day(700))).await, Ok(8));
+    assert_eq!(times().await, [606, 700].map(day));
+    assert_eq!(whole(store).await.records, 2);
+}

@@ -8,7 +8,7 @@ use crate::{
     store::{
         Meta,
         memory::MemoryStore,
-        sled::{Opening, SledOptions, SledStore},
+        sled::{Opened, Opening, SledOptions, SledStore},
     },
 };
 
@@ -28,8 +28,8 @@ pub(in crate::store) fn again<T, E: Display>(open: impl Fn() -> Result<T, E>) ->
     panic!("somebody keeps the lock");
 }
 
-fn closed(path: &Path, options: SledOptions) -> Opening {
-    again(|| Opening::open(&path.join("sled"), options))
+fn closed(path: &Path, options: SledOptions) -> Opened {
+    again(|| Opening::open(&path.join("sled"), options)).replay(Arc::new(HmacKey::new(b"log"))).unwrap()
 }
 
 pub(in crate::store) fn open(path: &Path) -> SledStore {
@@ -119,8 +119,12 @@ async fn f_03_what_sled_puts_beside_its_file_is_synced_too() {
     let blobs = dir.path().join("sled/blobs");
     std::fs::write(blobs.join("1"), "x").unwrap();
     assert_eq!(store.note_time(T0).await, Ok(()));
+    assert_eq!(store.checkpoint().await, Ok(()));
     std::fs::remove_file(blobs.join("1")).unwrap();
     std::fs::remove_dir(&blobs).unwrap();
-    let lost = store.note_time(T0).await;
+    assert_eq!(store.note_time(T0).await, Ok(()), "the commit log has it");
+    let lost = store.checkpoint().await;
     assert!(matches!(lost, Err(StoreError::Unavailable(_))), "{lost:?}");
+    let lost = store.note_time(T0).await;
+    assert!(matches!(lost, Err(StoreError::Unavailable(_))), "and from then on nothing is written: {lost:?}");
 }

@@ -1,5 +1,7 @@
 //! The audit trail in a list.
 
+use std::convert::Infallible;
+
 use common::UnixTime;
 
 use super::{MemoryStore, State, page};
@@ -54,8 +56,7 @@ impl MemoryStore {
         limit: usize,
         act: &Act,
     ) -> Result<u64, StoreError> {
-        let old =
-            state.audit.split_last().map_or(0, |(_, others)| others.iter().take_while(|r| r.at <= through).count());
+        let old = state.old_records(through, act.at);
         let mut removal = Removal::new(state.checkpoint.clone(), act.at);
         for record in state.audit.drain(..old.min(limit)) {
             removal.take(&record, &*self.mac).map_err(|problem| StoreError::Damaged(problem.into()))?;
@@ -70,6 +71,21 @@ impl MemoryStore {
 }
 
 impl State {
+    /// How many records at the beginning are no later than `through`, the newest apart.
+    fn old_records(&self, through: UnixTime, now: UnixTime) -> usize {
+        let Some((newest, others)) = self.audit.split_last() else { return 0 };
+        let time = |seq: u64| Ok::<_, Infallible>(self.audit.iter().find(|r| r.seq == seq).map(|r| r.at));
+        let mut overtaken = 0;
+        let is_old = |record: &&AuditRecord| {
+            if record.at > through && record.seq >= overtaken {
+                let Ok(found) = chain::overtaken(record, newest.seq, (through, now), time);
+                overtaken = found.unwrap_or(0);
+            }
+            record.at <= through || record.seq < overtaken
+        };
+        others.iter().take_while(is_old).count()
+    }
+
     fn head(&self) -> ChainHead {
         self.audit.last().map_or(ChainHead::default(), |record| ChainHead { seq: record.seq, mac: record.mac })
     }
@@ -78,7 +94,7 @@ impl State {
         let records = self.audit.iter().rev();
         let found = records
             .filter(|r| query.before.is_none_or(|before| r.seq < before))
-            .take_while(|r| query.since.is_none_or(|since| r.at >= since))
+            .filter(|r| query.since.is_none_or(|since| r.at >= since))
             .filter(|r| is_wanted(r, query))
             .cloned()
             .collect();

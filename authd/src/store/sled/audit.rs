@@ -35,13 +35,19 @@ pub(super) fn counts(db: &sled::Db) -> Result<Counts, StoreError> {
 
 pub(super) fn page(db: &sled::Db, query: &AuditQuery) -> Result<Page<AuditRecord>, StoreError> {
     let mut items: Vec<AuditRecord> = vec![];
+    let mut older = 0;
     let end = keys::audit(query.before.unwrap_or(u64::MAX));
     for entry in db.range(keys::audit(0)..end).rev() {
         let (key, value) = entry.map_err(|e| unreadable(&e))?;
         let record: AuditRecord = codec::decode(&key, &value)?;
         if query.since.is_some_and(|since| record.at < since) {
-            break;
+            older += 1;
+            if older == chain::OLDER_IN_A_ROW {
+                break;
+            }
+            continue;
         }
+        older = 0;
         if !is_wanted(&record, query) {
             continue;
         }
@@ -145,14 +151,18 @@ pub(super) fn remove(tx: &mut Txn<'_>, through: UnixTime, limit: usize, act: &Ac
     }
     let head = tx.head();
     let mut removal = Removal::new(found, act.at);
-    let mut more = true;
+    let (mut more, mut overtaken) = (true, 0);
     while more && removal.removed < limit as u64 {
         let (seq, key) = (removal.next(), keys::audit(removal.next()));
         let damaged = |problem: &str| StoreError::Damaged(format!("{seq} of the audit trail ({problem})"));
         more = seq < head.seq;
         if more {
             let record: AuditRecord = tx.get(&key)?.ok_or_else(|| damaged("it is missing"))?;
-            more = record.at <= through;
+            if record.at > through && seq >= overtaken {
+                let time = |seq| Ok(tx.get::<AuditRecord>(&keys::audit(seq))?.map(|record| record.at));
+                overtaken = chain::overtaken(&record, head.seq, (through, act.at), time)?.unwrap_or(0);
+            }
+            more = record.at <= through || seq < overtaken;
             if more {
                 removal.take(&record, tx.mac).map_err(damaged)?;
                 tx.delete(key);

@@ -4,12 +4,40 @@ use std::{
     fs::File,
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use nix::sys::statvfs::statvfs;
 
 /// Below so much free space nothing is written (sled does not recover from a full disk without being opened anew).
 pub(super) const RESERVE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Everything that the store relies on to be on disk goes through here, so that a test knows what a power cut would leave.
+pub(super) trait Syncs: Send + Sync {
+    /// Waits until what was written to the file at `path` is on the device.
+    fn data(&self, file: &File, path: &Path) -> io::Result<()>;
+    /// Waits until the names in this directory are.
+    fn names(&self, directory: &Path) -> io::Result<()>;
+    /// Names the time since the machine was started: what was written before it may be lost if it was not synced.
+    fn boot(&self) -> io::Result<String>;
+}
+
+/// The real thing.
+pub(super) struct Device;
+
+impl Syncs for Device {
+    fn data(&self, file: &File, _: &Path) -> io::Result<()> {
+        file.sync_data()
+    }
+
+    fn names(&self, directory: &Path) -> io::Result<()> {
+        File::open(directory)?.sync_all()
+    }
+
+    fn boot(&self) -> io::Result<String> {
+        std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+    }
+}
 
 /// Removes what is left of a store that was killed while sled made it: a `conf` that may be cut off, which sled would refuse
 /// for good. `db` is what sled makes last, so without one nothing has ever been stored.
@@ -28,19 +56,22 @@ pub(super) struct Disk {
     data: File,
     directory: PathBuf,
     reserve: u64,
+    syncs: Arc<dyn Syncs>,
 }
 
 impl Disk {
     /// Syncs everything that opening may have made: sled's files, its directory, and the one above.
-    pub(super) fn settle(directory: &Path, reserve: u64) -> io::Result<Self> {
-        File::open(directory.join("conf"))?.sync_all()?;
-        let data = File::options().read(true).write(true).open(directory.join("db"))?;
-        data.sync_all()?;
-        File::open(directory)?.sync_all()?;
+    pub(super) fn settle(directory: &Path, reserve: u64, syncs: Arc<dyn Syncs>) -> io::Result<Self> {
+        let conf = directory.join("conf");
+        syncs.data(&File::open(&conf)?, &conf)?;
+        let data = directory.join("db");
+        let file = File::options().read(true).write(true).open(&data)?;
+        syncs.data(&file, &data)?;
+        syncs.names(directory)?;
         if let Some(parent) = directory.parent() {
-            File::open(parent)?.sync_all()?;
+            syncs.names(parent)?;
         }
-        Ok(Self { data, directory: directory.into(), reserve })
+        Ok(Self { data: file, directory: directory.into(), reserve, syncs })
     }
 
     /// Waits until what sled wrote is on the device. What is too large for its file it puts in one of its own, and never
@@ -49,20 +80,26 @@ impl Disk {
         let blobs = self.directory.join("blobs");
         let mut any = false;
         for blob in std::fs::read_dir(&blobs)? {
-            File::open(blob?.path())?.sync_data()?;
+            let blob = blob?.path();
+            self.syncs.data(&File::open(&blob)?, &blob)?;
             any = true;
         }
         if any {
-            File::open(&blobs)?.sync_all()?;
+            self.syncs.names(&blobs)?;
         }
-        self.data.sync_data()
+        self.syncs.data(&self.data, &self.directory.join("db"))
     }
 
     /// Whether there is room to write. What cannot be found out counts as room: the write itself will tell.
     pub(super) fn has_space(&self) -> bool {
+        self.has_space_for(0)
+    }
+
+    /// Whether there is room for so many bytes more.
+    pub(super) fn has_space_for(&self, bytes: u64) -> bool {
         statvfs(&self.directory).map_or(true, |fs| {
             let free = fs.blocks_available().saturating_mul(fs.fragment_size());
-            free > self.reserve
+            free > self.reserve.saturating_add(bytes)
         })
     }
 }

@@ -141,6 +141,7 @@ pub(super) fn open_session(
             let epoch = owner.epoch + 1;
             let changed = User { epoch, password_change_required: false, updated_at: act.at, ..owner };
             tx.put(keys::user(&changed.id), &changed)?;
+            event.of_chosen_password().map_or(Ok(()), |event| tx.audit(act, &event))?;
         }
     }
     insert_session(tx, new, act)?;

@@ -1,35 +1,52 @@
-//! The store on sled 0.34.7: one tree with typed keys, one writer thread, our own fdatasync before every answer, a hot
-//! cache in front of the reads. Why these rules: design, section 6 and STORE.
+//! The store on sled 0.34.7: one tree with typed keys, one writer thread, a commit log of our own that is synced before
+//! every answer, a hot cache in front of the reads. Why these rules: design, section 6 and STORE.
 
 mod audit;
 mod cache;
+mod checkpoint;
 mod codec;
+#[cfg(test)]
+mod damages;
 mod disk;
 mod intents;
 mod keys;
+mod log;
+mod opening;
+#[cfg(test)]
+mod power_cut;
+#[cfg(test)]
+mod remaking;
+#[cfg(test)]
+mod slow_disk;
 #[cfg(test)]
 mod tampering;
 mod txn;
+mod upkeep;
+mod verify;
 mod writer;
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use common::{Email, FamilyId, SessionId, UnixTime, UserId, admin::Counts};
 use tokio::sync::watch;
+use tracing::warn;
 
 use self::{
     cache::HotCache,
+    checkpoint::{Checkpoints, Progress},
     codec::{Done, Link, Number, Places, SCHEMA, Stored},
     disk::Disk,
     intents::{KEYS_VERSION, META, NOTED_TIME, REPEATED_SIGN_UPS},
     keys::Kind,
     txn::{Txn, unreadable},
-    writer::{Ground, Writer},
+    upkeep::Keeper,
+    writer::Writer,
+};
+pub use self::{
+    log::{LogError, PURPOSE as LOG_PURPOSE},
+    opening::{OpenError, Opened, Opening, SledOptions, remove_aside},
+    verify::{Verified, Whole},
 };
 use super::{
     AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Live, Meta, NewSession, Page, Profile, Refresh,
@@ -43,79 +60,18 @@ use crate::{
     ports::Mac,
 };
 
-/// How the store uses the machine.
-#[derive(Debug, Clone, Copy)]
-pub struct SledOptions {
-    /// Memory for caches, in bytes: half for sled's pages, half for hot sessions and users. Plan twice as much resident.
-    pub cache_bytes: u64,
-    /// Free space below which nothing is written, in bytes.
-    pub reserve_bytes: u64,
-    /// A fault on purpose, by which the tests show that they would find it: answers go out before the commit point, and the
-    /// commit waits for whoever comes next. Release builds have no way to ask for it.
-    #[cfg(debug_assertions)]
-    pub answers_too_early: bool,
-    /// A fault on purpose: the writer panics instead of committing this group, counted from one. Zero is never.
-    #[cfg(debug_assertions)]
-    pub panics_at_group: u64,
-}
-
-impl Default for SledOptions {
-    fn default() -> Self {
-        Self {
-            cache_bytes: 128 << 20,
-            reserve_bytes: disk::RESERVE_BYTES,
-            #[cfg(debug_assertions)]
-            answers_too_early: false,
-            #[cfg(debug_assertions)]
-            panics_at_group: 0,
-        }
-    }
-}
-
-/// Why a store cannot be opened. Nothing is repaired, nothing is deleted.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// sled refused or panicked.
-    #[error("the store in {path} cannot be opened: {problem}")]
-    Sled {
-        /// sled's directory.
-        path: PathBuf,
-        /// What it said.
-        problem: String,
-    },
-    /// It was written by a newer authd.
-    #[error("the store in {path} has schema {found}, and this authd knows up to {known}")]
-    Newer {
-        /// sled's directory.
-        path: PathBuf,
-        /// In the store.
-        found: u64,
-        /// Of this program.
-        known: u32,
-    },
-    /// A record cannot be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// Its files cannot be synced.
-    #[error("{0}: {1}")]
-    Io(PathBuf, std::io::Error),
-}
-
-/// A store that is open and does not write yet: the key of the audit chain is sealed inside it.
-pub struct Opening {
-    db: sled::Db,
-    disk: Disk,
-    path: PathBuf,
-    options: SledOptions,
-}
-
 /// The store at work.
 pub struct SledStore {
     db: sled::Db,
     disk: Arc<Disk>,
     cache: Arc<HotCache>,
     writer: Writer,
+    progress: Arc<Progress>,
     mac: Arc<dyn Mac>,
+    log_keys: log::Keys,
+    keeper: Arc<Keeper>,
+    /// Behind the writer, so that the last checkpoint comes after the last change.
+    _checkpoints: Checkpoints,
 }
 
 fn read<T: Stored>(db: &sled::Db, key: &[u8]) -> Result<Option<T>, StoreError> {
@@ -139,66 +95,6 @@ fn load_keys(db: &sled::Db) -> Result<KeySet, StoreError> {
     }
     set.keys.sort_by(|a, b| (a.created_at, a.signs_at, &a.kid).cmp(&(b.created_at, b.signs_at, &b.kid)));
     Ok(set)
-}
-
-impl Opening {
-    /// Opens or makes the store under `path`, which must be in a directory of its own.
-    ///
-    /// # Errors
-    /// sled's refusal, and its panics, which some damage brings about; a schema newer than ours.
-    pub fn open(path: &Path, options: SledOptions) -> Result<Self, OpenError> {
-        let refuse = |problem: String| OpenError::Sled { path: path.into(), problem };
-        disk::clear_unfinished(path).map_err(|e| OpenError::Io(path.into(), e))?;
-        let config = sled::Config::new()
-            .path(path)
-            .mode(sled::Mode::LowSpace)
-            .cache_capacity((options.cache_bytes / 2).max(1 << 20))
-            .flush_every_ms(Some(500))
-            .use_compression(false);
-        let db = catch_unwind(AssertUnwindSafe(|| config.open()))
-            .map_err(|_| refuse("sled panicked; the files are damaged".into()))?
-            .map_err(|e| refuse(e.to_string()))?;
-        let disk = Disk::settle(path, options.reserve_bytes).map_err(|e| OpenError::Io(path.into(), e))?;
-        let opening = Self { db, disk, path: path.into(), options };
-        if let Some(Number(found)) = read(&opening.db, &keys::meta("schema"))?
-            && found > u64::from(SCHEMA)
-        {
-            return Err(OpenError::Newer { path: path.into(), found, known: SCHEMA });
-        }
-        Ok(opening)
-    }
-
-    /// What the store says of itself; `None` if it is empty.
-    ///
-    /// # Errors
-    /// The record is damaged.
-    pub fn meta(&self) -> Result<Option<Meta>, StoreError> {
-        read(&self.db, &keys::meta(META))
-    }
-
-    /// The sealed secrets.
-    ///
-    /// # Errors
-    /// A record is damaged.
-    pub fn secrets(&self) -> Result<Vec<SealedSecret>, StoreError> {
-        secrets(&self.db)
-    }
-
-    /// Starts the writer, now that the key of the audit chain is known.
-    ///
-    /// # Errors
-    /// A record is damaged, or the system refuses a thread.
-    pub fn start(self, mac: Arc<dyn Mac>) -> Result<SledStore, OpenError> {
-        let Self { db, disk, path, options } = self;
-        let cache = Arc::new(HotCache::new(options.cache_bytes / 2));
-        cache.set_keys(load_keys(&db)?);
-        let chain = audit::head(&db)?;
-        let disk = Arc::new(disk);
-        let ground =
-            Ground { db: db.clone(), disk: disk.clone(), cache: cache.clone(), mac: mac.clone(), chain, options };
-        let writer = Writer::start(ground).map_err(|e| OpenError::Io(path, e))?;
-        Ok(SledStore { db, disk, cache, writer, mac })
-    }
 }
 
 impl SledStore {
@@ -227,6 +123,20 @@ impl SledStore {
                 intents::put_keys(tx, 0, &[key], &act, &event)
             })
             .await
+    }
+
+    /// Brings sled's file up to what is committed. It happens by itself every few seconds; what calls for it at once is a
+    /// change on which opening the store depends.
+    ///
+    /// # Errors
+    /// The store takes no changes any more.
+    pub async fn checkpoint(&self) -> Result<(), StoreError> {
+        let progress = self.progress.clone();
+        let done = tokio::task::spawn_blocking(move || progress.checkpoint()).await;
+        done.map_err(|e| e.to_string()).flatten().map(drop).map_err(|problem| {
+            self.writer.health().poison(&problem);
+            StoreError::Unavailable(problem.into())
+        })
     }
 
     /// Becomes true when the store stops taking changes for good: the daemon should end then.
@@ -555,7 +465,17 @@ impl Store for SledStore {
     }
 
     async fn rewrap(&self, version: u64, rewrap: Rewrap, act: Act, event: Event) -> Result<(), StoreError> {
-        self.act(act, move |tx, act| intents::rewrap(tx, version, &rewrap, act, &event)).await
+        // The log opens by either key as long as it is not certain which of them the store has.
+        let (to, log_key) = (rewrap.to.clone(), rewrap.secrets.iter().find(|secret| secret.purpose == LOG_PURPOSE));
+        if let Some(key) = log_key {
+            self.log_keys.put(&to, key).map_err(|e| StoreError::Unavailable(e.to_string().into()))?;
+        }
+        self.act(act, move |tx, act| intents::rewrap(tx, version, &rewrap, act, &event)).await?;
+        if let Err(error) = self.log_keys.keep_only(&to) {
+            warn!(%error, "the commit log's key is still there sealed under the old master key; the next start removes it");
+        }
+        self.wants_snapshot();
+        Ok(())
     }
 
     async fn latest_time(&self) -> Result<UnixTime, StoreError> {
@@ -582,7 +502,9 @@ impl Store for SledStore {
     async fn erase_audit(&self, erasure: Erasure, act: Act) -> Result<Erased, StoreError> {
         let of_scan = erasure.clone();
         let found = self.scan(move |db| audit::naming(db, &of_scan)).await?;
-        self.act(act, move |tx, act| audit::erase(tx, &erasure, &found, act)).await
+        let erased = self.act(act, move |tx, act| audit::erase(tx, &erasure, &found, act)).await?;
+        self.wants_snapshot();
+        Ok(erased)
     }
 
     async fn remove_audit(&self, through: UnixTime, limit: usize, act: Act) -> Result<u64, StoreError> {

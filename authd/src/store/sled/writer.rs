@@ -1,10 +1,11 @@
 //! The one thread that writes. It takes up to [`GROUP`] intents at a time, decides them one after the other (so they are
-//! serialisable), commits what they changed as one batch, and answers when it is on disk.
+//! serialisable), commits what they changed as one record of the commit log, hands it to sled, and answers.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
@@ -16,8 +17,10 @@ use tracing::error;
 use super::{
     SledOptions,
     cache::HotCache,
+    checkpoint::Progress,
     disk::Disk,
     load_keys,
+    log::{self, Draft, Log},
     txn::{Group, Txn},
 };
 use crate::{domain::ChainHead, ports::Mac, store::StoreError};
@@ -94,7 +97,7 @@ impl Health {
     }
 
     /// From now on nothing is written: what is on disk and what is in memory may differ. Only a restart finds out.
-    fn poison(&self, problem: &str) {
+    pub(super) fn poison(&self, problem: &str) {
         if self.problem.set(problem.into()).is_ok() {
             error!(problem, "the store stops taking changes");
             self.stopped.send_replace(true);
@@ -106,10 +109,14 @@ impl Health {
 pub(super) struct Ground {
     pub db: sled::Db,
     pub disk: Arc<Disk>,
+    pub log: Log,
+    pub progress: Arc<Progress>,
     pub cache: Arc<HotCache>,
     pub mac: Arc<dyn Mac>,
     pub chain: ChainHead,
     pub options: SledOptions,
+    /// Whether a segment is to begin: what is in closed ones goes into a snapshot.
+    pub rotate: Arc<AtomicBool>,
 }
 
 impl Writer {
@@ -126,7 +133,7 @@ impl Writer {
         Ok(Self { queue: Some(queue), thread: Some(thread), health })
     }
 
-    pub(super) fn health(&self) -> &Health {
+    pub(super) fn health(&self) -> &Arc<Health> {
         &self.health
     }
 
@@ -159,13 +166,9 @@ impl Drop for Writer {
 }
 
 fn write_groups(ground: Ground, jobs: &Receiver<Box<dyn Job>>, health: &Health) {
-    let Ground { db, disk, cache, mac, mut chain, options } = ground;
-    #[cfg(debug_assertions)]
-    let too_early = options.answers_too_early;
-    #[cfg(not(debug_assertions))]
-    let (too_early, _) = (false, options);
-    #[cfg(debug_assertions)]
-    let mut groups = 0;
+    let Ground { db, disk, mut log, progress, cache, mac, mut chain, options, rotate } = ground;
+    let faults = options.faults();
+    let mut groups = 0_u64;
     let mut held = None;
     while let Some(first) = held.take().or_else(|| jobs.recv().ok()) {
         let mut waiting = vec![first];
@@ -175,26 +178,31 @@ fn write_groups(ground: Ground, jobs: &Receiver<Box<dyn Job>>, health: &Health) 
             continue;
         }
         let mut group = Group { chain, ..Group::default() };
+        let mut draft = Draft::default();
         for job in &mut waiting {
             let mut tx = Txn::new(&db, &group, &*mac);
             if job.run(&mut tx) {
                 let (changes, end) = tx.into_parts();
+                draft.push(&changes);
                 group.changes.extend(changes);
                 group.chain = end;
             }
         }
-        if too_early {
+        if faults.answers_too_early {
             waiting.drain(..).for_each(|job| job.answer(&Ok(())));
             held = jobs.recv().ok();
         }
-        #[cfg(debug_assertions)]
-        if !group.changes.is_empty() {
+        if !draft.is_empty() {
             groups += 1;
-            assert!(groups != options.panics_at_group, "a fault on purpose");
+            assert!(groups != faults.panics_at_group, "a fault on purpose");
         }
-        let committed = if group.changes.is_empty() { Ok(()) } else { commit(&db, &disk, &group, health) };
+        let committed = match draft.is_empty() {
+            true => Ok(()),
+            false => commit(&db, &disk, &mut log, &draft, &group, health),
+        };
         if committed.is_ok() {
             chain = group.chain;
+            progress.has_applied(log.end().seq);
             if cache.committed(&group.changes) {
                 match load_keys(&db) {
                     Ok(set) => cache.set_keys(set),
@@ -202,13 +210,27 @@ fn write_groups(ground: Ground, jobs: &Receiver<Box<dyn Job>>, health: &Health) 
                 }
             }
         }
+        if committed.is_ok()
+            && rotate.swap(false, Ordering::AcqRel)
+            && let Err(error) = log.rotate()
+        {
+            health.poison(&format!("commit log: {error}"));
+        }
         waiting.into_iter().for_each(|job| job.answer(&committed));
     }
 }
 
-/// One batch, one flush, one sync of our own (sled's flush is no fsync). A failure after the batch was handed over leaves
-/// memory and disk apart, so it ends all writing; it is never tried again as if it had worked.
-fn commit(db: &sled::Db, disk: &Disk, group: &Group, health: &Health) -> Result<(), StoreError> {
+/// One record, one sync: the commit point. Then one batch for sled, with the place of that record in it; that sled has it on
+/// disk nobody waits for. A failure leaves memory and disk apart, so it ends all writing; it is never tried again as if it
+/// had worked.
+fn commit(
+    db: &sled::Db,
+    disk: &Disk,
+    log: &mut Log,
+    draft: &Draft,
+    group: &Group,
+    health: &Health,
+) -> Result<(), StoreError> {
     if !disk.has_space() {
         return Err(StoreError::Full);
     }
@@ -219,11 +241,10 @@ fn commit(db: &sled::Db, disk: &Disk, group: &Group, health: &Health) -> Result<
             None => batch.remove(key.as_slice()),
         }
     }
-    let done = db
-        .apply_batch(batch)
-        .and_then(|()| db.flush().map(|_| ()))
-        .map_err(|e| format!("sled: {e}"))
-        .and_then(|()| disk.sync().map_err(|e| format!("fdatasync: {e}")));
+    let done = log.append(draft).map_err(|e| format!("commit log: {e}")).and_then(|end| {
+        log::put_applied(&mut batch, end).map_err(|e| e.to_string())?;
+        db.apply_batch(batch).map_err(|e| format!("sled: {e}"))
+    });
     done.map_err(|problem| {
         health.poison(&problem);
         StoreError::Unavailable(problem.into())

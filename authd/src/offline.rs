@@ -1,0 +1,137 @@
+//! `authd store …`: a stopped store is read from end to end, or made anew from its commit log.
+
+use std::{fmt::Write as _, path::PathBuf, sync::Arc};
+
+use common::text::bytes;
+
+use crate::{
+    app::store_options,
+    config::Config,
+    crypto::entropy::SystemEntropy,
+    datadir::DataDir,
+    exit::{Exit, Failure},
+    opening::{log_key, master_key, unopenable, unusable},
+    ports::{Entropy, Mac},
+    store::{
+        Upkeep as _,
+        sled::{Opening, SledOptions, Verified},
+    },
+};
+
+/// A store that nobody else has open, and the key of its commit log.
+struct Stopped {
+    data: DataDir,
+    opening: Opening,
+    key: Arc<dyn Mac>,
+}
+
+impl Stopped {
+    fn open(config: &Config) -> Result<Self, Failure> {
+        let path = config.places.data_dir.clone();
+        if !path.join("log").is_dir() {
+            let message = format!("there is no store in {}", path.display());
+            return Err(Failure::new(Exit::Io, message).fix("name it: --config or --data-dir"));
+        }
+        let data = DataDir::claim(&path)?;
+        let opening =
+            Opening::open(&data.store(), store_options(config, SledOptions::default())).map_err(unopenable)?;
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
+        let (master, _) = master_key(config, &opening, &*entropy)?;
+        let key = log_key(&opening, &master, &entropy)?;
+        Ok(Self { data, opening, key })
+    }
+}
+
+/// Reads everything. Answers what there is, for people.
+///
+/// # Errors
+/// `Io` if anything is not as it should be; the message has what was found.
+pub fn verify(config: &Config) -> Result<String, Failure> {
+    let stopped = Stopped::open(config)?;
+    let Verified { whole, sled } = stopped.opening.verify(&stopped.key).map_err(unopenable)?;
+    let mut text = String::new();
+    match whole.snapshot {
+        Some((sequence, size)) => {
+            let _ = writeln!(text, "snapshot    whole: sequence {sequence}, {}", bytes(size));
+        }
+        None => text += "snapshot    none yet\n",
+    }
+    let (segments, size) = whole.segments;
+    let many = if segments == 1 { "1 segment".into() } else { format!("{segments} segments") };
+    let _ = writeln!(text, "commit log  whole: up to sequence {}, {many}, {}", whole.sequence, bytes(size));
+    if whole.torn > 0 {
+        let _ = writeln!(text, "            and {} of a record that never was whole", bytes(whole.torn));
+    }
+    match sled {
+        Ok(applied) => {
+            let _ = writeln!(text, "sled        as the commit log says: {} entries, sequence {applied}", whole.entries);
+            Ok(text)
+        }
+        Err(problem) => {
+            let message = format!("{text}sled        wrong: {problem}");
+            Err(Failure::new(Exit::Io, message).fix("authd store rebuild"))
+        }
+    }
+}
+
+/// Makes sled anew from snapshot and commit log. What was there of it is kept beside it.
+///
+/// # Errors
+/// The snapshot or the commit log is damaged; then nothing was changed.
+pub fn rebuild(config: &Config) -> Result<String, Failure> {
+    let Stopped { data, mut opening, key } = Stopped::open(config)?;
+    require_complete(&opening)?;
+    opening.make_anew("as asked: authd store rebuild");
+    let opened = opening.replay(key).map_err(unopenable)?;
+    opened.close().map_err(unopenable)?;
+    let aside = data.store().with_extension("aside");
+    Ok(format!(
+        "the store was made anew from its commit log; what there was is in {}, until the next snapshot\n",
+        aside.display()
+    ))
+}
+
+/// Makes a snapshot, sled anew from it, and removes what was there before: the store takes as little space as it can.
+///
+/// # Errors
+/// The snapshot or the commit log is damaged; then nothing was changed.
+pub fn compact(config: &Config) -> Result<String, Failure> {
+    let before = size(&config.places.data_dir);
+    let Stopped { data, mut opening, key } = Stopped::open(config)?;
+    require_complete(&opening)?;
+    opening.make_anew("as asked: authd store compact");
+    let opened = opening.replay(key.clone()).map_err(unopenable)?;
+    // Nothing is written, so the key of the audit trail is not needed.
+    let store = opened.start(key).map_err(unopenable)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.map_err(|e| Failure::new(Exit::System, format!("no threads: {e}")))?;
+    runtime.block_on(store.snapshot()).map_err(|e| unusable(&e))?;
+    drop(store);
+    let aside = data.store().with_extension("aside");
+    crate::store::sled::remove_aside(&data.store())
+        .map_err(|e| Failure::new(Exit::Io, format!("{} cannot be removed: {e}", aside.display())))?;
+    let after = size(&config.places.data_dir);
+    Ok(format!("the store took {} and takes {}\n", bytes(before), bytes(after)))
+}
+
+fn require_complete(opening: &Opening) -> Result<(), Failure> {
+    match opening.is_complete() {
+        true => Ok(()),
+        false => {
+            Err(Failure::new(Exit::Io, "the commit log does not have everything, and there is no snapshot that does")
+                .fix("restore a backup; nothing was changed"))
+        }
+    }
+}
+
+/// What a directory takes on disk, in bytes; what cannot be looked at counts nothing.
+fn size(directory: &PathBuf) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
+    let size_of = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => size(&entry.path()),
+        Ok(meta) => meta.blocks() * 512,
+        Err(_) => 0,
+    };
+    entries.flatten().map(size_of).sum()
+}

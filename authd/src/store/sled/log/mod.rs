@@ -1,0 +1,287 @@
+//! The commit log: what a group of intents changed is appended here and synced, and that is the commit point. sled behind
+//! it may lose its tail, or all of it: what it has not is replayed from here when it is opened. FORMAT.md has the bytes and
+//! the rules.
+
+mod key_file;
+mod mark;
+mod merge;
+mod record;
+mod replay;
+mod segment;
+mod snapshot;
+mod sorted;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use self::record::{HEADER_BYTES, Header};
+pub(super) use self::{
+    record::{Draft, Position},
+    replay::{Found, Walked, put_applied},
+    snapshot::{Snapshot, unix_time},
+};
+use super::disk::Syncs;
+use crate::{ports::Mac, store::SealedSecret};
+
+/// The purpose of the secret that is the log's key.
+pub const PURPOSE: &str = "log";
+/// The name under which sled keeps how far it has come.
+pub(super) const APPLIED: &str = "log";
+
+/// Why the log is not taken. Nothing is repaired, nothing is deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The system refuses.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is none, and the store has data.
+    #[error("the store has data and its commit log {0} is not there")]
+    Missing(PathBuf),
+    /// A segment was written by a newer authd.
+    #[error("{path} has format {found}, and this authd knows up to {known}")]
+    Newer {
+        /// The segment.
+        path: PathBuf,
+        /// In the segment.
+        found: u32,
+        /// Of this program.
+        known: u32,
+    },
+    /// Something in it does not fit.
+    #[error("the commit log is damaged: {}, offset {offset}, after sequence {sequence}: {what}", path.display())]
+    Damaged {
+        /// The segment.
+        path: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// The last sequence before it that is known to be right; 0 if none is.
+        sequence: u64,
+        /// What does not fit.
+        what: String,
+    },
+    /// The log and the store behind it are not of one piece.
+    #[error("the commit log {path} and the store do not fit: {what}")]
+    Apart {
+        /// The directory.
+        path: PathBuf,
+        /// How.
+        what: String,
+    },
+}
+
+/// The log's end, to which the writer appends.
+pub(super) struct Log {
+    directory: PathBuf,
+    path: PathBuf,
+    file: File,
+    /// First sequence of the segment.
+    first: u64,
+    len: u64,
+    end: Position,
+    key: Arc<dyn Mac>,
+    segment_bytes: u64,
+    syncs: Arc<dyn Syncs>,
+    /// A fault on purpose.
+    skips_sync: bool,
+}
+
+impl Log {
+    /// Where the log ends.
+    pub(super) fn end(&self) -> Position {
+        self.end
+    }
+
+    /// Appends one record with one write and syncs it. After an error nobody knows what is on disk: it must not be tried
+    /// again.
+    pub(super) fn append(&mut self, draft: &Draft) -> io::Result<Position> {
+        let too_long = || io::Error::new(io::ErrorKind::FileTooLarge, "the group is too large for one record");
+        let (bytes, end) = draft.encode(&self.end, &*self.key).ok_or_else(too_long)?;
+        if self.len + bytes.len() as u64 > self.segment_bytes {
+            self.rotate()?;
+        }
+        self.file.write_all_at(&bytes, self.len)?;
+        if !self.skips_sync {
+            self.syncs.data(&self.file, &self.path)?;
+        }
+        self.len += bytes.len() as u64;
+        self.end = end;
+        Ok(end)
+    }
+
+    /// Begins the next segment, unless this one is empty. It has its name before anything is appended to it.
+    pub(super) fn rotate(&mut self) -> io::Result<()> {
+        if self.len <= HEADER_BYTES as u64 {
+            return Ok(());
+        }
+        let header = Header { first: self.end.seq + 1, prior: self.first, mac: self.end.mac };
+        self.path = segment::path(&self.directory, header.first);
+        self.file = segment::make(&self.directory, &self.path, &header.encode(), &*self.syncs)?;
+        (self.first, self.len) = (header.first, HEADER_BYTES as u64);
+        Ok(())
+    }
+}
+
+/// What the mark of an open store is about.
+pub(super) struct Mark {
+    directory: PathBuf,
+    syncs: Arc<dyn Syncs>,
+}
+
+impl Mark {
+    pub(super) fn new(directory: PathBuf, syncs: Arc<dyn Syncs>) -> Self {
+        Self { directory, syncs }
+    }
+
+    /// Why sled is not to be taken as it is, if it is not.
+    pub(super) fn distrust(&self) -> io::Result<Option<String>> {
+        mark::distrust(&self.directory, &*self.syncs)
+    }
+
+    /// sled is not what it should be, and is not to be taken as it is the next time.
+    pub(super) fn is_wrong(&self, why: &str) -> io::Result<()> {
+        mark::is_wrong(&self.directory, why, &*self.syncs)
+    }
+
+    /// The store is open from now on.
+    pub(super) fn set(&self) -> io::Result<()> {
+        mark::set(&self.directory, &*self.syncs)
+    }
+
+    /// sled has everything, and it is on disk.
+    pub(super) fn clear(&self) -> io::Result<()> {
+        mark::clear(&self.directory, &*self.syncs)
+    }
+}
+
+/// The sealed keys of the log: the files, for whoever does not write to the log itself.
+pub(super) struct Keys {
+    directory: PathBuf,
+    syncs: Arc<dyn Syncs>,
+}
+
+impl Keys {
+    pub(super) fn new(directory: PathBuf, syncs: Arc<dyn Syncs>) -> Self {
+        Self { directory, syncs }
+    }
+
+    /// Those of which master keys there are, by their fingerprints.
+    pub(super) fn list(&self) -> Result<Vec<String>, LogError> {
+        if self.directory.is_dir() { key_file::list(&self.directory) } else { Ok(vec![]) }
+    }
+
+    /// The one for this master key.
+    pub(super) fn read(&self, fingerprint: &str) -> Result<Option<SealedSecret>, LogError> {
+        key_file::read(&self.directory, fingerprint)
+    }
+
+    /// Writes the one for this master key down.
+    pub(super) fn put(&self, fingerprint: &str, key: &SealedSecret) -> Result<(), LogError> {
+        segment::make_directory(&self.directory, &*self.syncs).map_err(segment::io_at(&self.directory))?;
+        key_file::write(&self.directory, fingerprint, key, &*self.syncs)
+    }
+
+    /// Removes those for all other master keys.
+    pub(super) fn keep_only(&self, fingerprint: &str) -> Result<(), LogError> {
+        key_file::keep_only(&self.directory, fingerprint, &*self.syncs)
+    }
+}
+
+/// A key and its value.
+pub(super) type Pair = (Vec<u8>, Vec<u8>);
+
+/// The snapshots of a log, for whoever does not write to the log itself.
+pub(super) struct Snapshots {
+    directory: PathBuf,
+    key: Arc<dyn Mac>,
+    syncs: Arc<dyn Syncs>,
+}
+
+impl Snapshots {
+    pub(super) fn new(directory: PathBuf, key: Arc<dyn Mac>, syncs: Arc<dyn Syncs>) -> Self {
+        Self { directory, key, syncs }
+    }
+
+    /// The newest one, by its header.
+    pub(super) fn newest(&self) -> Result<Option<Snapshot>, LogError> {
+        snapshot::newest(&self.directory)
+    }
+
+    /// Makes one that reaches to the end of the last segment but one, on disk and read back. `None`: there is nothing new,
+    /// or `go_on` said no.
+    pub(super) fn make(&self, go_on: &dyn Fn() -> bool) -> Result<Option<Snapshot>, LogError> {
+        snapshot::make(&self.directory, &self.key, &*self.syncs, go_on)
+    }
+
+    /// What a snapshot has, key by key in their order.
+    pub(super) fn read(&self, snapshot: &Snapshot) -> Result<impl Iterator<Item = Result<Pair, LogError>>, LogError> {
+        let reader = sorted::Reader::open(&snapshot.path, self.key.clone())?;
+        Ok(reader.map(|entry| entry.map(|(key, value)| (key, value.unwrap_or_default()))))
+    }
+
+    /// Of these keys those that no record behind `position` changed.
+    pub(super) fn unchanged_since(
+        &self,
+        position: Position,
+        mut keys: BTreeSet<Vec<u8>>,
+    ) -> Result<BTreeSet<Vec<u8>>, LogError> {
+        for segment in segment::list(&self.directory, position.seq)? {
+            let bytes = segment::read(&segment.path)?;
+            let mut at = HEADER_BYTES;
+            // The writer may be at its end just now: what is not whole yet sled has not got either.
+            while let Some(record) = bytes.get(at..).and_then(record::Record::parse) {
+                at += record.len;
+                for (key, _) in record.intents().into_iter().flatten().flatten() {
+                    keys.remove(key);
+                }
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Removes what this snapshot replaces, oldest first: segments, and snapshots before it. The last segment always stays.
+    pub(super) fn prune(&self, snapshot: &Snapshot) -> Result<usize, LogError> {
+        prune(&self.directory, snapshot.position.seq, &*self.syncs)
+    }
+
+    /// How many bytes the segments have that no snapshot replaces.
+    pub(super) fn log_bytes(&self) -> Result<u64, LogError> {
+        let behind = self.newest()?.map_or(0, |snapshot| snapshot.position.seq);
+        let sizes = segment::list(&self.directory, behind)?.into_iter();
+        sizes.map(|segment| segment.path.metadata().map(|meta| meta.len()).map_err(segment::io_at(&segment.path))).sum()
+    }
+}
+
+/// Removes the segments all of whose records are at or below `up_to`, and the snapshots below it, the oldest first. The last
+/// segment always stays. Answers how many segments went.
+fn prune(directory: &Path, up_to: u64, syncs: &dyn Syncs) -> Result<usize, LogError> {
+    let remove = |path: &Path| std::fs::remove_file(path).map_err(segment::io_at(path));
+    // By their names: after a power cut some may be missing among those that a snapshot replaced.
+    let segments = segment::names(directory)?;
+    let mut gone = 0;
+    for pair in segments.windows(2) {
+        if pair[1].0.is_none_or(|first| first > up_to.saturating_add(1)) {
+            break;
+        }
+        remove(&pair[0].1)?;
+        gone += 1;
+    }
+    let snapshots = snapshot::list(directory)?;
+    for old in &snapshots[..snapshots.len().saturating_sub(1)] {
+        remove(old)?;
+    }
+    syncs.names(directory).map_err(segment::io_at(directory))?;
+    Ok(gone)
+}

@@ -1,0 +1,261 @@
+//! Keeping the store's files in order while it is at work: snapshots, by which the commit log can be shortened, and the
+//! question whether sled is what the log says.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use common::{Span, UnixTime};
+use tokio::time::Instant;
+use tracing::{error, info};
+
+use super::{
+    SledStore,
+    checkpoint::Progress,
+    disk::Disk,
+    keys,
+    log::{self, LogError, Mark, Snapshot, Snapshots},
+    opening::{aside, remove},
+    txn::unreadable,
+    writer::Health,
+};
+use crate::store::{Files, Snapshotted, StoreError, Upkeep};
+
+/// What works beside the writer.
+pub(super) struct Keeper {
+    pub db: sled::Db,
+    pub path: PathBuf,
+    pub disk: Arc<Disk>,
+    pub snapshots: Snapshots,
+    pub progress: Arc<Progress>,
+    pub health: Arc<Health>,
+    pub mark: Mark,
+    /// Asks the writer to begin a segment.
+    pub rotate: Arc<AtomicBool>,
+    pub at_work: Mutex<()>,
+    pub ends: AtomicBool,
+    /// Something went that must not stay in the log either.
+    pub is_wanted: AtomicBool,
+    /// Whether sled was compared with a snapshot since the start.
+    pub was_compared: AtomicBool,
+    /// Why the last one failed.
+    pub problem: Mutex<Option<String>>,
+    pub every: Span,
+    pub log_bytes: u64,
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "it is handed on as a function")]
+fn failed(e: LogError) -> StoreError {
+    match &e {
+        LogError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => StoreError::Full,
+        _ => StoreError::Unavailable(e.to_string().into()),
+    }
+}
+
+/// Where sled and a state of the commit log differ: the key, and the checksum of the value that should be there.
+type Differences = BTreeMap<Vec<u8>, Option<u32>>;
+
+/// More differences than this are not looked into while the store is at work: it changes faster than it is read.
+const MAX_DIFFERENCES: usize = 1 << 20;
+
+/// Compares sled with what it should have, key by key in their order. `None`: `go_on` said no, or they are too many.
+pub(super) fn differences(
+    state: impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), LogError>>,
+    db: &sled::Db,
+    go_on: &dyn Fn() -> bool,
+) -> Result<Option<Differences>, StoreError> {
+    let own = keys::meta(log::APPLIED);
+    let mut found = Differences::new();
+    let mut there = db.iter().filter(|entry| !entry.as_ref().is_ok_and(|(key, _)| *key == own));
+    let mut next = there.next().transpose().map_err(|e| unreadable(&e))?;
+    let mut advance = || there.next().transpose().map_err(|e| unreadable(&e));
+    for wanted in state {
+        let (key, value) = wanted.map_err(|e| StoreError::Unavailable(e.to_string().into()))?;
+        if !go_on() || found.len() > MAX_DIFFERENCES {
+            return Ok(None);
+        }
+        while let Some((extra, _)) = next.take_if(|(there, _)| there.as_ref() < key.as_slice()) {
+            found.insert(extra.to_vec(), None);
+            next = advance()?;
+        }
+        match next.take_if(|(there, _)| there.as_ref() == key.as_slice()) {
+            Some((_, have)) => {
+                if have.as_ref() != value.as_slice() {
+                    found.insert(key, Some(crc32fast::hash(&value)));
+                }
+                next = advance()?;
+            }
+            None => drop(found.insert(key, Some(crc32fast::hash(&value)))),
+        }
+    }
+    while let Some((extra, _)) = next {
+        found.insert(extra.to_vec(), None);
+        next = advance()?;
+        if !go_on() || found.len() > MAX_DIFFERENCES {
+            return Ok(None);
+        }
+    }
+    Ok(Some(found))
+}
+
+impl Keeper {
+    fn goes_on(&self) -> bool {
+        !self.ends.load(Ordering::Relaxed)
+    }
+
+    fn note_failure(&self, e: StoreError) -> StoreError {
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(e.to_string());
+        e
+    }
+
+    /// Whether it is time for a snapshot.
+    fn is_due(&self, now: UnixTime) -> Result<bool, LogError> {
+        let newest = self.snapshots.newest()?;
+        let is_new = self.progress.applied() > newest.as_ref().map_or(0, |snapshot| snapshot.position.seq);
+        if !is_new {
+            return Ok(false);
+        }
+        let (size, made) = match &newest {
+            Some(snapshot) => (snapshot.bytes, snapshot.made),
+            None => (0, self.began()),
+        };
+        // A clock that was set back makes it wait, and one of the future makes it early: neither does harm.
+        let is_old = now > made.plus(self.every);
+        // Each one is written whole: as the store grows, it takes more of a log to make one worth while.
+        let is_long = self.snapshots.log_bytes()? > self.log_bytes.max(size / 2);
+        Ok(is_old || is_long || self.is_wanted.load(Ordering::Relaxed))
+    }
+
+    /// When the store was made, as far as the file system knows.
+    fn began(&self) -> UnixTime {
+        self.path.metadata().and_then(|meta| meta.created()).map_or(UnixTime::EPOCH, log::unix_time)
+    }
+
+    /// Makes a snapshot of everything in closed segments, compares sled with it, and shortens the log.
+    fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {
+        let _at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_wanted.store(false, Ordering::Relaxed);
+        let before = self.snapshots.newest().map_err(failed)?;
+        let needed = before.map_or(0, |snapshot| snapshot.bytes) + self.snapshots.log_bytes().map_err(failed)?;
+        if !self.disk.has_space_for(needed) {
+            return Err(StoreError::Full);
+        }
+        let go_on = || self.goes_on();
+        let Some(snapshot) = self.snapshots.make(&go_on).map_err(failed)? else { return Ok(None) };
+        if !self.compare(&snapshot)? {
+            return Ok(Some(snapshot));
+        }
+        self.was_compared.store(true, Ordering::Relaxed);
+        // sled's file has everything of the snapshot before the segments go that had it.
+        self.progress.checkpoint().map_err(|problem| {
+            self.health.poison(&problem);
+            StoreError::Unavailable(problem.into())
+        })?;
+        let pruned = self.snapshots.prune(&snapshot).map_err(failed)?;
+        let io = |e: std::io::Error| StoreError::Unavailable(e.to_string().into());
+        remove(&aside(&self.path)).map_err(io)?;
+        let (sequence, bytes) = (snapshot.position.seq, snapshot.bytes);
+        info!(sequence, bytes, pruned, "a snapshot was made and read back");
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(Some(snapshot))
+    }
+
+    /// Compares sled with the snapshot that there is, once after a start.
+    fn compare_newest(&self) -> Result<(), StoreError> {
+        let _at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+        self.was_compared.store(true, Ordering::Relaxed);
+        match self.snapshots.newest().map_err(failed)? {
+            Some(snapshot) => self.compare(&snapshot).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether sled was compared with the snapshot. Where it differs although no record since has changed that, sled is
+    /// wrong: the store stops, and is made anew from the log when it starts.
+    fn compare(&self, snapshot: &Snapshot) -> Result<bool, StoreError> {
+        let unreadable = |e: LogError| StoreError::Unavailable(e.to_string().into());
+        let state = self.snapshots.read(snapshot).map_err(unreadable)?;
+        let wrong = match differences(state, &self.db, &|| self.goes_on()) {
+            Ok(None) => return Ok(false),
+            Ok(Some(found)) => {
+                let keys = found.keys().cloned().collect();
+                let suspects = self.snapshots.unchanged_since(snapshot.position, keys).map_err(unreadable)?;
+                let is_right = |key: &[u8]| {
+                    let there = self.db.get(key).ok().map(|value| value.map(|value| crc32fast::hash(&value)));
+                    there.as_ref() == found.get(key)
+                };
+                let wrong: Vec<_> = suspects.iter().filter(|key| !is_right(key)).collect();
+                wrong.first().map(|key| format!("{} records, the first {}", wrong.len(), keys::describe(key)))
+            }
+            Err(e) => Some(e.to_string()),
+        };
+        let Some(wrong) = wrong else { return Ok(true) };
+        let problem = format!("sled is not what the commit log says: {wrong}");
+        if let Err(e) = self.mark.is_wrong(&problem) {
+            error!(error = %e, "and that cannot be noted");
+        }
+        self.health.poison(&problem);
+        Err(StoreError::Unavailable(problem.into()))
+    }
+}
+
+impl SledStore {
+    /// Makes a snapshot if it is time for one, until it is told to end.
+    ///
+    /// # Errors
+    /// As for [`Upkeep::snapshot`].
+    pub async fn snapshot_if_due(&self, now: UnixTime) -> Result<Option<Snapshotted>, StoreError> {
+        let keeper = self.keeper.clone();
+        match keeper.is_due(now) {
+            Ok(true) => self.snapshot().await,
+            Ok(false) if keeper.was_compared.load(Ordering::Relaxed) => Ok(None),
+            Ok(false) => {
+                let compare = move || keeper.compare_newest().map_err(|e| keeper.note_failure(e));
+                let done = tokio::task::spawn_blocking(compare).await;
+                done.unwrap_or_else(|e| Err(StoreError::Unavailable(format!("comparing failed: {e}").into())))?;
+                Ok(None)
+            }
+            Err(e) => Err(keeper.note_failure(failed(e))),
+        }
+    }
+
+    /// Something went that must not stay in the commit log either: a snapshot is due.
+    pub(super) fn wants_snapshot(&self) {
+        self.keeper.is_wanted.store(true, Ordering::Relaxed);
+    }
+
+    /// Lets a snapshot that is being made be, so that the store can close.
+    pub fn end_upkeep(&self) {
+        self.keeper.ends.store(true, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl Upkeep for SledStore {
+    async fn snapshot(&self) -> Result<Option<Snapshotted>, StoreError> {
+        let began = Instant::now();
+        self.keeper.rotate.store(true, Ordering::Release);
+        self.writer.write(|_| Ok(())).await?;
+        let keeper = self.keeper.clone();
+        let done = tokio::task::spawn_blocking(move || keeper.snapshot().map_err(|e| keeper.note_failure(e))).await;
+        let made = done.unwrap_or_else(|e| Err(StoreError::Unavailable(format!("a snapshot failed: {e}").into())))?;
+        Ok(made.map(|made| Snapshotted { sequence: made.position.seq, bytes: made.bytes, took: began.elapsed() }))
+    }
+
+    fn files(&self) -> Result<Files, StoreError> {
+        let keeper = &self.keeper;
+        let newest = keeper.snapshots.newest().map_err(failed)?;
+        Ok(Files {
+            sequence: keeper.progress.applied(),
+            log_bytes: keeper.snapshots.log_bytes().map_err(failed)?,
+            snapshot: newest.map(|snapshot| (snapshot.position.seq, snapshot.bytes, snapshot.made)),
+            problem: keeper.problem.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        })
+    }
+}
