@@ -144,6 +144,12 @@ impl Cookies {
         reply.values(&header::SET_COOKIE).find_map(value)
     }
 
+    /// Whether an answer sets or deletes cookies of a session.
+    pub fn are_of_sessions(&self, reply: &Reply) -> bool {
+        let mark = format!("{}=", self.device);
+        reply.values(&header::SET_COOKIE).any(|line| !line.as_bytes().starts_with(mark.as_bytes()))
+    }
+
     /// The cookies that stand for a session: with its lifetime, or until the browser closes.
     pub fn session(&self, token: &SecretString, remember: bool) -> Vec<String> {
         let value = self.signed(token.expose());

@@ -233,11 +233,11 @@ impl App {
         let recorded = |e: ApiError| if is_plain { e } else { e.as_recorded() };
         let mut reply = outcome.await.unwrap_or_else(|e| recorded(e).logged(id).into_reply());
         if let Some(cookies) = renewed.get()
-            && !reply.has(&header::SET_COOKIE)
+            && !self.cookies.are_of_sessions(&reply)
         {
-            for cookie in cookies {
-                reply.add(header::SET_COOKIE, cookie);
-            }
+            // The mark of a device stays the last.
+            let cookies = cookies.iter().filter_map(|cookie| cookie.parse().ok()).collect();
+            reply.add_first(&header::SET_COOKIE, cookies);
         }
         // As recorded: wherever an answer sets the session cookie. Not on the plain routes, whose modes say what a page gets.
         if self.settings.plugins.bearer.is_on()

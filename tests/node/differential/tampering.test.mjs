@@ -27,7 +27,9 @@ const STEPS = [
 const to = (route, change) => ({ route, change });
 const cookie = (route, change) =>
   to(route, (answer) => {
-    answer.headers = answer.headers.map(([name, value]) => [name, name === "set-cookie" ? change(value) : value]);
+    // Not the mark of a device, which is left out where it is as it should be.
+    const isOfSession = ([name, value]) => name === "set-cookie" && !/^(__Secure-)?authd\.device=/.test(value);
+    answer.headers = answer.headers.map((line) => (isOfSession(line) ? [line[0], change(line[1])] : line));
   });
 const header = (route, of, change) =>
   to(route, (answer) => {
@@ -92,6 +94,10 @@ const CHANGES = {
   "a header that nobody knows": [to(UP, ({ headers }) => headers.push(["x-powered-by", "authd"])), /x-powered-by$/],
   "no cookie": [to(UP, (answer) => (answer.headers = answer.headers.filter(([name]) => name !== "set-cookie"))), /cookies$/],
   "a cookie too much": [to(UP, ({ headers }) => headers.push(["set-cookie", "a=b; Path=/"])), /cookies$/],
+  "a device's mark for scripts": [
+    to(UP, (answer) => (answer.headers = answer.headers.map(([name, value]) => [name, value.replace(/(authd\.device=.*); HttpOnly/, "$1")]))),
+    /cookies$/,
+  ],
   "a cookie's name": [cookie(UP, (line) => `x-${line}`), /cookies\.0\.name$/],
   "a cookie without HttpOnly": [cookie(UP, (line) => line.replace("; HttpOnly", "")), /cookies\.0\.attributes$/],
   "a cookie for all sites": [cookie(UP, (line) => line.replace("Lax", "None")), /cookies\.0\.attributes$/],
