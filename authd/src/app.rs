@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use crate::{
     admin::{AdminApp, Info},
     clock::SystemClock,
-    config::{Config, Mode, Problem, PublicUrl},
+    config::{Config, CookieDomain, Mode, Problem, PublicUrl},
     crypto::{
         entropy::SystemEntropy,
         hasher::{Cost, HasherConfig, HasherPool},
@@ -34,7 +34,7 @@ use crate::{
         Act, Event, EventKind, KeyPolicy, PasswordPolicy, SessionPolicy, origin::TrustedOrigins, token::Expected,
     },
     exit::{Exit, Failure},
-    http::{self, App, Cookies},
+    http::{self, App, Bearer, Cookies, Plugins},
     listen::{self, Inherited, SocketFile},
     live::Live,
     net::{self, Gauge, Limits, Listener},
@@ -221,8 +221,10 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     });
 
     let listen_on: Vec<String> = listeners.iter().filter_map(|l| l.local_addr().ok()).map(|a| a.to_string()).collect();
-    let cookies = Cookies::new(cookie_mac, public_url.is_secure, settings.session.expires_in)
-        .taking_over(takeover, clock.clone());
+    let (prefix, domain) = (settings.cookies.prefix.as_str(), settings.cookies.domain.as_ref());
+    let (domain, age) = (domain.map(CookieDomain::as_str), settings.session.expires_in);
+    let cookies =
+        Cookies::named(cookie_mac, prefix, domain, public_url.is_secure, age).taking_over(takeover, clock.clone());
     let (door, first_cookies) = public_door(config, &public_url, &cookies);
     let app = Arc::new(Live::new(Arc::new(App::new(services.clone(), door, first_cookies))));
     let admin_socket =
@@ -472,6 +474,16 @@ pub(crate) fn public_door(config: &Config, url: &PublicUrl, cookies: &Cookies) -
         max_body: s.http.max_body.0,
         max_body_total: s.http.max_body_total.0,
         body_timeout: s.http.body_timeout,
+        plugins: Plugins {
+            bearer: match (s.bearer.enabled, s.bearer.require_signature) {
+                (false, _) => Bearer::Off,
+                (true, true) => Bearer::Signed,
+                (true, false) => Bearer::On,
+            },
+            jwt: s.jwt.enabled,
+            set_auth_jwt: s.jwt.enabled && s.jwt.set_header,
+        },
+        defer_refresh: s.session.defer_refresh,
     };
     (door, cookies.living(s.session.expires_in))
 }
@@ -505,6 +517,7 @@ pub(crate) fn policy(config: &Config, origin: &str) -> Policy {
             issuer: s.token.issuer.clone().unwrap_or_else(|| origin.to_owned()),
             audience: or_origin(&s.token.audience),
         },
+        prolong_sessions: s.session.prolong,
         token_life: s.token.expires_in,
         reuse_window: s.session.reuse_window,
         sign_up_enabled: s.sign_up.enabled,

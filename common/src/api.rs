@@ -78,6 +78,9 @@ pub struct GetSessionBody {
     pub session: SessionBody,
     /// Its user.
     pub user: UserBody,
+    /// Whether the client should prolong the session by a POST; absent where this was done at once.
+    #[serde(rename = "needsRefresh", skip_serializing_if = "Option::is_none", default)]
+    pub needs_refresh: Option<bool>,
 }
 
 /// What `/signup`, `/login` and `/refresh` answer; the token fields are RFC 6749's (§5.1).

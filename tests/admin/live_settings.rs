@@ -198,6 +198,36 @@ async fn life_after_six_days(server: &Server) -> String {
     left(server, &page).await
 }
 
+async fn needs_refresh_after_six_days(server: &Server) -> String {
+    let page = signed_in(server, json!({})).await;
+    server.clock.advance(Span::from_days(6));
+    page.get("/api/auth/get-session").await.json()["needsRefresh"].to_string()
+}
+
+async fn sets_auth_token(server: &Server) -> String {
+    sign_up_with(server, PASSWORD).await;
+    let body = json!({"email": "ada@example.com", "password": PASSWORD});
+    client(server).post("/api/auth/sign-in/email", &body).await.headers.contains_key("set-auth-token").to_string()
+}
+
+/// Whether a session token counts with its signature, and without.
+async fn bearer_tokens(server: &Server) -> String {
+    sign_up_with(server, PASSWORD).await;
+    let body = json!({"email": "ada@example.com", "password": PASSWORD});
+    let answer = client(server).post("/api/auth/sign-in/email", &body).await;
+    let counts = async |token: &str| client(server).bearer(token).get("/api/auth/get-session").await.body != "null";
+    format!("{} {}", counts(answer.header("set-auth-token")).await, counts(&answer.text("/token")).await)
+}
+
+async fn jwt_route(server: &Server) -> String {
+    signed_in(server, json!({})).await.get("/api/auth/token").await.status.to_string()
+}
+
+async fn sets_auth_jwt(server: &Server) -> String {
+    let page = signed_in(server, json!({})).await;
+    page.get("/api/auth/get-session").await.headers.contains_key("set-auth-jwt").to_string()
+}
+
 async fn list_after_two_hours(server: &Server) -> String {
     let page = signed_in(server, json!({})).await;
     server.clock.advance(Span::from_hours(2));
@@ -295,6 +325,13 @@ async fn every_live_setting_is_applied_by_a_reload() {
         "account.self_delete": |s| s.account.self_delete = true => own_deletion, Some("404"), "200";
         "session.expires_in": |s| s.session.expires_in = Span::from_days(2) => life, Some("7d"), "2d";
         "session.update_age": |s| s.session.update_age = Span::from_mins(30) => life_after_an_hour, Some("6d23h"), "7d";
+        "session.prolong": |s| s.session.prolong = false => life_after_six_days, Some("7d"), "1d";
+        "session.defer_refresh": |s| s.session.defer_refresh = true => needs_refresh_after_six_days, Some("null"), "true";
+        "bearer.enabled": |s| s.bearer.enabled = true => sets_auth_token, Some("false"), "true";
+        "bearer.require_signature": |s| (s.bearer.enabled, s.bearer.require_signature) = (true, true)
+            => bearer_tokens, None, "true false";
+        "jwt.enabled": |s| s.jwt.enabled = false => jwt_route, Some("200"), "404";
+        "jwt.set_header": |s| s.jwt.set_header = false => sets_auth_jwt, Some("true"), "false";
         "session.fresh_age": |s| s.session.fresh_age = Span::from_hours(1) => list_after_two_hours, Some("200"), "403";
         "session.absolute": |s| s.session.absolute = Span::from_days(7) => life_after_six_days, Some("7d"), "1d";
         "session.unremembered": |s| s.session.unremembered = Span::from_hours(2) => life_unremembered, Some("1d"), "2h";

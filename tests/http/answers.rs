@@ -138,7 +138,10 @@ async fn wb_07_no_route_ever_answers_with_a_page_or_with_what_it_was_given_to_sh
             let kind = answer.header("content-type");
             assert!(kind.is_empty() && answer.body.is_empty() || kind == "application/json", "{path}: {answer:?}");
             assert!(!answer.body.contains('<'), "{path}: {answer:?}");
-            assert!(!answer.header("location").contains("script"), "{path}: {answer:?}");
+            // As recorded, a description goes on to the application's page: encoded, and as a parameter.
+            let location = answer.header("location");
+            assert!(!location.contains('<') && !location.starts_with(script), "{path}: {answer:?}");
+            assert!(location.split('?').next().is_none_or(|page| !page.contains("script")), "{path}: {answer:?}");
             asked += 1;
         }
     }
@@ -158,8 +161,8 @@ async fn wb_03_bodies_are_json_and_where_it_was_recorded_forms() {
         (Some("application/jsonx"), 415, 415),
         (Some("application/ld+json"), 415, 415),
         (Some("text/plain; application/json"), 415, 415),
-        (Some(""), 415, 415),
-        // As recorded: on Better Auth's routes a body without a type is none.
+        // As on Node: on Better Auth's routes a body without a type is none.
+        (Some(""), 415, 400),
         (None, 415, 400),
     ] {
         for (path, expected) in [("/api/auth/login", plain), ("/api/auth/sign-in/email", recorded)] {

@@ -20,6 +20,8 @@ mod own_sessions;
 mod passwords;
 mod paths;
 mod plain;
+mod plugins;
+mod races;
 mod refresh;
 mod replay;
 mod routes;

@@ -195,6 +195,9 @@ async fn users_delete_their_own_accounts_with_the_password_or_soon_after_the_sig
     let stale = page.post("/api/auth/delete-user", &json!({})).await;
     assert_eq!((stale.status, stale.code().as_str()), (400, "SESSION_EXPIRED"), "{stale:?}");
     assert!(is_alive(&page).await);
+    let by_token = page.post("/api/auth/delete-user", &json!({"token": "x", "password": PASSWORD})).await;
+    assert_eq!((by_token.status, by_token.code().as_str()), (404, "INVALID_TOKEN"));
+    assert!(is_alive(&page).await, "a token that is none deletes nothing, whatever stands beside it");
 
     let other = sign_in(&server).await;
     let gone = page.post("/api/auth/delete-user", &json!({"password": PASSWORD})).await;
@@ -220,6 +223,7 @@ async fn the_page_of_errors_leads_to_the_front_page_and_nowhere_else() {
         ("?error=%0d%0aset-cookie:x", "/?error=UNKNOWN"),
         ("?error=%3Cscript%3E", "/?error=UNKNOWN"),
         ("?error=x%26url=//evil.example", "/?error=UNKNOWN"),
+        ("?error=x&error_description=%0d%0aa%26b%3Cc", "/?error=x&error_description=%0D%0Aa%26b%3Cc"),
     ] {
         let answer = server.client().get(&format!("/api/auth/error{query}")).await;
         assert_eq!((answer.status, answer.header("location"), answer.body.as_str()), (302, place, ""), "{query}");

@@ -16,10 +16,16 @@ use self::lists::{DIFFERENCES, FILES, LATER, NOT_COMPARED, NOT_REPLAYED, ROUTES,
 /// The secret of the recorded server.
 const SECRET: &[u8] = b"transcript-secret-7Qw2Zx9Lk4Vb8Nn1Rt6Yp3Hs5Df0Gj";
 
-async fn server(option: &str, text: &str) -> Server {
-    let url = if option == "https base URL" { "https://auth.example.com" } else { "http://localhost:8000" };
+async fn server(file: &str, option: &str, text: &str) -> Server {
+    let url = if matches!(option, "https base URL" | "crossSubDomainCookies") {
+        "https://auth.example.com"
+    } else {
+        "http://localhost:8000"
+    };
     // A change of the password ends sessions only if it says so, and users may delete themselves, as in the recording.
     let extra = match text {
+        // As recorded in these files.
+        "" if option.is_empty() && matches!(file, "bearer" | "jwt") => "[bearer]\nenabled = true\n",
         "" | "https" => "[account]\nself_delete = true\npassword_change_ends_sessions = false\n",
         text => text,
     };
@@ -66,6 +72,21 @@ impl Replay {
         recorded.split("; ").map(pair).collect::<Vec<_>>().join("; ")
     }
 
+    /// The recorded `Authorization` header as ours would be.
+    fn authorization(&self, recorded: &str) -> String {
+        let (scheme, token) = recorded.split_once(' ').unwrap_or((recorded, ""));
+        let (spaces, token) = token.split_at(token.len() - token.trim_start().len());
+        let ours = match (token.contains('.'), token.contains('%')) {
+            (false, _) => self.tokens.get(token).cloned().unwrap_or_else(|| token.to_owned()),
+            (true, is_encoded) => {
+                let encoded = self.cookie(&format!("x={token}")).split_off(2);
+                let decoded = || percent_decode_str(&encoded).decode_utf8().unwrap().into_owned();
+                if is_encoded { encoded } else { decoded() }
+            }
+        };
+        format!("{scheme} {spaces}{ours}")
+    }
+
     /// Opens a session of ours for the one that the recorded cookie stands for.
     async fn sign_in_for(&mut self, entry: &Value) {
         let cookies = entry["request"]["headers"]["cookie"].as_str().unwrap_or_default();
@@ -97,6 +118,7 @@ impl Replay {
                 "host" => client = client.host(value),
                 "content-type" => content_type = Some(value.to_owned()),
                 "cookie" => client = client.header(name, &self.cookie(value)),
+                "authorization" => client = client.header(name, &self.authorization(value)),
                 // The daemon of this replay stands behind no proxy.
                 "x-forwarded-for" => {}
                 _ => client = client.header(name, value),
@@ -144,6 +166,12 @@ impl Replay {
             cookies.pop();
         }
         self.compare_cookies(recorded, &cookies, &mut differences);
+        // The signed token of the cookie, decoded.
+        let token = recorded["headers"]["set-auth-token"].as_str().and_then(signed_parts);
+        let (theirs, ours) = (token.map(|(token, _)| token), signed_parts(answer.header("set-auth-token")));
+        if theirs.and_then(|theirs| self.tokens.get(&theirs)) != ours.as_ref().map(|(token, _)| token) {
+            differences.push(format!("set-auth-token: {ours:?}"));
+        }
         differences
     }
 
@@ -259,7 +287,7 @@ async fn replay(file: &str, entries: &[Value], count: &mut Count) -> Vec<String>
             continue;
         }
         if !running.contains_key(option) {
-            let server = server(option, text).await;
+            let server = server(file, option, text).await;
             let client = server.client();
             running.insert(option, Replay { server, client, tokens: BTreeMap::new(), handles: BTreeMap::new() });
         }

@@ -5,6 +5,7 @@ import { spawn } from "node:child_process";
 import dns from "node:dns";
 import { accessSync, constants, rmSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { request as httpRequest } from "node:http";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -90,43 +91,68 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
 }
 
 /**
- * Starts authd in development mode on a port of the system's choice, everything it keeps in a new directory. The test
- * stops it at its end, and fails if it does not stop in order.
+ * Starts authd in development mode, or with a configuration as a host has it, on a port of the system's choice, everything it
+ * keeps in a new directory. The test stops it at its end, and fails if it does not stop in order.
  * @param {import("node:test").TestContext} t
  * @param {Record<string, string>} env Settings, such as AUTHD_KEYS__ALGORITHM.
  */
-export async function startAuthd(t, env = {}) {
+export async function startAuthd(t, env = {}, { isProduction = false } = {}) {
   const dir = await mkdtemp(join(tmpdir(), "authd-"));
   const home = join(dir, "home");
   const socket = join(dir, "a.sock");
   await mkdir(home);
-  const flags = ["--development", "--data-dir", join(dir, "data"), "--listen", "127.0.0.1:0", "--admin-socket", socket];
-  const child = spawn(AUTHD, flags, { env: environment({ HOME: home, ...env }), stdio: ["ignore", "ignore", "pipe"] });
-  running.set(child, dir);
-  const ended = exit(child);
+  const flags = ["--data-dir", join(dir, "data"), "--admin-socket", socket];
+  if (isProduction) {
+    const made = await run(AUTHD, ["init", "--dir", dir, "--public-url", "http://localhost"], { env: { HOME: home } });
+    assert.equal(made.code, 0, made.stderr);
+    // Unset, it is what it listens on.
+    env = { AUTHD_HTTP__PUBLIC_URL: "", ...env };
+    flags.unshift("--config", join(dir, "authd.toml"));
+  } else {
+    flags.unshift("--development");
+  }
+
+  let child;
+  let ended;
+  let port = 0;
+  /** Starts it; again, on the port of the first time and with the data of then. */
+  const start = async () => {
+    const log = [];
+    const all = { HOME: home, ...env };
+    child = spawn(AUTHD, [...flags, "--listen", `127.0.0.1:${port}`], { env: environment(all), stdio: ["ignore", "ignore", "pipe"] });
+    running.set(child, dir);
+    const end = exit(child);
+    ended = end.then((how) => ({ ...how, log: log.join("\n") }));
+    const address = await new Promise((resolve, reject) => {
+      createInterface({ input: child.stderr }).on("line", (line) => {
+        log.push(line);
+        const ready = readyLine(line);
+        if (ready) resolve(ready.address);
+      });
+      end.then(({ code, signal }) => reject(new Error(`authd ended, ${code ?? signal}:\n${log.join("\n")}`)), reject);
+    });
+    port = Number(address.slice(address.lastIndexOf(":") + 1));
+  };
+  /** Ends it in order, and keeps its data. */
+  const halt = async () => {
+    child.kill("SIGTERM");
+    const { log, ...end } = await ended;
+    running.delete(child);
+    assert.deepEqual(end, { code: 0, signal: null }, `authd did not stop in order:\n${log}`);
+  };
   let stopping;
   const stop = () => {
     stopping ??= (async () => {
-      child.kill("SIGTERM");
-      const end = await ended;
-      await rm(dir, { recursive: true, force: true });
-      running.delete(child);
-      assert.deepEqual(end, { code: 0, signal: null }, `authd did not stop in order:\n${log.join("\n")}`);
+      try {
+        if (running.has(child)) await halt();
+      } finally {
+        await rm(dir, { recursive: true, force: true });
+      }
     })();
     return stopping;
   };
   t.after(stop);
-
-  const log = [];
-  const address = await new Promise((resolve, reject) => {
-    createInterface({ input: child.stderr }).on("line", (line) => {
-      log.push(line);
-      const ready = readyLine(line);
-      if (ready) resolve(ready.address);
-    });
-    ended.then(({ code, signal }) => reject(new Error(`authd ended, ${code ?? signal}:\n${log.join("\n")}`)), reject);
-  });
-  const port = Number(address.slice(address.lastIndexOf(":") + 1));
+  await start();
 
   /** Runs authctl; an exit code other than 0 is an error. With `-o json` among the arguments, answers the JSON. */
   const ctl = async (args, stdin = "") => {
@@ -135,7 +161,7 @@ export async function startAuthd(t, env = {}) {
     const isJson = args.includes("json");
     return isJson ? JSON.parse(end.stdout) : end.stdout;
   };
-  return { url: `http://localhost:${port}`, port, socket, ctl, stop };
+  return { url: `http://localhost:${port}`, port, socket, ctl, start, halt, stop };
 }
 
 function readyLine(line) {
@@ -173,6 +199,42 @@ export async function signIn(authd, email) {
 
 /** The mark by which authd knows a device at the next sign-in. */
 export const DEVICE_COOKIE = "authd.device";
+
+/**
+ * One exchange, without anything that a client library would add, follow or hide.
+ * @returns {Promise<{status: number, statusText: string, headers: Headers, text: string}>}
+ */
+export function exchange({ url, host, path, method, headers, body }) {
+  const { hostname, port } = new URL(url);
+  return new Promise((resolve, reject) => {
+    const message = body === undefined ? {} : { "content-length": String(Buffer.byteLength(body)) };
+    const sent = httpRequest({ hostname, port, path, method, headers: { host, ...headers, ...message }, agent: false }, (answer) => {
+      const chunks = [];
+      answer.on("data", (chunk) => chunks.push(chunk));
+      answer.on("error", reject);
+      answer.on("end", () => {
+        const received = new Headers();
+        const raw = answer.rawHeaders;
+        for (let at = 0; at < raw.length; at += 2) received.append(raw[at], raw[at + 1]);
+        const text = Buffer.concat(chunks).toString();
+        resolve({ status: answer.statusCode, statusText: answer.statusMessage, headers: received, text });
+      });
+    });
+    sent.on("error", reject);
+    sent.end(body);
+  });
+}
+
+/** `fetch` as an app has it: no cookies, no origin, and nothing that a browser says of itself (Node's own fetch does). */
+export async function appFetch(input, init) {
+  const asked = new Request(input, init);
+  const { origin, host, pathname, search } = new URL(asked.url);
+  const body = asked.body === null ? undefined : await asked.text();
+  const headers = Object.fromEntries(asked.headers);
+  const answer = await exchange({ url: origin, host, path: pathname + search, method: asked.method, headers, body });
+  const { status, statusText, text } = answer;
+  return new Response([204, 304].includes(status) ? null : text, { status, statusText, headers: answer.headers });
+}
 
 /** The cookies of a browser, for one host: all that authd's are about. Expiry by the clock is left out. */
 export class CookieJar {

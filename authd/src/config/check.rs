@@ -62,6 +62,12 @@ pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut
             format!("it must be at most session.expires_in ({idle}): lower it, or raise that"),
         );
     }
+    if let Some(domain) = &s.cookies.domain {
+        let host = s.http.public_url.as_ref().map_or("localhost", |url| url.host.as_str());
+        if !domain.covers(host) {
+            refuse("cookies.domain", format!("the service is called {host}, which is not below {domain}"));
+        }
+    }
     if session.expires_in > MAX_COOKIE_AGE {
         refuse("session.expires_in", "browsers keep no cookie longer than 400d".into());
     }
@@ -122,6 +128,9 @@ pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut
              Write [\"127.0.0.1\", \"::1\"], if the proxy names its clients in http.client_address"
                 .into(),
         );
+    }
+    if let Some(domain) = &s.cookies.domain {
+        advice.push(format!("cookies.domain is {domain}: every host below it receives the users' session cookies"));
     }
     if !s.throttle.failures {
         advice.push("throttle.failures is off: nothing slows down who guesses passwords".into());

@@ -2,6 +2,7 @@
 //! check` and the manual's list. Sources in rising order: default, TOML file, `AUTHD_SECTION__KEY`, flag.
 
 mod check;
+mod cookies;
 mod manual;
 pub mod places;
 mod render;
@@ -13,6 +14,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use common::{Span, UnixTime};
 
 pub use self::{
+    cookies::{CookieDomain, CookiePrefix},
     places::Places,
     setting::{AddressHeader, ByteSize, Host, LogFormat, LogLevel, Mount, PublicUrl, Setting, Switch},
     source::{Flags, Origin, Problem, load},
@@ -128,7 +130,7 @@ settings! {
         /// The paths under which every route is served.
         mounts: Vec<Mount> = "/api/auth,/api";
         /// Web origins, and schemes of apps, whose pages may call the service with cookies: <https://app.example.com>,
-        /// *.example.com, myapp://. The origin of public_url is always trusted.
+        /// *.example.com, localhost:*, myapp://. Without a port the scheme's own is meant. The origin of public_url is always trusted.
         trusted_origins: Vec<OriginPattern> = "", live;
         /// Addresses of the reverse proxies in front of the service. Only they may say what the client's address is.
         trusted_proxies: Vec<Network> = "", live;
@@ -217,6 +219,11 @@ settings! {
         absolute: Span = "30d", live;
         /// How long a session lives that is not to be remembered.
         unremembered: Span = "1d", live;
+        /// Whether use prolongs sessions at all; if not, each ends expires_in after the sign-in.
+        prolong: bool = "true", live;
+        /// Whether asking for the session (GET /get-session) writes nothing: it says needsRefresh instead, and the client's POST
+        /// prolongs. For replicas that can only read.
+        defer_refresh: bool = "false", live;
         /// How long after its use a refresh token may be shown again, for tabs that share one and for answers that were lost;
         /// after that it counts as stolen and ends the session. At most 10s.
         reuse_window: Span = "10s", live;
@@ -229,6 +236,31 @@ settings! {
         /// Until when they are taken: a day (its beginning in UTC) or a time, at most 90 days ahead. After that the secret
         /// means nothing.
         legacy_secret_until: Option<UnixTime> = "";
+    }
+    /// Cookies of sessions.
+    "cookies" cookies: CookieSettings {
+        /// What their names begin with, before `.session_token`. With a public_url of https, `__Secure-` stands before it. A
+        /// change signs every browser out.
+        prefix: CookiePrefix = "better-auth";
+        /// The domain that they are for, when pages of several of its hosts call the service: example.com for app.example.com
+        /// and auth.example.com. Every host below it then receives them. Never a public suffix (com, co.uk, github.io). Unset:
+        /// the service's own host alone. Change the prefix together with the domain, or take it away: browsers keep the old cookie.
+        domain: Option<CookieDomain> = "";
+    }
+    /// Better Auth's bearer plugin: sessions without cookies, for apps.
+    "bearer" bearer: Bearer {
+        /// Whether `Authorization: Bearer` with a session token counts as the cookie, and the header set-auth-token gives one. The
+        /// token fields of answers then show the caller's own session token, which is a credential, and not its handle.
+        enabled: bool = "false", live;
+        /// Take only the signed form, which set-auth-token gives.
+        require_signature: bool = "false", live;
+    }
+    /// Better Auth's jwt plugin: JWTs of the session for other backends. The key set is served in any case.
+    "jwt" jwt: JwtPlugin {
+        /// Whether /token gives them.
+        enabled: bool = "true", live;
+        /// Whether answers about the session carry one, in the header set-auth-jwt.
+        set_header: bool = "true", live;
     }
     /// Access tokens (JWT).
     "token" token: Token {

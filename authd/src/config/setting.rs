@@ -5,6 +5,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 use common::{Span, UnixTime};
 use toml::de::DeValue;
 
+use super::{CookieDomain, CookiePrefix};
 use crate::domain::{Algorithm, access::Principal, address::Network, origin::OriginPattern};
 
 /// A type that a setting can have.
@@ -61,6 +62,8 @@ textual!(SocketAddr, "an address with port such as 127.0.0.1:8000", |text| {
     text.parse().map_err(|_| format!("'{text}' is not an IP address with a port, such as 127.0.0.1:8000 or [::1]:8000"))
 });
 textual!(PublicUrl, "a URL without a path", |text| text.parse());
+textual!(CookiePrefix, "letters, digits, - and _", |text| text.parse());
+textual!(CookieDomain, "a domain", |text| text.parse());
 textual!(Mount, "a path such as /api/auth", |text| text.parse());
 textual!(Host, "a host name", |text| text.parse());
 textual!(ByteSize, "a size such as 64KiB", |text| text.parse());

@@ -123,10 +123,8 @@ impl OriginPattern {
             Form::Origin => glob(&self.text, origin),
             Form::Host { only_ipv4 } => {
                 let Some((_, host)) = origin.split_once("://") else { return false };
-                let name = url.host_str().unwrap_or_default();
-                // A pattern without a port means every port.
-                let subject = if self.text.contains(':') { host } else { name };
-                (!only_ipv4 || name.parse::<std::net::Ipv4Addr>().is_ok()) && glob(&self.text, subject)
+                let is_ipv4 = || url.host_str().is_some_and(|name| name.parse::<std::net::Ipv4Addr>().is_ok());
+                (!only_ipv4 || is_ipv4()) && glob(&self.text, host)
             }
             Form::Scheme { scheme, authority, path } => {
                 let rest = url.as_str().get(url.scheme().len()..).and_then(|r| r.strip_prefix("://"));
@@ -269,7 +267,7 @@ mod tests {
         let t = trusted(&["*.example.com", "https://*.secure.test", "192.168.*.*", "localhost:*"]);
         for good in [
             "https://a.example.com",
-            "http://a.b.example.com:8080",
+            "http://a.b.example.com",
             "https://x.secure.test",
             "http://192.168.1.7",
             "http://192.168.1.7:3000",
@@ -280,6 +278,7 @@ mod tests {
         for bad in [
             "https://example.com",
             "https://a.example.com.evil.test",
+            "https://a.example.com:8443",
             "http://x.secure.test",
             "http://192.168.1.evil.test",
             "https://evil.test",

@@ -89,6 +89,12 @@ impl SessionPolicy {
         let idle = now.plus(if remember { self.expires_in } else { self.unremembered });
         (idle.min(absolute), absolute)
     }
+
+    /// The same for uses that prolong nothing: from now on no time is added.
+    #[must_use]
+    pub fn without_prolonging(self) -> Self {
+        Self { expires_in: Span::ZERO, ..self }
+    }
 }
 
 impl Session {

@@ -183,8 +183,11 @@ pub fn parse_json(bytes: &[u8]) -> Result<Body, &'static str> {
     if bytes.is_empty() { Ok(Body::Undefined) } else { json::parse(bytes).map(Body::Value) }
 }
 
-/// Parses `application/x-www-form-urlencoded`: an object of texts, of a doubled name the last.
+/// Parses `application/x-www-form-urlencoded`: an object of texts, of a doubled name the last. An empty text is no body.
 pub fn parse_form(bytes: &[u8]) -> Body {
+    if bytes.is_empty() {
+        return Body::Undefined;
+    }
     let fields: Map<String, Value> = url::form_urlencoded::parse(bytes)
         .take(json::MAX_MEMBERS)
         .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))

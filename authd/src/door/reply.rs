@@ -65,9 +65,21 @@ impl Reply {
         }
     }
 
+    /// Adds these header lines in front of those that it has by that name.
+    pub fn add_first(&mut self, name: &HeaderName, values: Vec<HeaderValue>) {
+        let behind: Vec<HeaderValue> = self.values(name).cloned().collect();
+        self.headers.retain(|(n, _)| n != name);
+        self.headers.extend(values.into_iter().chain(behind).map(|value| (name.clone(), value)));
+    }
+
     /// Whether a header of this name was set.
     pub fn has(&self, name: &HeaderName) -> bool {
         self.headers.iter().any(|(n, _)| n == name)
+    }
+
+    /// The values of a header.
+    pub fn values<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a HeaderValue> {
+        self.headers.iter().filter(move |(n, _)| n == name).map(|(_, value)| value)
     }
 
     /// The status.

@@ -25,18 +25,33 @@ fn type_name(value: Option<&Value>) -> &'static str {
     }
 }
 
+/// What JavaScript takes for true.
+pub fn is_truthy(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::Bool(true) | Value::Array(_) | Value::Object(_) => true,
+    }
+}
+
 impl<'a> Fields<'a> {
     /// Of a body that must be an object.
     pub fn of(body: &'a Body) -> Self {
-        Self::of_kind(body, "object")
+        Self::of_kinds(body, &["object"])
     }
 
     /// Of a body that may have any fields; Better Auth's validator has another word for it.
     pub fn of_record(body: &'a Body) -> Self {
-        Self::of_kind(body, "record")
+        Self::of_kinds(body, &["record"])
     }
 
-    fn of_kind(body: &'a Body, kind: &str) -> Self {
+    /// Of a body that has certain fields and may have any others: two rules for Better Auth's validator.
+    pub fn of_open_object(body: &'a Body) -> Self {
+        Self::of_kinds(body, &["object", "record"])
+    }
+
+    fn of_kinds(body: &'a Body, kinds: &[&str]) -> Self {
         let value = match body {
             Body::Value(value) => Some(value),
             Body::Undefined => None,
@@ -45,7 +60,10 @@ impl<'a> Fields<'a> {
             Some(Value::Object(fields)) => Self { fields: Some(fields), problems: vec![] },
             other => Self {
                 fields: None,
-                problems: vec![format!("[body] Invalid input: expected {kind}, received {}", type_name(other))],
+                problems: kinds
+                    .iter()
+                    .map(|kind| format!("[body] Invalid input: expected {kind}, received {}", type_name(other)))
+                    .collect(),
             },
         }
     }
@@ -103,12 +121,7 @@ impl<'a> Fields<'a> {
 
     /// Whether there is a value that JavaScript takes for true.
     pub fn is_truthy(&self, name: &str) -> bool {
-        match self.get(name) {
-            None | Some(Value::Null | Value::Bool(false)) => false,
-            Some(Value::String(text)) => !text.is_empty(),
-            Some(Value::Number(number)) => number.as_f64() != Some(0.0),
-            Some(Value::Bool(true) | Value::Array(_) | Value::Object(_)) => true,
-        }
+        self.get(name).is_some_and(is_truthy)
     }
 
     /// A truth value that may be absent.

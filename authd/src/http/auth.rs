@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use common::{ErrorCode, SessionId};
-use http::{HeaderValue, header};
+use common::{ErrorCode, SecretString, SessionId};
+use http::{HeaderName, HeaderValue, header};
 
 use super::{
-    ApiError, App, Req,
+    ApiError, App, Bearer, Req,
     cookie::{SessionCookie, Shown},
 };
 use crate::{
+    domain::Session,
     door::Reply,
     service::{
         sessions::{self, Found, Wish},
@@ -17,6 +18,8 @@ use crate::{
     },
     store::Live,
 };
+
+const SET_AUTH_JWT: HeaderName = HeaderName::from_static("set-auth-jwt");
 
 /// What the session cookie of a request stands for.
 pub enum CookieSession {
@@ -34,15 +37,6 @@ pub struct Caller {
     pub live: Live,
     /// The cookie that showed it; none if a JWT did.
     pub shown: Option<Shown>,
-    /// What this use of the session sets.
-    cookies: Vec<String>,
-}
-
-impl Caller {
-    /// An answer to the caller, with the cookie again where this use prolonged the session.
-    pub fn answer(self, reply: Reply) -> Reply {
-        self.cookies.into_iter().fold(reply, |reply, cookie| reply.header(header::SET_COOKIE, cookie))
-    }
 }
 
 /// The one bearer token of a request.
@@ -66,12 +60,26 @@ fn challenge(code: ErrorCode) -> ApiError {
 }
 
 impl Req {
+    /// The session token of the `Authorization` header, where the bearer plugin is on: it takes the place of the cookie. What is
+    /// none, or has a wrong signature, is as good as absent (recorded).
+    fn bearer_session(&self, app: &App) -> Option<Shown> {
+        let is_signed = match app.settings.plugins.bearer {
+            Bearer::Off => return None,
+            Bearer::Signed => true,
+            Bearer::On => false,
+        };
+        app.cookies.read_bearer(bearer(self).ok()??, is_signed)
+    }
+
     /// The session of the cookie. The signature is checked before the store is asked.
     ///
     /// # Errors
     /// The store cannot be read.
     pub async fn cookie_session(&self, app: &App) -> Result<CookieSession, ApiError> {
-        let SessionCookie::Signed(shown) = app.cookies.read(&self.head) else { return Ok(CookieSession::None) };
+        let shown = match (self.bearer_session(app), app.cookies.read(&self.head)) {
+            (Some(shown), _) | (None, SessionCookie::Signed(shown)) => shown,
+            (None, SessionCookie::None) => return Ok(CookieSession::None),
+        };
         Ok(match sessions::by_token(&app.services, shown.token.expose()).await? {
             Found::Alive(live) => CookieSession::Alive(live, shown),
             Found::Expired(_) => CookieSession::Dead(Refusal::SessionExpired),
@@ -97,18 +105,26 @@ impl Req {
     }
 
     /// The session of one of Better Auth's routes: our JWT counts where it is good, else the cookie. To ask is a use of the
-    /// session and may prolong it, as recorded of every route that needs one.
+    /// session and may prolong it, as recorded of every route that needs one; the cookie is then set again by whatever is
+    /// answered, refusals included.
     ///
     /// # Errors
     /// `Unauthorized`; a cookie whose session has ended is deleted.
     pub async fn caller(&self, app: &App) -> Result<Caller, ApiError> {
         if let Some(live) = self.lenient_jwt(app).await? {
-            return Ok(Caller { live, shown: None, cookies: vec![] });
+            return Ok(Caller { live, shown: None });
         }
         match self.cookie_session(app).await? {
             CookieSession::Alive(live, shown) => {
-                let (live, cookies) = use_cookie(app, live, &shown).await;
-                Ok(Caller { live, shown: Some(shown), cookies })
+                let live = match app.settings.defer_refresh {
+                    true => live,
+                    false => {
+                        let (live, cookies) = use_cookie(app, live, &shown).await;
+                        self.renew(cookies);
+                        live
+                    }
+                };
+                Ok(Caller { live, shown: Some(shown) })
             }
             CookieSession::Dead(_) => {
                 let deletions = app.cookies.deletions().into_iter().filter_map(|line| HeaderValue::try_from(line).ok());
@@ -126,7 +142,8 @@ impl Req {
     /// The store cannot be read.
     pub async fn cookie_sessions(&self, app: &App) -> Result<Vec<SessionId>, ApiError> {
         let mut found = vec![];
-        for token in app.cookies.read_all(&self.head) {
+        let bearer = self.bearer_session(app).map(|shown| shown.token);
+        for token in bearer.into_iter().chain(app.cookies.read_all(&self.head)) {
             if let Found::Alive(live) = sessions::by_token(&app.services, token.expose()).await? {
                 found.push(live.session.id.clone());
             }
@@ -193,8 +210,21 @@ pub(super) async fn use_cookie(app: &App, live: Live, shown: &Shown) -> (Live, V
     (live, cookies)
 }
 
-/// A JWT of the session in Better Auth's shape, as a header value.
-pub(super) fn set_auth_jwt(app: &App, live: &Live) -> Result<HeaderValue, ApiError> {
+/// Adds a JWT of the session in Better Auth's shape, where the configuration wants that.
+pub(super) fn set_auth_jwt(app: &App, live: &Live, reply: Reply) -> Result<Reply, ApiError> {
+    if !app.settings.plugins.set_auth_jwt {
+        return Ok(reply);
+    }
     let jwt: Arc<str> = tokens::better_auth_jwt(&app.services, live)?;
-    HeaderValue::from_str(&jwt).map_err(|_| ApiError::new(ErrorCode::Internal))
+    let jwt = HeaderValue::from_str(&jwt).map_err(|_| ApiError::new(ErrorCode::Internal))?;
+    Ok(reply.header(SET_AUTH_JWT, jwt))
+}
+
+/// What stands as `token` on the wire: the handle, which clients compare and hand to the revoke routes, and which is worth
+/// nothing as a credential (SE-03). Where the bearer plugin is on, the caller's own session shows its real token (SE-12).
+pub(super) fn wire_token(app: &App, session: &Session, own: Option<&SecretString>) -> String {
+    match own.filter(|_| app.settings.plugins.bearer.is_on()) {
+        Some(token) => token.expose().to_owned(),
+        None => session.id.to_string(),
+    }
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use common::{SecretString, Span};
-use http::header;
+use http::{HeaderValue, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::{
     digest::is_same_secret,
-    door::Head,
+    door::{Head, Reply},
     ports::{Clock, Mac, Takeover},
     service::device::{self, Device},
 };
@@ -39,7 +39,9 @@ pub struct Cookies {
     session_data: String,
     dont_remember: String,
     device: String,
-    attributes: &'static str,
+    attributes: String,
+    /// As long as there was no domain.
+    host_only: Option<String>,
     max_age: Span,
     before: Option<(Takeover, Arc<dyn Clock>)>,
 }
@@ -63,21 +65,25 @@ pub enum SessionCookie {
 }
 
 impl Cookies {
-    /// With `Secure` and the `__Secure-` prefix if the service is called by https.
+    /// With Better Auth's names, and `Secure` and the `__Secure-` prefix if the service is called by https.
     pub fn new(mac: Arc<dyn Mac>, secure: bool, max_age: Span) -> Self {
-        let prefix = if secure { "__Secure-" } else { "" };
-        let name = |name: &str| format!("{prefix}better-auth.{name}");
+        Self::named(mac, "better-auth", None, secure, max_age)
+    }
+
+    /// With names that begin so, and for a domain and all hosts below it, if there is one.
+    pub fn named(mac: Arc<dyn Mac>, prefix: &str, domain: Option<&str>, secure: bool, max_age: Span) -> Self {
+        let name = |name: &str| format!("{}{prefix}.{name}", if secure { "__Secure-" } else { "" });
+        let is_secure = secure;
+        let secure = if secure { "; Secure" } else { "" };
+        let own_host = format!("Path=/; HttpOnly{secure}; SameSite=Lax");
         Self {
             mac,
             session_token: name("session_token"),
             session_data: name("session_data"),
             dont_remember: name("dont_remember"),
-            device: format!("{prefix}authd.device"),
-            attributes: if secure {
-                "Path=/; HttpOnly; Secure; SameSite=Lax"
-            } else {
-                "Path=/; HttpOnly; SameSite=Lax"
-            },
+            device: format!("{}authd.device", if is_secure { "__Secure-" } else { "" }),
+            attributes: domain.map_or(own_host.clone(), |domain| format!("Domain={domain}; {own_host}")),
+            host_only: domain.map(|_| own_host),
             max_age,
             before: None,
         }
@@ -117,10 +123,37 @@ impl Cookies {
         (is_ours || is_legacy).then(|| Shown { token: value.into(), is_legacy })
     }
 
+    /// The session token of a bearer token: signed, percent-encoded or not; or, unless the signature is required, the token
+    /// alone, which has no dot. Anything else is as good as none (recorded).
+    pub fn read_bearer(&self, shown: &str, is_signed: bool) -> Option<Shown> {
+        match shown.contains('.') {
+            true => self.verified(shown),
+            false if is_signed || shown.is_empty() || shown.len() > MAX_COOKIE_BYTES => None,
+            false => Some(Shown { token: shown.into(), is_legacy: false }),
+        }
+    }
+
+    /// The signed session token that an answer sets as a cookie, as the bearer plugin's header has it: decoded.
+    pub fn set_by(&self, reply: &Reply) -> Option<String> {
+        let name = format!("{}=", self.session_token);
+        let value = |line: &HeaderValue| {
+            let pair = line.to_str().ok()?.split(';').next()?;
+            let value = pair.strip_prefix(&name).filter(|value| !value.is_empty())?;
+            Some(percent_decode_str(value).decode_utf8().ok()?.into_owned())
+        };
+        reply.values(&header::SET_COOKIE).find_map(value)
+    }
+
+    /// Whether an answer sets or deletes cookies of a session.
+    pub fn are_of_sessions(&self, reply: &Reply) -> bool {
+        let mark = format!("{}=", self.device);
+        reply.values(&header::SET_COOKIE).any(|line| !line.as_bytes().starts_with(mark.as_bytes()))
+    }
+
     /// The cookies that stand for a session: with its lifetime, or until the browser closes.
     pub fn session(&self, token: &SecretString, remember: bool) -> Vec<String> {
         let value = self.signed(token.expose());
-        let (name, attributes) = (&self.session_token, self.attributes);
+        let (name, attributes) = (&self.session_token, &self.attributes);
         if remember {
             vec![format!("{name}={value}; Max-Age={}; {attributes}", self.max_age.as_secs())]
         } else {
@@ -132,6 +165,18 @@ impl Cookies {
     /// Deletes the mark of a session that was not to be remembered, for a browser that has it.
     pub fn forget_dont_remember(&self, head: &Head) -> Option<String> {
         (!values(head, &self.dont_remember).is_empty()).then(|| self.deletion(&self.dont_remember))
+    }
+
+    /// Deletes a session's copy in the browser, which we do not read, for a browser that has it.
+    pub fn forget_session_data(&self, head: &Head) -> Option<String> {
+        (!values(head, &self.session_data).is_empty()).then(|| self.deletion(&self.session_data))
+    }
+
+    /// Where cookies are for a domain: deletes the one that was set for the host before, for a browser that sends both. Which
+    /// of the two counts nobody could say (SE-13).
+    pub fn forget_twin(&self, head: &Head) -> Option<String> {
+        let attributes = self.host_only.as_ref().filter(|_| values(head, &self.session_token).len() > 1)?;
+        Some(format!("{}=; Max-Age=0; {attributes}", self.session_token))
     }
 
     fn deletion(&self, name: &str) -> String {

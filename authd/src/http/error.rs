@@ -115,6 +115,11 @@ impl ApiError {
         Self { status: StatusCode::BAD_REQUEST, ..Self::with_message(ErrorCode::SessionEnded, message) }
     }
 
+    /// The token of a link in a mail is not one that was sent.
+    pub fn invalid_link() -> Self {
+        Self { status: StatusCode::NOT_FOUND, ..Self::with_message(ErrorCode::InvalidToken, "Invalid token") }
+    }
+
     /// With one more header.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {

@@ -32,7 +32,7 @@ pub use self::{
     cookie::Cookies,
     error::ApiError,
     request::Req,
-    routes::{BodyRule, OriginRule, Route},
+    routes::{BodyRule, OriginRule, Plugin, Route},
 };
 use crate::{
     config::{AddressHeader, Host, Mode, Mount, PublicUrl},
@@ -67,6 +67,39 @@ pub struct Settings {
     pub max_body_total: u64,
     /// How long a body may take.
     pub body_timeout: Span,
+    /// Which of Better Auth's plugins are on.
+    pub plugins: Plugins,
+    /// Whether `GET /get-session` writes nothing, and a POST prolongs.
+    pub defer_refresh: bool,
+}
+
+/// Which of Better Auth's plugins are on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plugins {
+    /// Sessions without cookies.
+    pub bearer: Bearer,
+    /// JWTs by `/token`.
+    pub jwt: bool,
+    /// JWTs by a header, too.
+    pub set_auth_jwt: bool,
+}
+
+/// What the bearer plugin takes for a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bearer {
+    /// Nothing.
+    Off,
+    /// A signed session token.
+    Signed,
+    /// A session token, signed or not.
+    On,
+}
+
+impl Bearer {
+    /// Whether session tokens are shown, and taken, beside cookies.
+    pub fn is_on(self) -> bool {
+        self != Self::Off
+    }
 }
 
 /// Everything that handlers work with.
@@ -85,6 +118,9 @@ pub struct App {
     /// Tells the requests of this process from those of the one before.
     run: u32,
 }
+
+/// The session token for clients without cookies.
+const SET_AUTH_TOKEN: HeaderName = HeaderName::from_static("set-auth-token");
 
 /// The request's id, on every answer.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -167,7 +203,10 @@ impl App {
         if let Err(e) = check_request_line(head) {
             return e.into_reply();
         }
-        let found = self.router.find(&head.method, head.path());
+        let found = match self.router.find(&head.method, head.path()) {
+            Found::Route(route, _) if !self.serves(route) => Found::Nothing,
+            found => found,
+        };
         let any_host = matches!(&found, Found::Route(route, _) if route.any_host);
         let is_plain = matches!(&found, Found::Route(route, _) if throttle::is_plain(route));
         if let Err(e) = self.check_host(head, any_host).and_then(|()| client::check_forwarding(self, head, any_host)) {
@@ -182,16 +221,40 @@ impl App {
         }
         // As recorded: an unknown path and a wrong method are the same empty 404.
         let Found::Route(route, _) = found else { return Reply::empty(StatusCode::NOT_FOUND) };
+        let renewed = request::Renewed::default();
         let outcome = async {
             // As long as the handler has the body.
             let mut share = Share::of(&self.bodies, self.settings.max_body_total);
             let body = self.body(head, stream, route.body, &mut share).await?;
             origin::check(self, head, route.origin, &body)?;
-            let req = Req::new(self, head.clone(), body, id.clone());
+            let req = Req::new(self, head.clone(), body, id.clone(), renewed.clone());
             in_time((route.handler)(self, req)).await
         };
         let recorded = |e: ApiError| if is_plain { e } else { e.as_recorded() };
-        outcome.await.unwrap_or_else(|e| recorded(e).logged(id).into_reply())
+        let mut reply = outcome.await.unwrap_or_else(|e| recorded(e).logged(id).into_reply());
+        if let Some(cookies) = renewed.get()
+            && !self.cookies.are_of_sessions(&reply)
+        {
+            // The mark of a device stays the last.
+            let cookies = cookies.iter().filter_map(|cookie| cookie.parse().ok()).collect();
+            reply.add_first(&header::SET_COOKIE, cookies);
+        }
+        // As recorded: wherever an answer sets the session cookie. Not on the plain routes, whose modes say what a page gets.
+        if self.settings.plugins.bearer.is_on()
+            && !is_plain
+            && let Some(token) = self.cookies.set_by(&reply)
+        {
+            reply.add(SET_AUTH_TOKEN, token);
+        }
+        reply
+    }
+
+    /// Whether the plugin that a route belongs to is on.
+    fn serves(&self, route: &Route) -> bool {
+        match route.plugin {
+            Plugin::None => true,
+            Plugin::Jwt => self.settings.plugins.jwt,
+        }
     }
 
     fn check_host(&self, head: &Head, any_host: bool) -> Result<(), ApiError> {
@@ -225,7 +288,8 @@ impl App {
         if rule == BodyRule::None {
             return Ok(Body::Undefined);
         }
-        let content_type = head.text(header::CONTENT_TYPE);
+        // An empty one is as good as none.
+        let content_type = head.text(header::CONTENT_TYPE).filter(|kind| !kind.is_empty());
         let kind = content_type.map(body::media_type);
         let is_form = kind.as_deref() == Some("application/x-www-form-urlencoded");
         let allowed = match kind.as_deref() {
@@ -441,6 +505,7 @@ pub(crate) mod tests {
             keys: KeyPolicy { publish_ahead: Span::ZERO, token_life: day, rotate_every: None },
             algorithm: Algorithm::EdDsa,
             token: Expected { issuer: "x".into(), audience: vec!["x".into()] },
+            prolong_sessions: true,
             token_life: day,
             reuse_window: Span::ZERO,
             sign_up_enabled: true,
@@ -477,6 +542,8 @@ pub(crate) mod tests {
             max_body: 1024,
             max_body_total: 1024,
             body_timeout: Span::from_secs(30),
+            plugins: Plugins { bearer: Bearer::Off, jwt: true, set_auth_jwt: true },
+            defer_refresh: false,
         };
         change(&mut settings);
         App::new(Arc::new(services), settings, Cookies::new(mac(), false, day))

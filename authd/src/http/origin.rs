@@ -3,10 +3,10 @@
 
 use common::ErrorCode;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{ApiError, App, OriginRule, Req};
-use crate::door::{Body, Head, Reply};
+use crate::door::{Body, Head, Reply, validate::is_truthy};
 
 /// `Sec-Fetch-Site`
 pub const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -56,14 +56,14 @@ pub fn check(app: &App, head: &Head, rule: OriginRule, body: &Body) -> Result<()
     if applies {
         check_origin(app, head)?;
     }
-    check_targets(app, body)
+    check_targets(app, head, body)
 }
 
 fn check_origin(app: &App, head: &Head) -> Result<(), ApiError> {
     let missing = || Err(ApiError::new(ErrorCode::MissingOrNullOrigin));
     let claimed = match head.single(header::ORIGIN) {
         Ok(Some(origin)) => Some(origin.to_owned()),
-        Ok(None) => head.text(header::REFERER).and_then(origin_of),
+        Ok(None) => head.text(header::REFERER).map(origin_of),
         Err(_) => return Err(ApiError::new(ErrorCode::InvalidOrigin)),
     };
     let same_origin = head.text(SEC_FETCH_SITE) == Some("same-origin");
@@ -76,21 +76,30 @@ fn check_origin(app: &App, head: &Head) -> Result<(), ApiError> {
     }
 }
 
-fn origin_of(referer: &str) -> Option<String> {
-    url::Url::parse(referer).ok().map(|url| url.origin().ascii_serialization())
+/// What is no URL is an origin that nobody trusts.
+fn origin_of(referer: &str) -> String {
+    url::Url::parse(referer).map_or_else(|_| referer.to_owned(), |url| url.origin().ascii_serialization())
 }
 
-fn check_targets(app: &App, body: &Body) -> Result<(), ApiError> {
-    let Body::Value(Value::Object(fields)) = body else { return Ok(()) };
+/// As recorded: of the body, and for want of it there `callbackURL` of the query.
+fn check_targets(app: &App, head: &Head, body: &Body) -> Result<(), ApiError> {
+    let none = Map::new();
+    let fields = match body {
+        Body::Value(Value::Object(fields)) => fields,
+        _ => &none,
+    };
+    let in_query = head.query("callbackURL").map(Value::String);
     for (name, code) in [
         ("callbackURL", ErrorCode::InvalidCallbackUrl),
         ("redirectTo", ErrorCode::InvalidRedirectUrl),
         ("errorCallbackURL", ErrorCode::InvalidErrorCallbackUrl),
         ("newUserCallbackURL", ErrorCode::InvalidNewUserCallbackUrl),
     ] {
-        match fields.get(name) {
+        // What is as good as absent is left to the schema.
+        let given = fields.get(name).filter(|value| is_truthy(value));
+        match given.or(in_query.as_ref().filter(|value| name == "callbackURL" && is_truthy(value))) {
             None => {}
-            Some(Value::String(target)) if target.is_empty() || app.settings.origins.trusts_target(target) => {}
+            Some(Value::String(target)) if app.settings.origins.trusts_target(target) => {}
             Some(Value::String(_)) => return Err(ApiError::new(code)),
             Some(_) => {
                 let label = code.message().trim_start_matches("Invalid ");

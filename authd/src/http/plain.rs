@@ -7,7 +7,7 @@ use common::{
     ErrorCode, SecretString,
     api::{LogoutBody, MeBody, MeSession, TokenBody, UserOnlyBody},
 };
-use http::{HeaderName, StatusCode, header};
+use http::{StatusCode, header};
 
 use super::{
     ApiError, App, Req,
@@ -23,9 +23,6 @@ use crate::{
     },
     store::Live,
 };
-
-/// `set-auth-jwt`
-pub const SET_AUTH_JWT: HeaderName = HeaderName::from_static("set-auth-jwt");
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
@@ -52,7 +49,7 @@ fn token_reply(app: &App, live: &Live, refresh_token: Option<&SecretString>) -> 
         refresh_expires_in: refresh_token.map(|_| left.as_secs()),
         user: tokens::user_body(&live.user),
     };
-    Ok(Reply::json(&body).header(SET_AUTH_JWT, set_auth_jwt(app, live)?))
+    set_auth_jwt(app, live, Reply::json(&body))
 }
 
 fn opened_reply(app: &App, req: &Req, opened: &Opened, mode: Mode) -> Result<Reply, ApiError> {
@@ -69,10 +66,11 @@ pub(super) fn set_session_cookies(app: &App, req: &Req, opened: &Opened, reply: 
     for cookie in app.cookies.session(&opened.token, remember) {
         reply.add(header::SET_COOKIE, cookie);
     }
+    let dont_remember = app.cookies.forget_dont_remember(&req.head).filter(|_| remember);
+    for cookie in dont_remember.into_iter().chain(app.cookies.forget_twin(&req.head)) {
+        reply.add(header::SET_COOKIE, cookie);
+    }
     if remember {
-        if let Some(cookie) = app.cookies.forget_dont_remember(&req.head) {
-            reply.add(header::SET_COOKIE, cookie);
-        }
         remember_device(app, req, &opened.live.user, reply);
     }
 }

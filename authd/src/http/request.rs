@@ -1,6 +1,6 @@
 //! A request as handlers see it: decoded by methods, each of which says what is wrong.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use common::{ErrorCode, RequestId};
 use http::header;
@@ -19,10 +19,15 @@ pub struct Req {
     pub body: Body,
     /// Where it came from.
     pub requester: Requester,
+    /// The cookies that this use of a session renews.
+    renewed: Renewed,
 }
 
+/// What an answer sets unless its handler sets or deletes cookies itself; kept by who dispatches.
+pub(super) type Renewed = Arc<OnceLock<Vec<String>>>;
+
 impl Req {
-    pub(super) fn new(app: &App, head: Arc<Head>, body: Body, id: RequestId) -> Self {
+    pub(super) fn new(app: &App, head: Arc<Head>, body: Body, id: RequestId, renewed: Renewed) -> Self {
         let address = client::address(app, &head);
         let source = address.map(|address| address.to_string());
         let requester = Requester {
@@ -32,7 +37,12 @@ impl Req {
             request_id: Some(id),
             device: app.cookies.read_device(&head),
         };
-        Self { head, body, requester }
+        Self { head, body, requester, renewed }
+    }
+
+    /// These cookies are to be set by whatever is answered.
+    pub(super) fn renew(&self, cookies: Vec<String>) {
+        let _ = self.renewed.set(cookies);
     }
 
     /// Reads fields of the body and fails with all that is wrong with them.
@@ -57,6 +67,14 @@ impl Req {
     /// `ValidationError`.
     pub fn record<'a, T>(&'a self, read: impl FnOnce(&mut Fields<'a>) -> T) -> Result<T, ApiError> {
         Self::finish(Fields::of_record(&self.body), read)
+    }
+
+    /// As [`Req::fields`], of a body that may have fields of the application besides.
+    ///
+    /// # Errors
+    /// `ValidationError`.
+    pub fn open_fields<'a, T>(&'a self, read: impl FnOnce(&mut Fields<'a>) -> T) -> Result<T, ApiError> {
+        Self::finish(Fields::of_open_object(&self.body), read)
     }
 
     fn finish<'a, T>(mut fields: Fields<'a>, read: impl FnOnce(&mut Fields<'a>) -> T) -> Result<T, ApiError> {

@@ -38,6 +38,15 @@ pub enum Caller {
     Session,
 }
 
+/// Which plugin a route belongs to: where it is off, there is no such route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plugin {
+    /// None: it is always there.
+    None,
+    /// Better Auth's jwt plugin.
+    Jwt,
+}
+
 /// What answers.
 pub type Handler = for<'a> fn(&'a App, Req) -> BoxFuture<'a, Result<Reply, ApiError>>;
 
@@ -58,18 +67,25 @@ pub struct Route {
     pub body: BodyRule,
     /// Which requests must come from a trusted origin.
     pub origin: OriginRule,
+    /// Which plugin it belongs to.
+    pub plugin: Plugin,
     /// What answers.
     pub handler: Handler,
 }
 
 impl Route {
     const fn get(path: &'static str, caller: Caller, handler: Handler) -> Self {
-        let (body, origin) = (BodyRule::None, OriginRule::None);
-        Self { verb: Verb::Get, path, is_mounted: true, any_host: false, caller, body, origin, handler }
+        let (body, origin, plugin) = (BodyRule::None, OriginRule::None, Plugin::None);
+        Self { verb: Verb::Get, path, is_mounted: true, any_host: false, caller, body, origin, plugin, handler }
     }
 
     const fn post(path: &'static str, caller: Caller, body: BodyRule, origin: OriginRule, handler: Handler) -> Self {
-        Self { verb: Verb::Post, path, is_mounted: true, any_host: false, caller, body, origin, handler }
+        let plugin = Plugin::None;
+        Self { verb: Verb::Post, path, is_mounted: true, any_host: false, caller, body, origin, plugin, handler }
+    }
+
+    const fn of(self, plugin: Plugin) -> Self {
+        Self { plugin, ..self }
     }
 
     const fn at_root(self) -> Self {
@@ -107,12 +123,12 @@ pub static ROUTES: &[Route] = &[
     Route::post("/sign-in/email", Anyone, JsonOrForm, WithCookie, handler!(better_auth::sign_in::email)),
     Route::post("/sign-out", Anyone, Json, WithCookie, handler!(better_auth::session::sign_out)),
     Route::get("/get-session", Anyone, handler!(better_auth::session::get)),
-    Route::post("/get-session", Anyone, Json, WithCookie, handler!(better_auth::session::get_by_post)),
+    Route::post("/get-session", Anyone, BodyRule::None, WithCookie, handler!(better_auth::session::get_by_post)),
     Route::get("/list-sessions", Session, handler!(better_auth::sessions::list)),
     Route::post("/revoke-session", Session, Json, WithCookie, handler!(better_auth::sessions::revoke)),
     Route::post("/revoke-sessions", Session, Json, WithCookie, handler!(better_auth::sessions::revoke_all)),
     Route::post("/revoke-other-sessions", Session, Json, WithCookie, handler!(better_auth::sessions::revoke_others)),
-    Route::get("/token", Session, handler!(better_auth::session::token)),
+    Route::get("/token", Session, handler!(better_auth::session::token)).of(Plugin::Jwt),
     Route::post("/update-session", Session, Json, WithCookie, handler!(better_auth::account::update_session)),
     Route::post("/update-user", Session, Json, WithCookie, handler!(better_auth::account::update)),
     Route::post("/change-password", Session, Json, WithCookie, handler!(better_auth::account::change_password)),

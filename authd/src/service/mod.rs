@@ -94,6 +94,8 @@ pub struct Policy {
     pub algorithm: Algorithm,
     /// Issuer and audience of tokens.
     pub token: Expected,
+    /// Whether use prolongs sessions.
+    pub prolong_sessions: bool,
     /// How long access tokens live.
     pub token_life: Span,
     /// How long after its rotation a refresh token may be shown again.
@@ -108,6 +110,13 @@ pub struct Policy {
     pub self_delete: bool,
     /// How long audit records are kept; `None`: for ever.
     pub audit_retention: Option<Span>,
+}
+
+impl Policy {
+    /// The limits of sessions as they count for a use of one.
+    pub fn session_in_use(&self) -> SessionPolicy {
+        if self.prolong_sessions { self.session } else { self.session.without_prolonging() }
+    }
 }
 
 /// Where a request came from: what sessions and audit events record of it.

@@ -103,14 +103,33 @@ pub async fn change_password(
     let changed = Arc::new(user.with_new_password(now));
     if !wanted.end_sessions.unwrap_or(app.policy.password_change_ends_sessions) {
         let event = event.with("sessions", "kept");
-        app.store.replace_password(user.id.clone(), user.epoch, rehash, act, event).await?;
-        return Ok((changed, None));
+        let outcome = app.store.replace_password(user.id.clone(), user.epoch, rehash, act, event).await;
+        return match outcome {
+            Ok(()) => Ok((changed, None)),
+            Err(e) => Err(lost(app, user, &wanted.current, requester, e.into()).await),
+        };
     }
     let wish = Wish { remember: live.session.remember, refreshable: false, replaces: vec![] };
     let (session, opening) = sessions::prepare(app, &user.id, &wish, requester, now);
     let event = event.session(&session.session.id).with("sessions", "ended");
-    app.store.open_session(session, user.epoch, Some(rehash), act, event).await?;
-    Ok((changed.clone(), Some(opening.opened(changed))))
+    match app.store.open_session(session, user.epoch, Some(rehash), act, event).await {
+        Ok(()) => Ok((changed.clone(), Some(opening.opened(changed)))),
+        Err(e) => Err(lost(app, user, &wanted.current, requester, e.into()).await),
+    }
+}
+
+/// Why a change came to nothing. Where another was faster, the password that was right is so no more.
+async fn lost(
+    app: &Services,
+    user: &User,
+    current: &SecretString,
+    requester: &Requester,
+    error: ServiceError,
+) -> ServiceError {
+    match error {
+        ServiceError::Contention => check_password(app, user, current, requester).await.err().unwrap_or(error),
+        error => error,
+    }
 }
 
 /// The ways in which the user can sign in.

@@ -43,7 +43,7 @@ const MAX_IMAGE_BYTES: usize = 2048;
 pub fn check_image(image: &str) -> Result<(), ServiceError> {
     if image.len() > MAX_IMAGE_BYTES {
         Err(ServiceError::InvalidImage("it has more than 2048 bytes"))
-    } else if !text::is_https_url(image) {
+    } else if !image.is_empty() && !text::is_https_url(image) {
         Err(ServiceError::InvalidImage("it is no https URL"))
     } else {
         Ok(())

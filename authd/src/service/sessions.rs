@@ -132,13 +132,18 @@ pub async fn show(app: &Services, id: &SessionId) -> Result<Live, ServiceError> 
 /// next use tries again.
 pub async fn used(app: &Services, live: &Live) -> Option<Live> {
     let now = app.clock.now();
-    let end = live.session.prolonged(&app.policy.session, now)?;
+    let end = live.session.prolonged(&app.policy.session_in_use(), now)?;
     if let Err(error) = app.store.prolong_session(live.session.id.clone(), end, now).await {
         warn!(%error, session = %live.session.id, "a session was not prolonged");
         return None;
     }
     let session = Session { expires_at: end, updated_at: now, ..Session::clone(&live.session) };
     Some(Live { session: Arc::new(session), user: live.user.clone() })
+}
+
+/// Whether a use of the session at this time would prolong it.
+pub fn is_due(app: &Services, live: &Live) -> bool {
+    live.session.prolonged(&app.policy.session_in_use(), app.clock.now()).is_some()
 }
 
 /// A new session for `user`, not stored yet, with its credentials.

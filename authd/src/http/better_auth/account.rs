@@ -10,6 +10,7 @@ use crate::{
     door::Reply,
     http::{
         ApiError, App, Req,
+        auth::wire_token,
         plain::{delete_session_cookies, remember_device, set_session_cookies},
     },
     service::{
@@ -37,7 +38,7 @@ pub async fn update(app: &App, req: Req) -> Result<Reply, ApiError> {
     if profile == Profile::default() {
         return Err(nothing_to_update());
     }
-    own::update(&app.services, &caller.live.user, profile, &req.requester).await?;
+    own::update(&app.services, &caller.live.user, profile, &req.requester).await.map_err(of_own)?;
     let mut reply = Reply::json(&StatusBody { status: true });
     // As recorded: set again, and with the whole age, although the session ends when it did.
     for cookie in caller.shown.iter().flat_map(|s| app.cookies.session(&s.token, caller.live.session.remember)) {
@@ -56,6 +57,14 @@ pub async fn update_session(app: &App, req: Req) -> Result<Reply, ApiError> {
     Err(nothing_to_update())
 }
 
+/// An account that was deleted while this request was under way has no session any more.
+fn of_own(error: ServiceError) -> ApiError {
+    match error {
+        ServiceError::UserNotFound => ApiError::new(ErrorCode::Unauthorized),
+        error => error.into(),
+    }
+}
+
 fn nothing_to_update() -> ApiError {
     ApiError::without_code(StatusCode::BAD_REQUEST, "No fields to update")
 }
@@ -71,8 +80,9 @@ pub async fn change_password(app: &App, req: Req) -> Result<Reply, ApiError> {
         PasswordChange { current, new, end_sessions: f.optional_bool("revokeOtherSessions") }
     })?;
     let caller = req.caller(app).await?;
-    let (user, opened) = own::change_password(&app.services, &caller.live, wanted, &req.requester).await?;
-    let token = opened.as_ref().map(|opened| opened.live.session.id.to_string());
+    let changed = own::change_password(&app.services, &caller.live, wanted, &req.requester).await;
+    let (user, opened) = changed.map_err(of_own)?;
+    let token = opened.as_ref().map(|opened| wire_token(app, &opened.live.session, Some(&opened.token)));
     let mut reply = Reply::json(&PasswordChangedBody { token, user: tokens::user_body(&user) });
     match opened {
         Some(opened) => {
@@ -84,7 +94,7 @@ pub async fn change_password(app: &App, req: Req) -> Result<Reply, ApiError> {
             if caller.shown.is_some() && caller.live.session.remember {
                 remember_device(app, &req, &user, &mut reply);
             }
-            Ok(caller.answer(reply))
+            Ok(reply)
         }
     }
 }
@@ -99,7 +109,7 @@ pub async fn verify_password(app: &App, req: Req) -> Result<Reply, ApiError> {
     let checked = own::check_password(&app.services, &caller.live.user, &password, &req.requester).await;
     // As recorded, an account without a password is not told from a wrong one here.
     checked.map_err(|error| if error == ServiceError::NoPassword { ServiceError::WrongPassword } else { error })?;
-    Ok(caller.answer(Reply::json(&StatusBody { status: true })))
+    Ok(Reply::json(&StatusBody { status: true }))
 }
 
 /// `GET /list-accounts`: the password, if there is one.
@@ -121,23 +131,26 @@ pub async fn list(app: &App, req: Req) -> Result<Reply, ApiError> {
             scopes: vec![],
         })
         .collect();
-    Ok(caller.answer(Reply::json(&accounts)))
+    Ok(Reply::json(&accounts))
 }
 
 /// `POST /delete-user`: with the password, or soon after the sign-in.
 ///
 /// # Errors
-/// `ValidationError`, `Unauthorized`, `InvalidPassword`; an empty 404 where it is off; 400 `SESSION_EXPIRED` for a sign-in
-/// that is too long ago (recorded).
+/// `ValidationError`, `Unauthorized`, `InvalidPassword`; an empty 404 where it is off, 404 `INVALID_TOKEN` for a token; 400
+/// `SESSION_EXPIRED` for a sign-in that is too long ago (recorded).
 pub async fn delete(app: &App, req: Req) -> Result<Reply, ApiError> {
-    let password = req.fields(|f| {
+    let (password, token) = req.fields(|f| {
         f.optional_string("callbackURL");
         let password = f.optional_string("password").filter(|text| !text.is_empty()).map(Into::into);
-        f.optional_string("token");
-        password
+        (password, f.optional_string("token").filter(|text| !text.is_empty()))
     })?;
     let caller = req.caller(app).await?;
-    match own::delete(&app.services, &caller.live, password, &req.requester).await? {
+    if token.is_some() && app.services.policy.self_delete {
+        // A token is of a link in a mail, and none was sent: whatever else the body has, this wish is not proved.
+        return Err(ApiError::invalid_link());
+    }
+    match own::delete(&app.services, &caller.live, password, &req.requester).await.map_err(of_own)? {
         Deletion::Done => {
             let mut reply = Reply::json(&DeletedBody { success: true, message: "User deleted".into() });
             delete_session_cookies(app, &mut reply);

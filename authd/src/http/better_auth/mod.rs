@@ -6,16 +6,16 @@ pub mod sessions;
 pub mod sign_in;
 pub mod sign_up;
 
-use common::api::SessionBody;
+use common::{SecretString, api::SessionBody};
 
+use super::{App, auth::wire_token};
 use crate::domain::Session;
 
-/// The session in Better Auth's shape. `token` is the handle: what clients compare and hand to the revoke routes, and worth
-/// nothing as a credential (SE-03, SE-12).
-fn session_body(session: &Session) -> SessionBody {
+/// The session in Better Auth's shape; with its token, if the caller showed it.
+fn session_body(app: &App, session: &Session, own: Option<&SecretString>) -> SessionBody {
     SessionBody {
         id: session.id.clone(),
-        token: session.id.to_string(),
+        token: wire_token(app, session, own),
         user_id: session.user.clone(),
         expires_at: session.expires_at,
         created_at: session.created_at,

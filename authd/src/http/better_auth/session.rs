@@ -1,10 +1,11 @@
 //! The session of the caller: asked for, and ended.
 
 use common::{
-    ErrorCode,
+    ErrorCode, SecretString,
     api::{GetSessionBody, JwtBody, OkBody, SuccessBody},
 };
 use http::{HeaderValue, StatusCode, header};
+use url::form_urlencoded;
 
 use super::session_body;
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
     http::{
         ApiError, App, Req,
         auth::{CookieSession, set_auth_jwt, use_cookie},
-        plain::{SET_AUTH_JWT, delete_session_cookies},
+        plain::delete_session_cookies,
     },
     service::{sessions, tokens},
     store::Live,
@@ -24,54 +25,73 @@ fn no_store(reply: Reply) -> Reply {
         .header(header::PRAGMA, HeaderValue::from_static("no-cache"))
 }
 
-fn shown(app: &App, live: &Live) -> Result<Reply, ApiError> {
-    let body = GetSessionBody { session: session_body(&live.session), user: tokens::user_body(&live.user) };
-    Ok(no_store(Reply::json(&body)).header(SET_AUTH_JWT, set_auth_jwt(app, live)?))
+fn shown(app: &App, live: &Live, own: Option<&SecretString>, needs_refresh: Option<bool>) -> Result<Reply, ApiError> {
+    let session = session_body(app, &live.session, own);
+    let body = GetSessionBody { session, user: tokens::user_body(&live.user), needs_refresh };
+    set_auth_jwt(app, live, no_store(Reply::json(&body)))
 }
 
 /// `GET /get-session`: the session and its user, or `null` with 200, never 401. A use that prolongs the session sets the
-/// cookie again; a cookie whose session has ended is deleted.
+/// cookie again; a cookie whose session has ended is deleted. Where refresh is deferred it only says whether one is due.
 ///
 /// # Errors
 /// The store cannot be read.
 pub async fn get(app: &App, req: Req) -> Result<Reply, ApiError> {
-    if let Some(live) = req.lenient_jwt(app).await? {
-        return shown(app, &live);
+    answer(app, &req, app.settings.defer_refresh).await
+}
+
+/// `POST /get-session`: the prolonging that GET leaves to it where refresh is deferred.
+///
+/// # Errors
+/// `DeferredRefreshRequired` where it is not; the store cannot be read.
+pub async fn get_by_post(app: &App, req: Req) -> Result<Reply, ApiError> {
+    if !app.settings.defer_refresh {
+        let refusal = ApiError::new(ErrorCode::DeferredRefreshRequired);
+        return Err(refusal.header(header::PRAGMA, HeaderValue::from_static("no-cache")));
     }
-    match req.cookie_session(app).await? {
+    answer(app, &req, false).await
+}
+
+async fn answer(app: &App, req: &Req, is_deferred: bool) -> Result<Reply, ApiError> {
+    if let Some(live) = req.lenient_jwt(app).await? {
+        return shown(app, &live, None, None);
+    }
+    let (mut reply, cookies) = match req.cookie_session(app).await? {
+        CookieSession::Alive(live, token) if req.has_flag("disableRefresh") => {
+            (shown(app, &live, Some(&token.token), None)?, vec![])
+        }
+        CookieSession::Alive(live, token) if is_deferred => {
+            let due = live.session.remember.then(|| sessions::is_due(&app.services, &live));
+            (shown(app, &live, Some(&token.token), due)?, vec![])
+        }
         CookieSession::Alive(live, token) => {
-            let (live, cookies) = match req.has_flag("disableRefresh") {
-                true => (live, vec![]),
-                false => use_cookie(app, live, &token).await,
-            };
-            let mut reply = shown(app, &live)?;
-            for cookie in cookies {
-                reply.add(header::SET_COOKIE, cookie);
-            }
-            Ok(reply)
+            let (live, cookies) = use_cookie(app, live, &token).await;
+            (shown(app, &live, Some(&token.token), None)?, cookies)
         }
         CookieSession::Dead(_) => {
             let mut reply = no_store(Reply::json(&()));
             delete_session_cookies(app, &mut reply);
-            Ok(reply)
+            return Ok(reply);
         }
-        CookieSession::None => Ok(no_store(Reply::json(&()))),
+        CookieSession::None => (no_store(Reply::json(&())), vec![]),
+    };
+    let strays = [app.cookies.forget_session_data(&req.head), app.cookies.forget_twin(&req.head)];
+    for cookie in cookies.into_iter().chain(strays.into_iter().flatten()) {
+        reply.add(header::SET_COOKIE, cookie);
     }
+    Ok(reply)
 }
 
-/// `POST /get-session`: only with deferred refresh, which is off.
+/// `POST /sign-out`: 200 also without a session. What the body may have is for other ways of signing in.
 ///
 /// # Errors
-/// `DeferredRefreshRequired`, always.
-pub async fn get_by_post(_: &App, _: Req) -> Result<Reply, ApiError> {
-    Err(ApiError::new(ErrorCode::DeferredRefreshRequired).header(header::PRAGMA, HeaderValue::from_static("no-cache")))
-}
-
-/// `POST /sign-out`: 200 also without a session.
-///
-/// # Errors
-/// `StoreUnavailable` if it could not be made durable.
+/// `ValidationError`; `StoreUnavailable` if it could not be made durable.
 pub async fn sign_out(app: &App, req: Req) -> Result<Reply, ApiError> {
+    req.optional_fields(|f| {
+        f.optional_string("callbackURL");
+        f.optional_bool("disableRedirect");
+        f.optional_string("state");
+    })?;
     let shown = req.cookie_sessions(app).await?;
     sessions::sign_out(&app.services, shown, &req.requester).await?;
     let mut reply = Reply::json(&SuccessBody { success: true });
@@ -86,21 +106,25 @@ pub async fn sign_out(app: &App, req: Req) -> Result<Reply, ApiError> {
 pub async fn token(app: &App, req: Req) -> Result<Reply, ApiError> {
     let caller = req.caller(app).await?;
     let jwt = tokens::better_auth_jwt(&app.services, &caller.live)?;
-    Ok(caller.answer(Reply::json(&JwtBody { token: (*jwt).into() })))
+    Ok(Reply::json(&JwtBody { token: (*jwt).into() }))
 }
 
-/// `GET /error`: where a failed link leads. To the front page, with the code, as recorded of the production mode.
+/// `GET /error`: where a failed link leads. To the front page, with the code and what is said of it, as recorded of the
+/// production mode.
 ///
 /// # Errors
 /// None.
 pub async fn error(_: &App, req: Req) -> Result<Reply, ApiError> {
     let is_code = |code: &str| {
-        !code.is_empty()
-            && code.len() <= 64
-            && code.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+        !code.is_empty() && code.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'\''))
     };
     let code = req.head.query("error").filter(|code| is_code(code));
-    let place = format!("/?error={}", code.as_deref().unwrap_or("UNKNOWN"));
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("error", code.as_deref().unwrap_or("UNKNOWN"));
+    if let Some(why) = req.head.query("error_description").filter(|why| !why.is_empty()) {
+        query.append_pair("error_description", &why);
+    }
+    let place = format!("/?{}", query.finish());
     Ok(Reply::empty(StatusCode::FOUND).header(header::LOCATION, place))
 }
 

@@ -1,15 +1,16 @@
 //! The sessions of the caller: listed, and ended one by one or together.
 
 use common::{
-    ErrorCode,
+    ErrorCode, SessionId,
     api::{SessionBody, StatusBody},
 };
 
 use super::session_body;
 use crate::{
+    domain::Session,
     door::Reply,
     http::{ApiError, App, Req, plain::delete_session_cookies},
-    service::sessions,
+    service::sessions::{self, Found},
     store::Ending,
 };
 
@@ -24,8 +25,10 @@ pub async fn list(app: &App, req: Req) -> Result<Reply, ApiError> {
     let Some(own) = sessions::own(&app.services, &caller.live).await? else {
         return Err(ApiError::new(ErrorCode::SessionNotFresh));
     };
-    let own: Vec<SessionBody> = own.iter().map(|session| session_body(session)).collect();
-    Ok(caller.answer(Reply::json(&own)))
+    let shown = |session: &Session| caller.shown.as_ref().filter(|_| session.id == caller.live.session.id);
+    let body = |session: &Session| session_body(app, session, shown(session).map(|shown| &shown.token));
+    let own: Vec<SessionBody> = own.iter().map(|session| body(session)).collect();
+    Ok(Reply::json(&own))
 }
 
 /// `POST /revoke-session`: by the handle. One that is unknown, and one of somebody else, is left alone and answered alike
@@ -36,8 +39,16 @@ pub async fn list(app: &App, req: Req) -> Result<Reply, ApiError> {
 pub async fn revoke(app: &App, req: Req) -> Result<Reply, ApiError> {
     let handle = req.fields(|f| f.string("token"))?;
     let caller = req.caller(app).await?;
-    let is_own = handle == caller.live.session.id.as_str();
-    if let Ok(id) = handle.parse() {
+    let mut handle: Option<SessionId> = handle.parse().ok();
+    // The session token itself, which the bearer plugin shows.
+    if app.settings.plugins.bearer.is_on()
+        && let Some(token) = &handle
+        && let Found::Alive(live) = sessions::by_token(&app.services, token.as_str()).await?
+    {
+        handle = Some(live.session.id.clone());
+    }
+    let is_own = handle.as_ref() == Some(&caller.live.session.id);
+    if let Some(id) = handle {
         sessions::revoke_own(&app.services, &caller.live, id, &req.requester).await?;
     }
     let mut reply = Reply::json(&DONE);
@@ -45,7 +56,7 @@ pub async fn revoke(app: &App, req: Req) -> Result<Reply, ApiError> {
         delete_session_cookies(app, &mut reply);
         return Ok(reply);
     }
-    Ok(caller.answer(reply))
+    Ok(reply)
 }
 
 /// `POST /revoke-sessions`: all of them, the caller's own too.
@@ -70,5 +81,5 @@ pub async fn revoke_others(app: &App, req: Req) -> Result<Reply, ApiError> {
     let live = &caller.live;
     let others = Ending::OfUser { user: live.user.id.clone(), except: Some(live.session.id.clone()) };
     sessions::revoke_by_owner(&app.services, &live.user, others, &req.requester).await?;
-    Ok(caller.answer(Reply::json(&DONE)))
+    Ok(Reply::json(&DONE))
 }

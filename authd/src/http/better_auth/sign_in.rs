@@ -6,7 +6,11 @@ use percent_encoding::{CONTROLS, utf8_percent_encode};
 
 use crate::{
     door::Reply,
-    http::{ApiError, App, Req, auth::wish, plain::set_session_cookies},
+    http::{
+        ApiError, App, Req,
+        auth::{wire_token, wish},
+        plain::set_session_cookies,
+    },
     service::{
         accounts::{self, SignIn},
         tokens,
@@ -35,7 +39,7 @@ pub async fn email(app: &App, req: Req) -> Result<Reply, ApiError> {
     let redirect = callback.as_ref().is_some_and(|url| !url.is_empty());
     let body = SignInBody {
         redirect,
-        token: live.session.id.to_string(),
+        token: wire_token(app, &live.session, Some(&opened.token)),
         url: callback.clone(),
         user: tokens::user_body(&live.user),
     };

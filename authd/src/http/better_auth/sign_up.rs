@@ -4,7 +4,11 @@ use common::{ErrorCode, api::SignUpBody};
 
 use crate::{
     door::Reply,
-    http::{ApiError, App, Req, auth::wish, plain::set_session_cookies},
+    http::{
+        ApiError, App, Req,
+        auth::{wire_token, wish},
+        plain::set_session_cookies,
+    },
     service::{
         accounts::{self, SignUp},
         tokens,
@@ -16,7 +20,7 @@ use crate::{
 /// # Errors
 /// As recorded: `VALIDATION_ERROR`, `PASSWORD_TOO_SHORT`, `USER_ALREADY_EXISTS_USE_ANOTHER_EMAIL` and the like.
 pub async fn email(app: &App, req: Req) -> Result<Reply, ApiError> {
-    let (name, email, password, image, remember) = req.fields(|f| {
+    let (name, email, password, image, remember) = req.open_fields(|f| {
         let name = f.string("name").to_owned();
         let email = f.email("email");
         let password = f.password("password");
@@ -28,7 +32,7 @@ pub async fn email(app: &App, req: Req) -> Result<Reply, ApiError> {
     let email = email.ok_or(ApiError::new(ErrorCode::InvalidEmail))?;
     let wish = wish(app, &req, remember, false).await?;
     let made = accounts::sign_up(&app.services, SignUp { email, name, image, password, wish }, &req.requester).await?;
-    let token = made.opened.as_ref().map(|opened| opened.live.session.id.to_string());
+    let token = made.opened.as_ref().map(|opened| wire_token(app, &opened.live.session, Some(&opened.token)));
     let mut reply = Reply::json(&SignUpBody { token, user: tokens::user_body(&made.user) });
     if let Some(opened) = &made.opened {
         set_session_cookies(app, &req, opened, &mut reply);

@@ -66,7 +66,7 @@ pub async fn refresh(
         shown,
         window: app.policy.reuse_window,
         client: requester.client(),
-        policy: app.policy.session,
+        policy: app.policy.session_in_use(),
     };
     match app.store.refresh(wanted, act).await {
         Ok(Refreshed::Current(live, family)) => {

@@ -1,0 +1,253 @@
+// A React page with the unmodified Better Auth client, in Chromium, on another port than authd: real CORS, real cookies, real tabs.
+// AUTHD_BROWSER_SCREENSHOTS=DIR keeps a picture of each step that is worth a look.
+
+import assert from "node:assert/strict";
+import { createReadStream } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { createServer } from "node:http";
+import { extname, join } from "node:path";
+import { after, before } from "node:test";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+import { binaries, isProgram, PASSWORD, startAuthd, testsThatNeed } from "../node/harness.mjs";
+
+const DIST = fileURLToPath(new URL("dist", import.meta.url));
+const SCREENSHOTS = process.env.AUTHD_BROWSER_SCREENSHOTS;
+const CHROMIUM = process.env.CHROMIUM_BIN || ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(isProgram);
+const ADA = { name: "Ada", email: "ada@example.com", password: PASSWORD };
+const NEW_PASSWORD = "quartz lantern mosaic 82";
+
+const test = testsThatNeed([binaries, { what: "Chromium (CHROMIUM_BIN names another)", isThere: CHROMIUM !== undefined }]);
+
+let browser;
+before(async () => {
+  if (CHROMIUM === undefined) return;
+  // The sandbox is the container's where the tests run as root.
+  const args = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
+  browser = await chromium.launch({ executablePath: CHROMIUM, args });
+});
+after(() => browser?.close());
+
+const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript" };
+
+/** The page's own server: the built files, and where authd is. Answers the origin of the page. */
+async function servePage(t, config) {
+  const server = createServer((asked, answered) => {
+    const { pathname } = new URL(asked.url, "http://localhost");
+    if (pathname === "/config.js") {
+      answered.writeHead(200, { "content-type": TYPES[".js"] });
+      answered.end(`window.config = ${JSON.stringify(config)};`);
+      return;
+    }
+    const file = pathname === "/" ? "/index.html" : pathname;
+    const stream = createReadStream(join(DIST, file));
+    stream.on("error", () => answered.writeHead(404).end());
+    stream.once("open", () => answered.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream" }));
+    stream.pipe(answered);
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    return new Promise((resolve) => server.close(resolve));
+  });
+  return `http://localhost:${server.address().port}`;
+}
+
+/** authd, the page beside it, and a way to open browsers: each with its own cookies. */
+async function set(t, env = {}, sessionOptions = {}) {
+  const authd = await startAuthd(t, env);
+  const origin = await servePage(t, { baseURL: `${authd.url}/api`, sessionOptions });
+  const openBrowser = async () => {
+    const context = await browser.newContext({ viewport: { width: 640, height: 520 } });
+    t.after(() => context.close());
+    return context;
+  };
+  return { authd, origin, openBrowser };
+}
+
+async function openTab(context, origin) {
+  const tab = await context.newPage();
+  await tab.goto(origin);
+  return tab;
+}
+
+async function send(tab, label, values = {}) {
+  const form = tab.getByRole("form", { name: label });
+  for (const [name, value] of Object.entries(values)) await form.getByPlaceholder(name, { exact: true }).fill(value);
+  await form.getByRole("button").click();
+}
+
+/** Waits for the page to say so. */
+const says = (tab, text) => tab.getByText(text).waitFor();
+const greets = (tab, name = "Ada") => tab.getByRole("heading", { name: `Hello, ${name}` }).waitFor();
+const knowsNobody = (tab) => tab.getByRole("heading", { name: "Nobody is signed in" }).waitFor();
+const askAgain = (tab) => tab.getByRole("button", { name: "Ask again" }).click();
+
+async function picture(tab, name) {
+  if (!SCREENSHOTS) return;
+  await mkdir(SCREENSHOTS, { recursive: true });
+  await tab.screenshot({ path: join(SCREENSHOTS, `${name}.png`) });
+}
+
+async function signUp(tab) {
+  await knowsNobody(tab);
+  await send(tab, "Sign up", ADA);
+  await greets(tab);
+}
+
+async function signIn(tab, password = PASSWORD) {
+  await knowsNobody(tab);
+  await send(tab, "Sign in", { email: ADA.email, password });
+}
+
+test("sign up, reload, close the tab and open another: still signed in", async (t) => {
+  const { authd, origin, openBrowser } = await set(t);
+  const context = await openBrowser();
+  const tab = await openTab(context, origin);
+  await knowsNobody(tab);
+  await picture(tab, "nobody");
+  await signUp(tab);
+  await picture(tab, "signed-up");
+  await tab.reload();
+  await greets(tab);
+  await tab.close();
+  await greets(await openTab(context, origin));
+
+  const [cookie, ...others] = await context.cookies(authd.url);
+  assert.equal(others.length, 0);
+  const { name, httpOnly, sameSite, path, domain, secure } = cookie;
+  assert.deepEqual(
+    { name, httpOnly, sameSite, path, domain, secure },
+    { name: "better-auth.session_token", httpOnly: true, sameSite: "Lax", path: "/", domain: "localhost", secure: false },
+  );
+  const days = (cookie.expires - Date.now() / 1000) / 86_400;
+  assert.ok(days > 6.9 && days <= 7, `${days}`);
+});
+
+test("no script of the page can read the session's cookie, nor one of another page the session", async (t) => {
+  const trusted = await servePage(t, {});
+  const foreign = await servePage(t, {});
+  const authd = await startAuthd(t, { AUTHD_HTTP__TRUSTED_ORIGINS: trusted }, { isProduction: true });
+  const context = await browser.newContext();
+  t.after(() => context.close());
+  const ask = (tab, path, body) =>
+    tab.evaluate(
+      async ([url, body]) => {
+        const init = body && { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
+        try {
+          const answer = await fetch(url, { credentials: "include", ...init });
+          return { status: answer.status, body: await answer.json() };
+        } catch (error) {
+          return error.name;
+        }
+      },
+      [`${authd.url}/api${path}`, body],
+    );
+  const good = await openTab(context, `${trusted}/`);
+  assert.equal((await ask(good, "/sign-up/email", ADA)).status, 200);
+  assert.equal((await ask(good, "/get-session")).body.user.name, "Ada");
+  assert.equal(await good.evaluate(() => document.cookie), "");
+
+  const evil = await openTab(context, `${foreign}/`);
+  assert.equal(await ask(evil, "/get-session"), "TypeError", "the answer is not for it");
+  assert.equal(await ask(evil, "/sign-out", {}), "TypeError", "the preflight is not granted");
+  // What needs no preflight: a form. It brings the cookie along, as a page of the same site, and is refused.
+  await evil.evaluate((url) => {
+    const form = Object.assign(document.createElement("form"), { method: "POST", action: url, enctype: "text/plain" });
+    document.body.append(form);
+    form.submit();
+  }, `${authd.url}/api/sign-out`);
+  await evil.waitForURL(/sign-out/);
+  assert.equal((await ask(good, "/get-session")).body.user.name, "Ada", "nothing of it ended the session");
+});
+
+test("sign out in one tab, and the other follows", async (t) => {
+  const { origin, openBrowser } = await set(t);
+  const context = await openBrowser();
+  const [one, other] = [await openTab(context, origin), await openTab(context, origin)];
+  await signUp(one);
+  await other.reload();
+  await greets(other);
+  await send(one, "Rename", { name: "Ada L" });
+  await greets(one, "Ada L");
+  await greets(other, "Ada L");
+  await send(one, "Sign out");
+  await knowsNobody(one);
+  await knowsNobody(other);
+  await picture(other, "followed-sign-out");
+});
+
+test("a wrong password is said, and the right one signs in", async (t) => {
+  const { authd, origin, openBrowser } = await set(t);
+  await signUp(await openTab(await openBrowser(), origin));
+  const context = await openBrowser();
+  const tab = await openTab(context, origin);
+  await signIn(tab, "wrong");
+  await says(tab, "401 INVALID_EMAIL_OR_PASSWORD");
+  await picture(tab, "wrong-password");
+  assert.deepEqual(await context.cookies(authd.url), []);
+  await send(tab, "Sign in", { email: ADA.email, password: PASSWORD });
+  await greets(tab);
+});
+
+test("a change of the password ends the session of the other browser", async (t) => {
+  const { origin, openBrowser } = await set(t);
+  const laptop = await openTab(await openBrowser(), origin);
+  const phone = await openTab(await openBrowser(), origin);
+  await signUp(laptop);
+  await signIn(phone);
+  await greets(phone);
+  await send(laptop, "Change password", { currentPassword: "wrong", newPassword: NEW_PASSWORD });
+  await says(laptop, "400 INVALID_PASSWORD");
+  await send(laptop, "Change password", { currentPassword: PASSWORD, newPassword: NEW_PASSWORD });
+  await laptop.getByRole("status").waitFor();
+  await laptop.reload();
+  await greets(laptop);
+  await askAgain(phone);
+  await knowsNobody(phone);
+  await signIn(phone);
+  await says(phone, "401 INVALID_EMAIL_OR_PASSWORD");
+  await send(phone, "Sign in", { email: ADA.email, password: NEW_PASSWORD });
+  await greets(phone);
+});
+
+test("authd down and back: the page keeps its session", async (t) => {
+  const { authd, origin, openBrowser } = await set(t);
+  const tab = await openTab(await openBrowser(), origin);
+  await signUp(tab);
+  await authd.halt();
+  await askAgain(tab);
+  await says(tab, "The session cannot be asked for");
+  await greets(tab);
+  await picture(tab, "authd-down");
+  await authd.start();
+  await askAgain(tab);
+  await tab.getByText("The session cannot be asked for").waitFor({ state: "detached" });
+  await greets(tab);
+  await tab.reload();
+  await greets(tab);
+});
+
+test("a revocation by the operator is seen at the next focus", async (t) => {
+  const { authd, origin, openBrowser } = await set(t);
+  const context = await openBrowser();
+  // The page's clock goes when it is told to: the client asks at a focus, but not within 5 s of the last time.
+  await context.clock.install();
+  const tab = await openTab(context, origin);
+  await signUp(tab);
+  await authd.ctl(["session", "revoke", "--user", ADA.email, "--yes"]);
+  await greets(tab);
+  await tab.clock.fastForward(6000);
+  await tab.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+  await knowsNobody(tab);
+  await picture(tab, "revoked");
+  assert.deepEqual(await context.cookies(authd.url), [], "the browser was told to forget it");
+});
+
+test("an expired session is noticed by a page that asks from time to time", async (t) => {
+  const short = ["EXPIRES_IN", "UPDATE_AGE", "ABSOLUTE", "UNREMEMBERED"].map((name) => [`AUTHD_SESSION__${name}`, "4s"]);
+  const { origin, openBrowser } = await set(t, Object.fromEntries(short), { refetchInterval: 1 });
+  const tab = await openTab(await openBrowser(), origin);
+  await signUp(tab);
+  await knowsNobody(tab);
+});

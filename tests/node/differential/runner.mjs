@@ -1,0 +1,78 @@
+// Runs scenarios against both servers side by side, and judges what differs.
+
+import { createAuthClient } from "better-auth/client";
+import { startAuthd } from "../harness.mjs";
+import { differences, Labels } from "./compare.mjs";
+import { KNOWN } from "./known.mjs";
+import { startReference, TRUSTED } from "./reference.mjs";
+import { Side } from "./side.mjs";
+
+/** Settings under which authd is compared: what the scenarios would run into and the real server has off. */
+const AUTHD = {
+  AUTHD_THROTTLE__FAILURES: "false",
+  AUTHD_THROTTLE__REQUESTS: "off",
+  AUTHD_HTTP__TRUSTED_PROXIES: "127.0.0.1",
+  AUTHD_HTTP__TRUSTED_ORIGINS: TRUSTED.join(","),
+};
+
+/** Both servers, with options that mean the same. */
+export async function startBoth(t, { authd = {}, reference = {}, publicUrl } = {}) {
+  const called = publicUrl === undefined ? {} : { AUTHD_HTTP__PUBLIC_URL: publicUrl };
+  const [ours, theirs] = await Promise.all([
+    startAuthd(t, { ...AUTHD, ...called, ...authd }, { isProduction: true }),
+    startReference(t, { baseURL: publicUrl, ...reference }),
+  ]);
+  return { ours: { url: ours.url, publicUrl }, theirs: { url: theirs.url, publicUrl } };
+}
+
+let scenarios = 0;
+
+/**
+ * Runs one scenario. Answers what differs and no rule knows, in words, and which statuses each route gave.
+ * @param {{ours: {url: string}, theirs: {url: string}}} both
+ */
+export async function compare(both, { name, steps }, { createClient = createAuthClient, used = new Set(), seen = new Map() } = {}) {
+  scenarios += 1;
+  const domain = `s${scenarios}.example.com`;
+  const sides = ["theirs", "ours"].map((which) => {
+    const side = new Side({ ...both[which], createClient, domain });
+    return { side, labels: new Labels(side) };
+  });
+  const found = [];
+  for (const [index, step] of steps.entries()) {
+    const [theirs, ours] = await Promise.all(
+      sides.map(async ({ side, labels }) => labels.step(await side.perform(step))),
+    );
+    for (const { method, path, status } of theirs.exchanges) {
+      const route = `${method} ${path.replace(/^\/api\/auth/, "")}`;
+      (seen.get(route) ?? seen.set(route, new Set()).get(route)).add(status);
+    }
+    const where = { scenario: name, step: step[0] };
+    for (const difference of differences(theirs, ours)) {
+      const rule = KNOWN.find((rule) => isKnown(rule, { ...where, ...difference }));
+      if (rule) used.add(rule);
+      else found.push({ ...where, index, ...difference });
+    }
+  }
+  return found;
+}
+
+function isKnown({ scenario, step, at, theirs, ours }, difference) {
+  const fits = (rule, value) => rule === undefined || (rule instanceof RegExp ? rule.test(value) : rule === value);
+  const holds = (rule, value) => (typeof rule === "function" ? rule(value) : rule instanceof RegExp ? rule.test(String(value)) : rule === undefined || Object.is(rule, value));
+  return (
+    fits(scenario, difference.scenario) &&
+    fits(step, difference.step) &&
+    fits(at, difference.at) &&
+    holds(theirs, difference.theirs) &&
+    holds(ours, difference.ours)
+  );
+}
+
+/** For the reader of a failed test. */
+export function inWords(found) {
+  const show = (value) => (value === undefined ? "nothing" : JSON.stringify(value));
+  return found
+    .map(({ index, step, at, theirs, ours }) => `step ${index} (${step}) ${at}:\n    theirs ${show(theirs)}\n    ours   ${show(ours)}`)
+    .join("\n");
+}

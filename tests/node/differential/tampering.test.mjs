@@ -1,0 +1,174 @@
+// A comparison counts only after it was seen to catch faults: between it and authd stands a proxy that changes one thing of the
+// answers, and every change must be reported, where it was made.
+
+import assert from "node:assert/strict";
+import { createServer, request } from "node:http";
+import { binaries, testsThatNeed } from "../harness.mjs";
+import { compare, inWords, startBoth } from "./runner.mjs";
+import { ADA, CREDENTIALS } from "./scenarios/people.mjs";
+
+const test = testsThatNeed([binaries]);
+
+const STEPS = [
+  ["ada POST /sign-up/email", ADA],
+  ["phone POST /sign-in/email", { ...CREDENTIALS, rememberMe: false }],
+  ["phone GET /get-session"],
+  ["ada listSessions"],
+  ["ada token"],
+  ["ada GET /jwks"],
+  ["ada signIn.email", { ...CREDENTIALS, password: "wrong" }],
+  ["ada POST /sign-in/email", { email: ADA.email }],
+  ["phone POST /sign-in/email", { ...CREDENTIALS, callbackURL: "/in" }],
+  ["ada signOut"],
+  ["ada GET /nothing"],
+];
+
+/** A change to the answers of one route: `change` has status, headers (a list of pairs) and the parsed body. */
+const to = (route, change) => ({ route, change });
+const cookie = (route, change) =>
+  to(route, (answer) => {
+    // Not the mark of a device, which is left out where it is as it should be.
+    const isOfSession = ([name, value]) => name === "set-cookie" && !/^(__Secure-)?authd\.device=/.test(value);
+    answer.headers = answer.headers.map((line) => (isOfSession(line) ? [line[0], change(line[1])] : line));
+  });
+const header = (route, of, change) =>
+  to(route, (answer) => {
+    answer.headers = answer.headers.map(([name, value]) => [name, name === of ? change(value) : value]);
+  });
+const claims = (change) => (jwt) => {
+  const [head, payload, signature] = jwt.split(".");
+  const changed = JSON.stringify(change(JSON.parse(Buffer.from(payload, "base64url"))));
+  return [head, Buffer.from(changed).toString("base64url"), signature].join(".");
+};
+const set = (body, path, value) => {
+  const names = path.split(".");
+  const last = names.pop();
+  const place = names.reduce((at, name) => at[name], body);
+  if (value === undefined) delete place[last];
+  else place[last] = typeof value === "function" ? value(place[last]) : value;
+};
+const body = (route, path, value) => to(route, (answer) => set(answer.body, path, value));
+
+const UP = "/sign-up/email";
+const IN = "/sign-in/email";
+const OUT = "/sign-out";
+const GET = "/get-session";
+const LIST = "/list-sessions";
+
+/** What is changed, and where that must be reported. */
+const CHANGES = {
+  "a status": [to(UP, (answer) => (answer.status = 201)), /status$/],
+  "a status of a refusal": [to(IN, (answer) => (answer.status = answer.status === 401 ? 403 : answer.status)), /status$/],
+  "an empty 404 has a body": [to("/nothing", (answer) => (answer.body = { code: "NOT_FOUND" })), /body/],
+  "a 404 is a 405": [to("/nothing", (answer) => (answer.status = 405)), /status/],
+  "a code": [to(IN, ({ body }) => body.code && (body.code = "INVALID_CREDENTIALS")), /(body|error)\.code$/],
+  "no code": [to(IN, ({ body }) => delete body.code), /(body|error)\.code$/],
+  "a message": [to(IN, ({ body }) => body.message && (body.message += ".")), /(body|error)\.message$/],
+  "a validation text": [to(IN, ({ body }) => body.message && (body.message = body.message.replace("undefined", "nothing"))), /message$/],
+  "the user without image": [body(UP, "user.image", undefined), /user\.image$/],
+  "the user with role": [body(UP, "user.role", "user"), /user\.role$/],
+  "another name": [body(UP, "user.name", "Eve"), /user\.name$/],
+  "a truth value as a number": [body(UP, "user.emailVerified", 0), /emailVerified$/],
+  "null for a text": [body(UP, "token", null), /token$/],
+  "a date with six digits": [body(UP, "user.createdAt", (date) => date.replace("Z", "000Z")), /createdAt$/],
+  "a date as a number": [body(UP, "user.createdAt", (date) => Date.parse(date)), /createdAt$/],
+  "a date of yesterday": [body(UP, "user.createdAt", (date) => new Date(Date.parse(date) - 86_400_000).toISOString()), /createdAt$/],
+  "a session of another length": [
+    body(GET, "session.expiresAt", (date) => new Date(Date.parse(date) + 86_400_000).toISOString()),
+    /session\.expiresAt$/,
+  ],
+  "a session of somebody else": [body(GET, "session.userId", "somebody else"), /session\.userId$/],
+  "another token than the sign-in's": [body(GET, "session.token", "x".repeat(32)), /session\.token$/],
+  "the address of the proxy": [body(GET, "session.ipAddress", "127.0.0.1"), /ipAddress$/],
+  "no session": [to(GET, (answer) => (answer.body = null)), /body/],
+  "one session too few": [to(LIST, ({ body }) => body.pop()), /(body|data)$/],
+  "the sessions in another order": [to(LIST, ({ body }) => body.reverse()), /(body|data)\.0/],
+  "two sessions of one token": [to(LIST, ({ body }) => (body[0].token = body[1].token)), /token$/],
+  "no success": [to(OUT, ({ body }) => (body.success = false)), /success$/],
+  "a redirect where none is": [to(IN, ({ body }) => "redirect" in body && (body.redirect = !body.redirect)), /redirect$/],
+  "no location": [to(IN, (answer) => (answer.headers = answer.headers.filter(([name]) => name !== "location"))), /location$/],
+  "another location": [header(IN, "location", () => "/elsewhere"), /location$/],
+  "another content type": [header(UP, "content-type", () => "text/plain"), /content-type$/],
+  "no content type": [to(UP, (answer) => (answer.headers = answer.headers.filter(([name]) => name !== "content-type"))), /content-type$/],
+  "the session may be cached": [header(GET, "cache-control", () => "max-age=60"), /cache-control$/],
+  "a header that nobody knows": [to(UP, ({ headers }) => headers.push(["x-powered-by", "authd"])), /x-powered-by$/],
+  "no cookie": [to(UP, (answer) => (answer.headers = answer.headers.filter(([name]) => name !== "set-cookie"))), /cookies$/],
+  "a cookie too much": [to(UP, ({ headers }) => headers.push(["set-cookie", "a=b; Path=/"])), /cookies$/],
+  "a device's mark for scripts": [
+    to(UP, (answer) => (answer.headers = answer.headers.map(([name, value]) => [name, value.replace(/(authd\.device=.*); HttpOnly/, "$1")]))),
+    /cookies$/,
+  ],
+  "a cookie's name": [cookie(UP, (line) => `x-${line}`), /cookies\.0\.name$/],
+  "a cookie without HttpOnly": [cookie(UP, (line) => line.replace("; HttpOnly", "")), /cookies\.0\.attributes$/],
+  "a cookie for all sites": [cookie(UP, (line) => line.replace("Lax", "None")), /cookies\.0\.attributes$/],
+  "a cookie for a part of the site": [cookie(UP, (line) => line.replace("Path=/", "Path=/api")), /cookies\.0\.attributes$/],
+  "a cookie of another age": [cookie(UP, (line) => line.replace("604800", "604799")), /cookies\.0\.attributes$/],
+  "a cookie of a domain": [cookie(UP, (line) => line.replace("Path", "Domain=localhost; Path")), /cookies\.0\.attributes$/],
+  "a cookie that is not signed": [cookie(UP, (line) => line.replace(/\.[^;]+/, "")), /cookies\.0\.value$/],
+  "a cookie that lasts though it should not": [
+    cookie(IN, (line) => line.replace(/(session_token=[^;]+;) Path/, "$1 Max-Age=604800; Path")),
+    /cookies\.0\.attributes$/,
+  ],
+  "a cookie that is not deleted": [cookie(OUT, (line) => line.replace("Max-Age=0; ", "")), /cookies\.0\.attributes$/],
+  "a claim": [header(GET, "set-auth-jwt", claims((all) => ({ ...all, name: "Eve" }))), /claims\.name$/],
+  "a claim too much": [header(GET, "set-auth-jwt", claims((all) => ({ ...all, admin: true }))), /claims\.admin$/],
+  "another issuer": [body("/token", "token", claims((all) => ({ ...all, iss: "https://example.com" }))), /claims\.iss$/],
+  "a token that lives longer": [body("/token", "token", claims((all) => ({ ...all, exp: all.exp + 3600 }))), /claims\.exp$/],
+  "a key with its private part": [to("/jwks", ({ body }) => (body.keys[0].d = "x")), /keys\.0\.d$/],
+  "a key of another size": [to("/jwks", ({ body }) => (body.keys[0].x = "AAAA")), /keys\.0\.x$/],
+  "another id than the token's key": [to("/jwks", ({ body }) => (body.keys[0].kid = "other")), /kid$/],
+};
+
+/** A proxy in front of authd. What it is given as `tampering.now` is done to the answers. */
+async function startProxy(t, upstream) {
+  const { hostname, port, host } = new URL(upstream);
+  const tampering = { now: undefined, count: 0 };
+  const server = createServer((asked, answered) => {
+    const { method, url: path, headers } = asked;
+    const forwarded = request({ hostname, port, method, path, headers: { ...headers, host }, agent: false }, async (received) => {
+      const chunks = [];
+      for await (const chunk of received) chunks.push(chunk);
+      const text = Buffer.concat(chunks).toString();
+      const raw = received.rawHeaders;
+      const pairs = raw.flatMap((name, at) => (at % 2 === 0 ? [[name.toLowerCase(), raw[at + 1]]] : []));
+      const answer = { status: received.statusCode, headers: pairs, body: text === "" ? undefined : JSON.parse(text) };
+      if (path.endsWith(tampering.now?.route)) {
+        tampering.count += 1;
+        tampering.now.change(answer);
+      }
+      const out = answer.body === undefined ? "" : JSON.stringify(answer.body);
+      const kept = answer.headers.filter(([name]) => !["content-length", "transfer-encoding", "connection"].includes(name));
+      answered.writeHead(answer.status, kept.flat());
+      answered.end(out);
+    });
+    forwarded.on("error", (error) => answered.destroy(error));
+    asked.pipe(forwarded);
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    return new Promise((resolve) => server.close(resolve));
+  });
+  return { url: `http://localhost:${server.address().port}`, tampering };
+}
+
+test("every seeded change is reported", async (t) => {
+  const both = await startBoth(t, { authd: { AUTHD_SESSION__MAX_PER_USER: "100" } });
+  const { url, tampering } = await startProxy(t, both.ours.url);
+  const seeded = { ...both, ours: { url, publicUrl: both.ours.url } };
+  const run = () => compare(seeded, { name: "tampering", steps: STEPS });
+
+  await t.test("and nothing where nothing is changed", async () => {
+    const found = await run();
+    assert.equal(found.length, 0, inWords(found));
+  });
+  for (const [name, [change, where]] of Object.entries(CHANGES)) {
+    await t.test(name, async () => {
+      tampering.now = change;
+      tampering.count = 0;
+      const found = await run();
+      assert.ok(tampering.count > 0, "the change was made");
+      assert.ok(found.some(({ at }) => where.test(at)), `not reported at ${where}:\n${inWords(found)}`);
+    });
+  }
+});
