@@ -108,6 +108,20 @@ impl Client {
         Self { kept: Some(Arc::default()), ..self }
     }
 
+    /// What the clients of a server call it.
+    pub fn host_of(server: &crate::Server) -> String {
+        format!("localhost:{}", server.address.port())
+    }
+
+    /// How many connections it keeps, none of which is in use.
+    ///
+    /// # Panics
+    /// Never.
+    #[allow(clippy::unwrap_used)]
+    pub fn kept_connections(&self) -> usize {
+        self.kept.as_ref().map_or(0, |kept| kept.lock().unwrap().len())
+    }
+
     /// That sends this header with every request, in place of one of the same name.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {

@@ -42,6 +42,7 @@ pub struct Faults {
     fired: AtomicUsize,
     called: Mutex<BTreeSet<&'static str>>,
     forgets_the_window: AtomicBool,
+    splits_sign_ups: AtomicBool,
 }
 
 #[allow(clippy::unwrap_used, reason = "nobody panics with the lock")]
@@ -59,6 +60,11 @@ impl Faults {
     /// From now on a refresh token that was just used is not known again.
     pub fn forget_the_window(&self) {
         self.forgets_the_window.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on a sign-up is two changes: the account, and then its session.
+    pub fn split_sign_ups(&self) {
+        self.splits_sign_ups.store(true, Ordering::SeqCst);
     }
 
     /// From now on none fails.
@@ -94,49 +100,58 @@ pub struct Faulty {
     pub faults: Arc<Faults>,
 }
 
-impl Faulty {
-    async fn refresh_or_fail(&self, refresh: Refresh, act: Act) -> Result<Refreshed, StoreError> {
-        match self.faults.of("refresh") {
-            None | Some(How::Forgets(_)) => self.inner.refresh(refresh, act).await,
+/// A call that may fail.
+macro_rules! call {
+    ($store:ident, $name:expr, $out:ty, $call:expr) => {
+        match $store.faults.of($name) {
+            None => $call.await,
             Some(How::Before(error)) => Err(error),
             Some(How::After(error)) => {
-                self.inner.refresh(refresh, act).await?;
+                $call.await?;
                 Err(error)
             }
-            Some(How::Panic) => panic!("a fault on purpose in refresh"),
+            Some(How::Panic) => panic!("a fault on purpose in {}", $name),
+            Some(How::Forgets(answer)) => match $call.await {
+                Err(_) => Ok(*answer().downcast::<$out>().expect("it is of this type")),
+                done => done,
+            },
         }
-    }
+    };
 }
 
 macro_rules! faulty {
     ($(fn $name:ident(&self $(, $arg:ident: $type:ty)*) -> $out:ty;)*) => {
         /// The methods that can fail.
-        pub const METHODS: &[&str] = &["refresh", $(stringify!($name)),*];
+        pub const METHODS: &[&str] = &["refresh", "create_user", $(stringify!($name)),*];
 
         #[async_trait]
         #[allow(clippy::expect_used, reason = "tests are to fail")]
         impl Store for Faulty {
             $(async fn $name(&self $(, $arg: $type)*) -> Result<$out, StoreError> {
-                match self.faults.of(stringify!($name)) {
-                    None => self.inner.$name($($arg),*).await,
-                    Some(How::Before(error)) => Err(error),
-                    Some(How::After(error)) => {
-                        self.inner.$name($($arg),*).await?;
-                        Err(error)
-                    }
-                    Some(How::Panic) => panic!("a fault on purpose in {}", stringify!($name)),
-                    Some(How::Forgets(answer)) => match self.inner.$name($($arg),*).await {
-                        Err(_) => Ok(*answer().downcast::<$out>().expect("it is of this type")),
-                        done => done,
-                    },
-                }
+                call!(self, stringify!($name), $out, self.inner.$name($($arg),*))
             })*
 
             async fn refresh(&self, mut refresh: Refresh, act: Act) -> Result<Refreshed, StoreError> {
                 if self.faults.forgets_the_window.load(Ordering::SeqCst) {
                     refresh.window = Span::ZERO;
                 }
-                self.refresh_or_fail(refresh, act).await
+                call!(self, "refresh", Refreshed, self.inner.refresh(refresh, act))
+            }
+
+            async fn create_user(
+                &self,
+                user: User,
+                credential: Option<Credential>,
+                session: Option<NewSession>,
+                act: Act,
+                event: Event,
+            ) -> Result<(), StoreError> {
+                if let (true, Some(session)) = (self.faults.splits_sign_ups.load(Ordering::SeqCst), &session) {
+                    let (session, epoch) = (session.clone(), user.epoch);
+                    self.inner.create_user(user, credential, None, act.clone(), event.clone()).await?;
+                    return self.inner.open_session(session, epoch, None, act, event).await;
+                }
+                call!(self, "create_user", (), self.inner.create_user(user, credential, session, act, event))
             }
 
             fn keys(&self) -> Arc<KeySet> {
@@ -174,14 +189,6 @@ faulty! {
     fn audit_verify(&self) -> ChainReport;
     fn counts(&self) -> Counts;
     fn check_not_done(&self, key: &IdempotencyKey) -> ();
-    fn create_user(
-        &self,
-        user: User,
-        credential: Option<Credential>,
-        session: Option<NewSession>,
-        act: Act,
-        event: Event
-    ) -> ();
     fn count_repeated_sign_up(&self) -> ();
     fn open_session(&self, new: NewSession, epoch: u64, rehash: Option<Rehash>, act: Act, event: Event) -> ();
     fn prolong_session(&self, id: SessionId, expires_at: UnixTime, now: UnixTime) -> ();

@@ -346,7 +346,7 @@ impl Server {
 
     /// A client of the public door, without cookies.
     pub fn client(&self) -> Client {
-        Client::new(Target::Tcp(self.address), format!("localhost:{}", self.address.port()))
+        Client::new(Target::Tcp(self.address), Client::host_of(self))
     }
 
     /// A browser on a page of this origin: keeps cookies and says where it comes from.

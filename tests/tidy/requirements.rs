@@ -29,7 +29,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("F-14", "with the commit log"),
     ("F-16", "there are no backups yet"),
     ("F-17", "with the load tests"),
-    ("F-18", "with the load tests"),
     ("F-23", "a measurement, not a test: see the benches"),
     ("F-24", "with the commit log"),
     ("F-25", "a soak is no test of every run"),

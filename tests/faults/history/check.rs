@@ -308,7 +308,17 @@ impl Checker {
                         && matches!(got, Got::Successor(_) | Got::Nothing)
                         && when.began < newer.0.ended
                 });
-                let after_the_window = newer.0.to >= older.0.from.plus(WINDOW);
+                // The window begins with the rotation, of which the older answer may have been a repetition.
+                let rotated = all
+                    .iter()
+                    .filter(|(when, token, got)| {
+                        *token == shown
+                            && (*got == Got::Nothing || *got == Got::Successor(older.1))
+                            && when.began < newer.0.ended
+                    })
+                    .map(|(when, ..)| when.from)
+                    .min();
+                let after_the_window = rotated.is_some_and(|rotated| newer.0.to >= rotated.plus(WINDOW));
                 if !was_used && !after_the_window {
                     self.violation("(c) two successors", told(*newer), Some(told(*older)));
                 }

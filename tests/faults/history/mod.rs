@@ -108,6 +108,10 @@ async fn history(operations: usize, phases: usize, faults: Faults) -> Report {
         }
     }
     let (figures, violations) = check(&entries);
+    // What else there is of the session that the first one is about.
+    for entry in violations.first().map(|first| first.entry.related(&entries)).unwrap_or_default() {
+        eprintln!("{entry:?}");
+    }
     Report { seed, restarts: phases, figures, violations, odd }
 }
 

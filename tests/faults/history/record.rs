@@ -139,3 +139,20 @@ pub(super) struct Entry {
     pub(super) when: When,
     pub(super) what: What,
 }
+
+impl Entry {
+    /// What else a history says of the session, or the user, that this is about.
+    pub(super) fn related(&self, history: &[Self]) -> Vec<Self> {
+        let session = |entry: &Self| match entry.what {
+            What::Opened { session, .. } | What::Checked { session, .. } | What::Refreshed { session, .. } => {
+                Some(session)
+            }
+            What::Refused { .. } | What::Ended(_) | What::Enabled => None,
+        };
+        let is_related =
+            |entry: &&Self| entry.user == self.user && session(entry).is_none_or(|no| session(self) == Some(no));
+        let mut related: Vec<Self> = history.iter().filter(is_related).copied().collect();
+        related.sort_by_key(|entry| entry.when.began);
+        related
+    }
+}

@@ -147,6 +147,10 @@ fn f_19_a_refresh_token_with_two_successors_is_found() {
     assert_eq!(family(&lost), none);
     assert_eq!(family(&[&lost[..], &[refreshed(7, 11, 3, next(4))]].concat()), none);
     assert_eq!(family(&[&lost[..], &[refreshed(7, 11, 2, next(4))]].concat()), ["(c) both successors go on"]);
+    // The window is that of the rotation, and no answer inside it makes it longer.
+    let repeated = [refreshed(3, 0, 1, next(2)), refreshed(5, 9, 1, next(2)), refreshed(7, 10, 1, next(3))];
+    assert_eq!(family(&repeated), none);
+    assert_eq!(family(&repeated[1..]), ["(c) two successors"]);
     // Thief and owner.
     let stolen = [refreshed(3, 0, 1, next(2)), refreshed(5, 5, 2, next(3))];
     assert_eq!(family(&[&stolen[..], &[refreshed(7, 10, 1, Got::Reused)]].concat()), none);
