@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests are tests
 #![allow(clippy::print_stderr)] // the figures and the seed
 
+mod aborted;
 mod history;
 mod races;
 mod rotations;
