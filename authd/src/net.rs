@@ -9,7 +9,10 @@ use std::{
     io,
     net::IpAddr,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -82,6 +85,8 @@ impl<S> Answer for S where
 pub struct Gauge {
     limit: usize,
     permits: Arc<Semaphore>,
+    /// Permits of listeners that wait for somebody to come.
+    waiting: AtomicUsize,
     per_client: usize,
     is_exempt: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
     clients: Mutex<HashMap<IpAddr, usize>>,
@@ -103,6 +108,15 @@ impl Drop for Guest {
     }
 }
 
+/// A listener that waits with a permit in its hand: no connection yet.
+struct Waiting<'a>(&'a Gauge);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 impl Gauge {
     /// For so many at once; further ones wait in the listener's queue.
     pub fn new(limit: usize) -> Self {
@@ -110,6 +124,7 @@ impl Gauge {
         Self {
             limit,
             permits: Arc::new(Semaphore::new(limit)),
+            waiting: AtomicUsize::new(0),
             per_client: usize::MAX,
             is_exempt: Box::new(|_| true),
             clients: Mutex::default(),
@@ -140,7 +155,14 @@ impl Gauge {
 
     /// How many are served now.
     pub fn get(&self) -> u64 {
-        (self.limit - self.permits.available_permits()) as u64
+        let taken = self.limit - self.permits.available_permits();
+        taken.saturating_sub(self.waiting.load(Ordering::SeqCst)) as u64
+    }
+
+    /// A listener holds a permit and waits, for as long as this lives.
+    fn wait(&self) -> Waiting<'_> {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        Waiting(self)
     }
 }
 
@@ -166,6 +188,7 @@ pub async fn serve<S: Answer>(
         let next = async {
             // The permit first: beyond the limit nothing is accepted, and nobody is dropped.
             let permit = permits.clone().acquire_owned().await;
+            let _waiting = gauge.wait();
             (permit, accept(&listener).await)
         };
         let (permit, accepted) = tokio::select! {
@@ -625,6 +648,24 @@ mod tests {
         drop(first);
         answered(&mut third).await;
         assert_eq!(gauge.get(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_listener_that_waits_is_no_connection() {
+        let come = Arc::new(Semaphore::new(0));
+        let (address, gauge, _stop, _serving) =
+            listening(held(come.clone(), Arc::new(Semaphore::new(100))), LIMITS).await;
+        let counts = async |n: u64| {
+            while gauge.get() != n || gauge.waiting.load(Ordering::SeqCst) != 1 {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(LIMITS.drain, counts(0)).await.unwrap();
+        let mut stream = asked(address).await;
+        answered(&mut stream).await;
+        timeout(LIMITS.drain, counts(1)).await.unwrap();
+        drop(stream);
+        timeout(LIMITS.drain, counts(0)).await.unwrap();
     }
 
     #[tokio::test]

@@ -1,4 +1,5 @@
-//! An HTTP client that does what it is told and nothing more: one connection a request, cookies only if wanted.
+//! An HTTP client that does what it is told and nothing more: one connection a request unless it is
+//! told to keep it, cookies only if wanted.
 
 use std::{
     collections::BTreeMap,
@@ -10,6 +11,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, header};
 use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::{
@@ -26,6 +28,9 @@ pub enum Target {
     Unix(PathBuf),
 }
 
+/// One that is kept.
+type Connection = SendRequest<Full<Bytes>>;
+
 /// See the module's text.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -33,6 +38,7 @@ pub struct Client {
     host: String,
     headers: Vec<(String, String)>,
     cookies: Option<Arc<Mutex<BTreeMap<String, String>>>>,
+    kept: Option<Arc<Mutex<Vec<Connection>>>>,
 }
 
 /// An answer, whole.
@@ -87,13 +93,33 @@ impl Response {
 
 impl Client {
     pub(crate) fn new(target: Target, host: String) -> Self {
-        Self { target, host, headers: vec![], cookies: None }
+        Self { target, host, headers: vec![], cookies: None, kept: None }
     }
 
     /// That keeps cookies, shared by its clones.
     #[must_use]
     pub fn with_cookies(self) -> Self {
         Self { cookies: Some(Arc::default()), ..self }
+    }
+
+    /// That uses a connection again, shared by its clones. Only for the public door: the admin door takes one request each.
+    #[must_use]
+    pub fn keeping_connections(self) -> Self {
+        Self { kept: Some(Arc::default()), ..self }
+    }
+
+    /// What the clients of a server call it.
+    pub fn host_of(server: &crate::Server) -> String {
+        format!("localhost:{}", server.address.port())
+    }
+
+    /// How many connections it keeps, none of which is in use.
+    ///
+    /// # Panics
+    /// Never.
+    #[allow(clippy::unwrap_used)]
+    pub fn kept_connections(&self) -> usize {
+        self.kept.as_ref().map_or(0, |kept| kept.lock().unwrap().len())
     }
 
     /// That sends this header with every request, in place of one of the same name.
@@ -196,6 +222,7 @@ impl Client {
         }
         let request = request.body(Full::new(body)).unwrap();
         let answer = match &self.target {
+            Target::Tcp(address) if let Some(kept) = &self.kept => exchange_on_kept(kept, *address, request).await?,
             Target::Tcp(address) => exchange(TcpStream::connect(address).await?, request).await?,
             Target::Unix(path) => exchange(UnixStream::connect(path).await?, request).await?,
         };
@@ -233,6 +260,42 @@ impl Client {
         let _ = tokio::time::timeout(std::time::Duration::from_secs(20), stream.read_to_end(&mut out)).await;
         out
     }
+}
+
+/// On a connection that was used before, if one is left; whoever drops this in the middle closes it.
+#[allow(clippy::unwrap_used)]
+async fn exchange_on_kept(
+    kept: &Mutex<Vec<Connection>>,
+    address: SocketAddr,
+    request: Request<Full<Bytes>>,
+) -> Result<Response, Box<dyn std::error::Error + Send + Sync>> {
+    let mut usable = None;
+    while let Some(mut sender) = take(kept) {
+        if sender.ready().await.is_ok() {
+            usable = Some(sender);
+            break;
+        }
+    }
+    let mut sender = match usable {
+        Some(sender) => sender,
+        None => {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+            // It ends with its sender.
+            tokio::spawn(connection);
+            sender
+        }
+    };
+    let (head, body) = sender.send_request(request).await?.into_parts();
+    let body = String::from_utf8_lossy(&body.collect().await?.to_bytes()).into_owned();
+    kept.lock().unwrap().push(sender);
+    Ok(Response { status: head.status.as_u16(), headers: head.headers, body })
+}
+
+#[allow(clippy::unwrap_used)]
+fn take<T>(from: &Mutex<Vec<T>>) -> Option<T> {
+    from.lock().unwrap().pop()
 }
 
 async fn exchange<T>(

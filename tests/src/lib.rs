@@ -3,12 +3,15 @@
 
 pub mod client;
 pub mod ctl;
+pub mod dice;
+pub mod faulty;
 pub mod process;
 pub mod server;
 pub mod shared;
 
 pub use self::{
     client::{Client, Response},
+    dice::{Dice, size},
     server::{Server, TestClock},
 };
 

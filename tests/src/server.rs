@@ -17,7 +17,10 @@ use authd::{
     listen::Inherited,
     ports::{Clock, PasswordHasher, TokenSigner},
     service::Services,
-    store::Store,
+    store::{
+        Store,
+        sled::{Faults, SledOptions},
+    },
 };
 use common::{Span, UnixTime};
 use tempfile::TempDir;
@@ -133,6 +136,16 @@ impl Builder {
         self
     }
 
+    /// With a store that breaks what it promises, on purpose. Release builds have no way to ask for that, and keep it.
+    #[must_use]
+    pub fn faults(self, faults: Faults) -> Self {
+        #[cfg(debug_assertions)]
+        let doubles = Doubles { options: SledOptions { faults, ..self.doubles.options }, ..self.doubles };
+        #[cfg(not(debug_assertions))]
+        let (doubles, _) = (self.doubles, faults);
+        Self { doubles, ..self }
+    }
+
     /// Starts it.
     ///
     /// # Panics
@@ -189,6 +202,7 @@ struct Doubles {
     hasher: Option<Arc<dyn PasswordHasher>>,
     store: Option<Around<dyn Store>>,
     signer: Option<Around<dyn TokenSigner>>,
+    options: SledOptions,
 }
 
 /// A running server. Dropping it abandons it; [`Server::stop`] stops it in order.
@@ -225,16 +239,16 @@ impl Server {
         dir: Arc<TempDir>,
         trust_clock: bool,
     ) -> Result<Self, Failure> {
-        let Doubles { cost, hasher, store, signer } = doubles.clone();
+        let Doubles { cost, hasher, store, signer, options } = doubles.clone();
         let parts = Parts {
             clock: clock.clone(),
             cost,
             hasher,
             inherited: Inherited::default(),
+            store: options,
             around_store: store,
             around_signer: signer,
             trust_clock,
-            ..Parts::default()
         };
         let running = app::start(&config, parts).await?;
         Ok(Self {
@@ -332,7 +346,7 @@ impl Server {
 
     /// A client of the public door, without cookies.
     pub fn client(&self) -> Client {
-        Client::new(Target::Tcp(self.address), format!("localhost:{}", self.address.port()))
+        Client::new(Target::Tcp(self.address), Client::host_of(self))
     }
 
     /// A browser on a page of this origin: keeps cookies and says where it comes from.

@@ -434,6 +434,7 @@ fn dp_02_what_may_not_stand_in_the_code() {
         "tests/admin",
         "tests/cli",
         "tests/process",
+        "tests/faults",
     ] {
         for (file, text) in sources(folder) {
             for (n, line) in text.lines().enumerate() {

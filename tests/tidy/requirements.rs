@@ -27,9 +27,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("F-12", "with the load tests"),
     ("F-16", "there are no backups yet"),
     ("F-17", "with the load tests"),
-    ("F-18", "with the load tests"),
-    ("F-19", "with the commit log"),
-    ("F-20", "with the commit log"),
     ("F-23", "a measurement, not a test: see the benches"),
     ("F-24", "with the commit log"),
     ("F-25", "a soak is no test of every run"),
@@ -53,6 +50,7 @@ const FOLDERS: &[&str] = &[
     "tests/admin",
     "tests/cli",
     "tests/process",
+    "tests/faults",
     "tests/tidy",
 ];
 

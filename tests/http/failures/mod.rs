@@ -1,8 +1,6 @@
 //! A store that fails, call by call: nobody is signed in by a failure, nothing is lost by one, and no answer tells of the
 //! inside (LG-04, LG-05, LG-06, RF-04).
 
-mod store;
-
 use std::{collections::BTreeSet, sync::Arc};
 
 use authd::{
@@ -11,9 +9,10 @@ use authd::{
 };
 use common::Span;
 use serde_json::json;
-use tests::{Client, PASSWORD, Response, Server};
-
-use self::store::{Faults, Faulty, How};
+use tests::{
+    Client, PASSWORD, Response, Server,
+    faulty::{Faults, Faulty, How},
+};
 
 /// What must be in no answer: it is in the errors that are injected.
 const INSIDE: &str = "sled: /var/lib/authd/store is on fire";

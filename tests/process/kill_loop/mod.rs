@@ -5,8 +5,12 @@
 
 mod check;
 mod clients;
-pub(crate) mod dice;
 mod model;
+
+/// Chance that can be had again.
+pub(crate) mod dice {
+    pub(crate) use tests::Dice;
+}
 
 use std::{fmt, sync::Arc};
 

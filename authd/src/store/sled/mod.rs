@@ -45,7 +45,7 @@ use self::{
 };
 pub use self::{
     log::{LogError, PURPOSE as LOG_PURPOSE},
-    opening::{OpenError, Opened, Opening, SledOptions, remove_aside},
+    opening::{Faults, OpenError, Opened, Opening, SledOptions, remove_aside},
     verify::{Verified, Whole},
 };
 use super::{

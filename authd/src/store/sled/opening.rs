@@ -62,6 +62,8 @@ pub struct Faults {
     pub skips_log_sync: bool,
     /// A replay leaves its first intent out.
     pub replay_skips_one: bool,
+    /// The hot cache is told of a group when the next one is committed.
+    pub caches_too_late: bool,
 }
 
 impl SledOptions {

@@ -21,7 +21,7 @@ use super::{
     disk::Disk,
     load_keys,
     log::{self, Draft, Log},
-    txn::{Group, Txn},
+    txn::{Changes, Group, Txn},
 };
 use crate::{domain::ChainHead, ports::Mac, store::StoreError};
 
@@ -170,6 +170,7 @@ fn write_groups(ground: Ground, jobs: &Receiver<Box<dyn Job>>, health: &Health) 
     let faults = options.faults();
     let mut groups = 0_u64;
     let mut held = None;
+    let mut late = Changes::default();
     while let Some(first) = held.take().or_else(|| jobs.recv().ok()) {
         let mut waiting = vec![first];
         waiting.extend(jobs.try_iter().take(GROUP - 1));
@@ -203,7 +204,11 @@ fn write_groups(ground: Ground, jobs: &Receiver<Box<dyn Job>>, health: &Health) 
         if committed.is_ok() {
             chain = group.chain;
             progress.has_applied(log.end().seq);
-            if cache.committed(&group.changes) {
+            let changes = match faults.caches_too_late {
+                true => std::mem::replace(&mut late, group.changes),
+                false => group.changes,
+            };
+            if cache.committed(&changes) {
                 match load_keys(&db) {
                     Ok(set) => cache.set_keys(set),
                     Err(e) => health.poison(&e.to_string()),

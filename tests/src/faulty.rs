@@ -1,10 +1,11 @@
-//! A store that fails when it is told to.
+//! A store that fails when it is told to, or forgets what it has to look at.
 
 use std::{
+    any::Any,
     collections::BTreeSet,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -19,47 +20,65 @@ use authd::{
         Refreshed, Rehash, Rewrap, SealedSecret, Store, StoreError, UserQuery,
     },
 };
-use common::{Email, FamilyId, SessionId, UnixTime, UserId, admin::Counts};
+use common::{Email, FamilyId, SessionId, Span, UnixTime, UserId, admin::Counts};
 
 /// How a call fails.
 #[derive(Debug, Clone)]
-pub(super) enum How {
+pub enum How {
     /// With this, and nothing was done.
     Before(StoreError),
     /// With this, although it was done: the answer was lost.
     After(StoreError),
     /// With a panic.
     Panic,
+    /// Not at all: where it refuses, this is the answer, as if it had been done. Of the method's type.
+    Forgets(fn() -> Box<dyn Any + Send>),
 }
 
 /// Which call fails, and how often it did.
 #[derive(Default)]
-pub(super) struct Faults {
+pub struct Faults {
     failing: Mutex<Option<(&'static str, How)>>,
     fired: AtomicUsize,
     called: Mutex<BTreeSet<&'static str>>,
+    forgets_the_window: AtomicBool,
+    splits_sign_ups: AtomicBool,
 }
 
+#[allow(clippy::unwrap_used, reason = "nobody panics with the lock")]
 impl Faults {
     /// From now on this method fails.
-    pub(super) fn set(&self, method: &'static str, how: How) {
+    ///
+    /// # Panics
+    /// If there is no such method.
+    pub fn set(&self, method: &'static str, how: How) {
         assert!(METHODS.contains(&method));
         *self.failing.lock().unwrap() = Some((method, how));
         self.fired.store(0, Ordering::SeqCst);
     }
 
+    /// From now on a refresh token that was just used is not known again.
+    pub fn forget_the_window(&self) {
+        self.forgets_the_window.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on a sign-up is two changes: the account, and then its session.
+    pub fn split_sign_ups(&self) {
+        self.splits_sign_ups.store(true, Ordering::SeqCst);
+    }
+
     /// From now on none fails.
-    pub(super) fn clear(&self) {
+    pub fn clear(&self) {
         *self.failing.lock().unwrap() = None;
     }
 
     /// How often it failed since it was set, or since this was asked.
-    pub(super) fn take_fired(&self) -> usize {
+    pub fn take_fired(&self) -> usize {
         self.fired.swap(0, Ordering::SeqCst)
     }
 
     /// The methods that were called since this was asked.
-    pub(super) fn take_called(&self) -> BTreeSet<&'static str> {
+    pub fn take_called(&self) -> BTreeSet<&'static str> {
         std::mem::take(&mut self.called.lock().unwrap())
     }
 
@@ -74,29 +93,66 @@ impl Faults {
 }
 
 /// See the module's text.
-pub(super) struct Faulty {
-    pub(super) inner: Arc<dyn Store>,
-    pub(super) faults: Arc<Faults>,
+pub struct Faulty {
+    /// The real one.
+    pub inner: Arc<dyn Store>,
+    /// What it is told.
+    pub faults: Arc<Faults>,
+}
+
+/// A call that may fail.
+macro_rules! call {
+    ($store:ident, $name:expr, $out:ty, $call:expr) => {
+        match $store.faults.of($name) {
+            None => $call.await,
+            Some(How::Before(error)) => Err(error),
+            Some(How::After(error)) => {
+                $call.await?;
+                Err(error)
+            }
+            Some(How::Panic) => panic!("a fault on purpose in {}", $name),
+            Some(How::Forgets(answer)) => match $call.await {
+                Err(_) => Ok(*answer().downcast::<$out>().expect("it is of this type")),
+                done => done,
+            },
+        }
+    };
 }
 
 macro_rules! faulty {
     ($(fn $name:ident(&self $(, $arg:ident: $type:ty)*) -> $out:ty;)*) => {
         /// The methods that can fail.
-        pub(super) const METHODS: &[&str] = &[$(stringify!($name)),*];
+        pub const METHODS: &[&str] = &["refresh", "create_user", $(stringify!($name)),*];
 
         #[async_trait]
+        #[allow(clippy::expect_used, reason = "tests are to fail")]
         impl Store for Faulty {
             $(async fn $name(&self $(, $arg: $type)*) -> Result<$out, StoreError> {
-                match self.faults.of(stringify!($name)) {
-                    None => self.inner.$name($($arg),*).await,
-                    Some(How::Before(error)) => Err(error),
-                    Some(How::After(error)) => {
-                        self.inner.$name($($arg),*).await?;
-                        Err(error)
-                    }
-                    Some(How::Panic) => panic!("a fault on purpose in {}", stringify!($name)),
-                }
+                call!(self, stringify!($name), $out, self.inner.$name($($arg),*))
             })*
+
+            async fn refresh(&self, mut refresh: Refresh, act: Act) -> Result<Refreshed, StoreError> {
+                if self.faults.forgets_the_window.load(Ordering::SeqCst) {
+                    refresh.window = Span::ZERO;
+                }
+                call!(self, "refresh", Refreshed, self.inner.refresh(refresh, act))
+            }
+
+            async fn create_user(
+                &self,
+                user: User,
+                credential: Option<Credential>,
+                session: Option<NewSession>,
+                act: Act,
+                event: Event,
+            ) -> Result<(), StoreError> {
+                if let (true, Some(session)) = (self.faults.splits_sign_ups.load(Ordering::SeqCst), &session) {
+                    let (session, epoch) = (session.clone(), user.epoch);
+                    self.inner.create_user(user, credential, None, act.clone(), event.clone()).await?;
+                    return self.inner.open_session(session, epoch, None, act, event).await;
+                }
+                call!(self, "create_user", (), self.inner.create_user(user, credential, session, act, event))
+            }
 
             fn keys(&self) -> Arc<KeySet> {
                 self.inner.keys()
@@ -133,18 +189,9 @@ faulty! {
     fn audit_verify(&self) -> ChainReport;
     fn counts(&self) -> Counts;
     fn check_not_done(&self, key: &IdempotencyKey) -> ();
-    fn create_user(
-        &self,
-        user: User,
-        credential: Option<Credential>,
-        session: Option<NewSession>,
-        act: Act,
-        event: Event
-    ) -> ();
     fn count_repeated_sign_up(&self) -> ();
     fn open_session(&self, new: NewSession, epoch: u64, rehash: Option<Rehash>, act: Act, event: Event) -> ();
     fn prolong_session(&self, id: SessionId, expires_at: UnixTime, now: UnixTime) -> ();
-    fn refresh(&self, refresh: Refresh, act: Act) -> Refreshed;
     fn end_sessions(&self, which: Ending, expect: Option<u64>, act: Act, event: Event) -> Ended;
     fn set_password(
         &self,

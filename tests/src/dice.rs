@@ -1,19 +1,24 @@
-//! Chance that can be had again: a seed decides who does what, and after how many answers the daemon is killed. How the
-//! clients' acts mingle inside the daemon is the machine's own chance.
+//! Chance that can be had again: a seed decides who does what and when something is made to fail. How the acts of several
+//! clients mingle inside the daemon is the machine's own chance.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// A splitmix generator (Steele, Lea, Flood 2014): small, and good enough to throw dice with.
-pub(crate) struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
     /// From `AUTHD_TEST_SEED`, or else another one at every run.
-    pub(crate) fn seed() -> u64 {
+    ///
+    /// # Panics
+    /// If that is no number.
+    #[allow(clippy::unwrap_used)]
+    pub fn seed() -> u64 {
         let given = std::env::var("AUTHD_TEST_SEED").ok();
         given.map_or_else(|| RandomState::new().build_hasher().finish(), |seed| seed.parse().unwrap())
     }
 
-    pub(crate) fn new(seed: u64) -> Self {
+    /// By this seed.
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -25,23 +30,38 @@ impl Dice {
     }
 
     /// Another one, whose throws do not depend on how often this one is thrown from now on.
-    pub(crate) fn fork(&mut self) -> Self {
+    #[must_use]
+    pub fn fork(&mut self) -> Self {
         Self(self.next())
     }
 
     /// A number below `n`.
-    pub(crate) fn below(&mut self, n: usize) -> usize {
+    ///
+    /// # Panics
+    /// Never, on a machine of 64 bits.
+    #[allow(clippy::unwrap_used)]
+    pub fn below(&mut self, n: usize) -> usize {
         usize::try_from(self.next() % n as u64).unwrap()
     }
 
     /// Once in `n` times.
-    pub(crate) fn once_in(&mut self, n: usize) -> bool {
+    pub fn once_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
 
     /// One of them, if there are any.
-    pub(crate) fn pick<T>(&mut self, from: Vec<T>) -> Option<T> {
+    pub fn pick<T>(&mut self, from: Vec<T>) -> Option<T> {
         let n = from.len();
         if n == 0 { None } else { from.into_iter().nth(self.below(n)) }
     }
+}
+
+/// Whether the long form of an experiment is wanted: `AUTHD_TEST_LONG=1`.
+pub fn is_long() -> bool {
+    std::env::var("AUTHD_TEST_LONG").is_ok_and(|long| long == "1")
+}
+
+/// How large an experiment is: in every run, and with `AUTHD_TEST_LONG=1`.
+pub fn size(short: usize, long: usize) -> usize {
+    if is_long() { long } else { short }
 }
