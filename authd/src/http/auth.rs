@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use common::{ErrorCode, SessionId};
+use common::{ErrorCode, SessionId, UnixTime};
 use http::{HeaderValue, header};
 
 use super::{
@@ -13,7 +13,7 @@ use crate::{
     door::Reply,
     service::{
         sessions::{self, Found, Wish},
-        tokens::{self, Refusal},
+        tokens::{self, Accepted, Refusal},
     },
     store::Live,
 };
@@ -34,6 +34,8 @@ pub struct Caller {
     pub live: Live,
     /// The cookie that showed it; none if a JWT did.
     pub shown: Option<Shown>,
+    /// When the JWT expires that showed it: nothing that is made from it lives longer.
+    pub until: Option<UnixTime>,
     /// What this use of the session sets.
     cookies: Vec<String>,
 }
@@ -87,7 +89,7 @@ impl Req {
     pub async fn session(&self, app: &App) -> Result<(Live, Option<Shown>), ApiError> {
         if let Some(token) = bearer(self)? {
             let verified = tokens::verify(&app.services, token).await?;
-            return verified.map(|live| (live, None)).map_err(|refusal| challenge(refusal.code()));
+            return verified.map(|accepted| (accepted.live, None)).map_err(|refusal| challenge(refusal.code()));
         }
         match self.cookie_session(app).await? {
             CookieSession::Alive(live, shown) => Ok((live, Some(shown))),
@@ -102,13 +104,13 @@ impl Req {
     /// # Errors
     /// `Unauthorized`; a cookie whose session has ended is deleted.
     pub async fn caller(&self, app: &App) -> Result<Caller, ApiError> {
-        if let Some(live) = self.lenient_jwt(app).await? {
-            return Ok(Caller { live, shown: None, cookies: vec![] });
+        if let Some(Accepted { live, expires_at }) = self.lenient_jwt(app).await? {
+            return Ok(Caller { live, shown: None, until: Some(expires_at), cookies: vec![] });
         }
         match self.cookie_session(app).await? {
             CookieSession::Alive(live, shown) => {
                 let (live, cookies) = use_cookie(app, live, &shown).await;
-                Ok(Caller { live, shown: Some(shown), cookies })
+                Ok(Caller { live, shown: Some(shown), until: None, cookies })
             }
             CookieSession::Dead(_) => {
                 let deletions = app.cookies.deletions().into_iter().filter_map(|line| HeaderValue::try_from(line).ok());
@@ -138,7 +140,7 @@ impl Req {
     ///
     /// # Errors
     /// The store cannot be read.
-    pub async fn lenient_jwt(&self, app: &App) -> Result<Option<Live>, ApiError> {
+    pub async fn lenient_jwt(&self, app: &App) -> Result<Option<Accepted>, ApiError> {
         match bearer(self) {
             Ok(Some(token)) if token.contains('.') => Ok(tokens::verify(&app.services, token).await?.ok()),
             _ => Ok(None),
@@ -193,8 +195,8 @@ pub(super) async fn use_cookie(app: &App, live: Live, shown: &Shown) -> (Live, V
     (live, cookies)
 }
 
-/// A JWT of the session in Better Auth's shape, as a header value.
+/// A JWT of the session in Better Auth's shape, as a header value, for who showed the session's own credential.
 pub(super) fn set_auth_jwt(app: &App, live: &Live) -> Result<HeaderValue, ApiError> {
-    let jwt: Arc<str> = tokens::better_auth_jwt(&app.services, live)?;
+    let jwt: Arc<str> = tokens::better_auth_jwt(&app.services, live, None)?;
     HeaderValue::from_str(&jwt).map_err(|_| ApiError::new(ErrorCode::Internal))
 }

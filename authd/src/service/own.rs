@@ -75,7 +75,7 @@ pub struct PasswordChange {
 }
 
 /// Changes the password. Where sessions end, all do, with their refresh and access tokens, and a new one takes the place of
-/// the caller's in the same change (AU-10). Answers the user as stored, and that session.
+/// the caller's in the same change, with refresh tokens if that had some (AU-10). Answers the user as stored, and that session.
 ///
 /// # Errors
 /// `Password`, `NoPassword`, `WrongPassword`, `Throttled`, `Busy`; `Contention` if the account was changed meanwhile.
@@ -100,7 +100,8 @@ pub async fn change_password(
         app.store.replace_password(user.id.clone(), user.epoch, rehash, act, event).await?;
         return Ok((changed, None));
     }
-    let wish = Wish { remember: live.session.remember, refreshable: false, replaces: vec![] };
+    let refreshable = live.session.family.is_some();
+    let wish = Wish { remember: live.session.remember, refreshable, replaces: vec![] };
     let (session, opening) = sessions::prepare(app, &user.id, &wish, requester, now);
     let event = event.session(&session.session.id).with("sessions", "ended");
     app.store.open_session(session, user.epoch, Some(rehash), act, event).await?;

@@ -24,19 +24,19 @@ fn no_store(reply: Reply) -> Reply {
         .header(header::PRAGMA, HeaderValue::from_static("no-cache"))
 }
 
-fn shown(app: &App, live: &Live) -> Result<Reply, ApiError> {
-    let body = GetSessionBody { session: session_body(&live.session), user: tokens::user_body(&live.user) };
-    Ok(no_store(Reply::json(&body)).header(SET_AUTH_JWT, set_auth_jwt(app, live)?))
+fn shown(live: &Live) -> Reply {
+    no_store(Reply::json(&GetSessionBody { session: session_body(&live.session), user: tokens::user_body(&live.user) }))
 }
 
 /// `GET /get-session`: the session and its user, or `null` with 200, never 401. A use that prolongs the session sets the
-/// cookie again; a cookie whose session has ended is deleted.
+/// cookie again; a cookie whose session has ended is deleted. Who shows a JWT gets no other in `set-auth-jwt`: it would be the
+/// same one, or live longer than what was shown.
 ///
 /// # Errors
 /// The store cannot be read.
 pub async fn get(app: &App, req: Req) -> Result<Reply, ApiError> {
-    if let Some(live) = req.lenient_jwt(app).await? {
-        return shown(app, &live);
+    if let Some(accepted) = req.lenient_jwt(app).await? {
+        return Ok(shown(&accepted.live));
     }
     match req.cookie_session(app).await? {
         CookieSession::Alive(live, token) => {
@@ -44,7 +44,7 @@ pub async fn get(app: &App, req: Req) -> Result<Reply, ApiError> {
                 true => (live, vec![]),
                 false => use_cookie(app, live, &token).await,
             };
-            let mut reply = shown(app, &live)?;
+            let mut reply = shown(&live).header(SET_AUTH_JWT, set_auth_jwt(app, &live)?);
             for cookie in cookies {
                 reply.add(header::SET_COOKIE, cookie);
             }
@@ -79,13 +79,13 @@ pub async fn sign_out(app: &App, req: Req) -> Result<Reply, ApiError> {
     Ok(reply)
 }
 
-/// `GET /token`: a JWT of the session in the shape of Better Auth's jwt plugin.
+/// `GET /token`: a JWT of the session in the shape of Better Auth's jwt plugin. For who shows a JWT it ends when that one does.
 ///
 /// # Errors
 /// `Unauthorized`.
 pub async fn token(app: &App, req: Req) -> Result<Reply, ApiError> {
     let caller = req.caller(app).await?;
-    let jwt = tokens::better_auth_jwt(&app.services, &caller.live)?;
+    let jwt = tokens::better_auth_jwt(&app.services, &caller.live, caller.until)?;
     Ok(caller.answer(Reply::json(&JwtBody { token: (*jwt).into() })))
 }
 
