@@ -22,6 +22,8 @@ use crate::{
 pub struct AdminReq {
     /// Method, target, headers, peer.
     pub head: Arc<Head>,
+    /// The path of the route, without the names and addresses that may stand in its `{parameters}`: for the log.
+    pub route: &'static str,
     /// The parsed body.
     pub body: Body,
     /// The values of the path's `{parameters}`.
@@ -144,7 +146,8 @@ pub(super) fn idempotency(
         asked.extend_from_slice(&(part.len() as u64).to_be_bytes());
         asked.extend_from_slice(part);
     }
-    Ok(Some(IdempotencyKey { name, request: sha256(&asked) }))
+    // A name is one operator's: nobody can use up what another's script will ask by.
+    Ok(Some(IdempotencyKey { name: format!("{}:{name}", operator.uid), request: sha256(&asked) }))
 }
 
 fn decoded(head: &Head, name: &'static str) -> Result<Option<String>, AdminError> {
