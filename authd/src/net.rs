@@ -178,10 +178,14 @@ impl Gauge {
         }
     }
 
-    /// Whether one more may be told of having no role; `None` if this peer has one.
-    fn admit_stranger(self: &Arc<Self>, peer: &PeerCredentials) -> Option<Option<Guest>> {
-        let users = self.users.as_ref().filter(|users| !(users.is_exempt)(peer.uid) && !(users.has_role)(peer))?;
-        Some(self.enter(&[(Client::Strangers, users.strangers)]))
+    /// Whether this peer has no role.
+    fn is_stranger(&self, peer: &PeerCredentials) -> bool {
+        self.users.as_ref().is_some_and(|users| !(users.is_exempt)(peer.uid) && !(users.has_role)(peer))
+    }
+
+    /// Whether one more may be told of having no role.
+    fn admit_stranger(self: &Arc<Self>) -> Option<Guest> {
+        self.enter(&[(Client::Strangers, self.users.as_ref()?.strangers)])
     }
 
     /// Counts one more for each of these, unless one of them has as many as it may.
@@ -276,14 +280,18 @@ pub async fn serve<S: Answer>(
                     let (name, groups) =
                         tokio::task::spawn_blocking(move || nss::account(uid, gid)).await.unwrap_or_default();
                     let peer = PeerCredentials { uid, gid, pid, name, groups };
-                    match gauge.admit_stranger(&peer) {
-                        None => connection(stream, Peer::Unix(peer), service, limits, stop).await,
-                        Some(Some(_guest)) => {
-                            let limits = Limits { first_head: STRANGERS_HEAD, idle: STRANGERS_HEAD, ..limits };
-                            connection(stream, Peer::Unix(peer), service, limits, stop).await;
+                    let mut limits = limits;
+                    let mut stranger = None;
+                    if gauge.is_stranger(&peer) {
+                        // Closed without a word where there are many: only time would end them.
+                        stranger = gauge.admit_stranger();
+                        if stranger.is_none() {
+                            return;
                         }
-                        Some(None) => {}
+                        (limits.first_head, limits.idle) = (STRANGERS_HEAD, STRANGERS_HEAD);
                     }
+                    connection(stream, Peer::Unix(peer), service, limits, stop).await;
+                    drop(stranger);
                 }
             }
             drop((permit, guest));
@@ -701,9 +709,10 @@ mod tests {
 
         let peer =
             |uid, name: &str| PeerCredentials { uid, gid: uid, pid: None, name: Some(name.into()), groups: vec![] };
-        assert!(gauge.admit_stranger(&peer(7, "ada")).is_none() && gauge.admit_stranger(&peer(0, "root")).is_none());
-        let first = gauge.admit_stranger(&peer(7, "eve")).unwrap();
-        assert!(first.is_some() && gauge.admit_stranger(&peer(8, "mallory")).unwrap().is_none());
+        assert!(!gauge.is_stranger(&peer(7, "ada")) && !gauge.is_stranger(&peer(0, "eve")));
+        assert!(gauge.is_stranger(&peer(7, "eve")));
+        let first = gauge.admit_stranger();
+        assert!(first.is_some() && gauge.admit_stranger().is_none());
         drop((first, root));
         assert!(gauge.clients.lock().unwrap().is_empty(), "nothing is kept of who is gone");
     }
