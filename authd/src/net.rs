@@ -695,7 +695,7 @@ mod tests {
     }
 
     #[test]
-    fn f_26_users_of_the_host_leave_room_on_the_admin_door_for_those_who_look_after_it() {
+    fn az_04_users_of_the_host_leave_room_on_the_admin_door_for_those_who_look_after_it() {
         let gauge = Arc::new(Gauge::new(8).per_user(users(|uid| uid == 0)));
         let mut held = vec![gauge.admit_user(7), gauge.admit_user(7)];
         assert!(gauge.admit_user(7).is_none(), "two are enough for one user");
@@ -719,7 +719,7 @@ mod tests {
 
     /// Silent connections of a user without a role are closed, and one who may is served beside them.
     #[tokio::test]
-    async fn f_26_silent_peers_without_a_role_are_closed_and_keep_nobody_out() {
+    async fn az_04_silent_peers_without_a_role_are_closed_and_keep_nobody_out() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("admin.sock");
         let is_root = Arc::new(std::sync::atomic::AtomicBool::new(false));

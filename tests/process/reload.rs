@@ -225,7 +225,7 @@ async fn a_fifo_in_the_place_of_the_configuration_is_refused_and_the_daemon_goes
 }
 
 #[tokio::test]
-async fn op_02_an_empty_store_is_made_in_production_with_a_word() {
+async fn an_empty_store_is_made_in_production_with_a_word() {
     let service = Service::new(host!()).await;
     service.write("");
     let said = |daemon: &Daemon| daemon.log().matches("an empty store was made in").count();
