@@ -156,3 +156,26 @@ fn decoded(head: &Head, name: &'static str) -> Result<Option<String>, AdminError
     let text = percent_encoding::percent_decode_str(value).decode_utf8().map_err(|_| wrong())?;
     Ok(Some(text.into_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue, Method};
+
+    use super::*;
+    use crate::door::Peer;
+
+    #[test]
+    fn cl_04_the_name_of_an_act_is_one_operators_and_uses_up_nobody_elses() {
+        let named = |uid: u32, name: &'static str| {
+            let operator = PeerCredentials { uid, gid: uid, pid: None, name: None, groups: vec![] };
+            let name = (HeaderName::from_static(IDEMPOTENCY_HEADER), HeaderValue::from_static(name));
+            let peer = Arc::new(Peer::Unix(operator.clone()));
+            let uri = "/v1/keys/rotate".parse().unwrap();
+            let head = Head { method: Method::POST, uri, headers: HeaderMap::from_iter([name]), peer };
+            idempotency(&head, b"{}", &operator).unwrap().unwrap()
+        };
+        assert_eq!(named(1000, "rotate-november"), named(1000, "rotate-november"));
+        assert_ne!(named(1000, "rotate-november").name, named(1001, "rotate-november").name);
+        assert_ne!(named(1, "1:x").name, named(11, "x").name);
+    }
+}

@@ -88,7 +88,12 @@ pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut
         refuse("token.audience", "it cannot be empty".into());
     }
     for (key, texts) in [("token.issuer", s.token.issuer.as_slice()), ("token.audience", s.token.audience.as_slice())] {
-        if texts.iter().flat_map(|text| text.chars()).any(|c| c.is_whitespace() || is_forbidden_in_names(c)) {
+        if texts
+            .iter()
+            .filter(|text| !text.trim().is_empty())
+            .flat_map(|text| text.chars())
+            .any(|c| c.is_whitespace() || is_forbidden_in_names(c))
+        {
             refuse(key, "it cannot have spaces, control characters or invisible ones".into());
         }
     }
