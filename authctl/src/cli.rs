@@ -125,6 +125,9 @@ pub struct PasswordSource {
     /// Refused: what stands on a command line is seen by every process of this machine.
     #[arg(long, hide = true, num_args = 0..=1, value_name = "REFUSED", default_missing_value = "")]
     pub password: Option<SecretString>,
+    /// Refused as well; taken, so that it is not repeated as a word too many.
+    #[arg(hide = true, value_name = "REFUSED")]
+    pub words: Vec<SecretString>,
 }
 
 /// Before something is ended or removed.

@@ -1,7 +1,9 @@
 //! The client of the admin socket: one HTTP request a connection, with a time limit over all of it.
 
 use std::{
+    collections::HashSet,
     io::ErrorKind,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -14,6 +16,7 @@ use common::{
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
+use nix::unistd::geteuid;
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -29,15 +32,57 @@ const MAX_ANSWER: usize = 64 << 20;
 /// What may not stand in a header as it is.
 const HEADER_UNSAFE: &AsciiSet = &CONTROLS.add(b'%').add(b' ');
 
+/// The service's own socket.
+const SYSTEM_SOCKET: &str = "/run/authd/admin.sock";
+/// How long to wait where the queue of the socket is full.
+const QUEUE_WAIT: Duration = Duration::from_millis(20);
+
 /// The admin socket of one daemon.
 pub struct Admin {
     socket: PathBuf,
+    trust: Trust,
     timeout: Duration,
     reason: Option<String>,
     idempotency: String,
     act: Option<String>,
     /// Requests as curl commands, if they were asked for.
     pub shown: Option<Vec<String>>,
+}
+
+/// Whose server is asked. What is asked may be a password or the new master key, and whoever may write to the socket's
+/// directory can put a server of their own there: the kernel says who it is (`SO_PEERCRED`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Trust {
+    own: u32,
+    /// The owner of the directory, where somebody who may be believed says that it is authd's.
+    vouched: Option<u32>,
+}
+
+impl Trust {
+    /// root, who listens where systemd does, and the caller's own user.
+    fn of_found() -> Self {
+        Self { own: geteuid().as_raw(), vouched: None }
+    }
+
+    /// And for a socket that was named, or is the service's, the owner of its directory: if nobody else could have made it,
+    /// or written to it.
+    fn of_named(socket: &Path) -> Self {
+        Self { vouched: owner(socket), ..Self::of_found() }
+    }
+
+    fn includes(self, uid: u32) -> bool {
+        uid == 0 || uid == self.own || self.vouched == Some(uid)
+    }
+}
+
+/// The one user, beside root, who could have put the socket where it is.
+fn owner(socket: &Path) -> Option<u32> {
+    let parent = socket.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let dir = parent.canonicalize().ok()?;
+    let owner = dir.metadata().ok()?.uid();
+    let is_theirs =
+        |at: &Path| at.metadata().is_ok_and(|meta| meta.mode() & 0o022 == 0 && [0, owner].contains(&meta.uid()));
+    dir.ancestors().all(is_theirs).then_some(owner)
 }
 
 /// A text as one segment of a path, or one value of a query.
@@ -48,44 +93,59 @@ pub fn segment(text: &str) -> String {
 /// The sockets that are looked for, in order.
 pub fn candidates(env: impl Fn(&str) -> Option<String>) -> Vec<PathBuf> {
     let dir = |name: &str| env(name).filter(|value| value.starts_with('/')).map(PathBuf::from);
-    let mut found = vec![PathBuf::from("/run/authd/admin.sock")];
+    let mut found = vec![PathBuf::from(SYSTEM_SOCKET)];
     found.extend(dir("XDG_RUNTIME_DIR").map(|run| run.join("authd/admin.sock")));
     let state = dir("XDG_STATE_HOME").or_else(|| dir("HOME").map(|home| home.join(".local/state")));
     found.extend(state.map(|state| state.join("authd/admin.sock")));
     found
 }
 
+/// The first candidate that may be trusted.
+fn search(candidates: &[PathBuf], notes: &mut Vec<String>) -> Result<(PathBuf, Trust), Error> {
+    for path in candidates {
+        let Ok(meta) = path.symlink_metadata() else { continue };
+        let trust = if path == Path::new(SYSTEM_SOCKET) { Trust::of_named(path) } else { Trust::of_found() };
+        if trust.includes(meta.uid()) {
+            return Ok((path.clone(), trust));
+        }
+        notes.push(format!("{} is passed over: it belongs to uid {}", path.display(), meta.uid()));
+    }
+    let tried: Vec<String> = candidates.iter().map(|path| path.display().to_string()).collect();
+    let mut cause = format!("looked for {}", tried.join(", "));
+    notes.iter().for_each(|note| cause += &format!("; {note}"));
+    Err(Error::new(Exit::Unreachable, "no admin socket is found")
+        .cause(cause)
+        .fix("start authd (systemctl start authd), or name its socket with --socket PATH"))
+}
+
 impl Admin {
-    /// The daemon that the options name.
+    /// The daemon that the options name, and what there is to say about those that were passed over.
     ///
     /// # Errors
     /// No socket is named and none is found.
-    pub fn find(global: &Global) -> Result<Self, Error> {
-        let socket = match &global.socket {
-            Some(socket) => socket.clone(),
-            None => {
-                let candidates = candidates(|name| std::env::var(name).ok());
-                let missing = || {
-                    let tried: Vec<String> = candidates.iter().map(|path| path.display().to_string()).collect();
-                    Error::new(Exit::Unreachable, "no admin socket is found")
-                        .cause(format!("looked for {}", tried.join(", ")))
-                        .fix("start authd (systemctl start authd), or name its socket with --socket PATH")
-                };
-                candidates.iter().find(|path| path.symlink_metadata().is_ok()).cloned().ok_or_else(missing)?
-            }
+    pub fn find(global: &Global) -> Result<(Self, Vec<String>), Error> {
+        let mut notes = vec![];
+        let by_variable = std::env::var_os("AUTHCTL_SOCKET").map(PathBuf::from);
+        let (socket, trust) = match &global.socket {
+            // `su` keeps the variables of whoever was there before.
+            Some(socket) if Some(socket) == by_variable.as_ref() => (socket.clone(), Trust::of_found()),
+            Some(socket) => (socket.clone(), Trust::of_named(socket)),
+            None => search(&candidates(|name| std::env::var(name).ok()), &mut notes)?,
         };
         let idempotency = match &global.idempotency_key {
             Some(key) => key.clone(),
             None => random_key()?,
         };
-        Ok(Self {
+        let admin = Self {
             socket,
+            trust,
             timeout: Duration::from_secs(global.timeout),
             reason: global.reason.clone(),
             idempotency,
             act: None,
             shown: global.show_request.then(Vec::new),
-        })
+        };
+        Ok((admin, notes))
     }
 
     /// Says what this command does, in words that are the same whenever it is repeated: what an idempotency key stands for.
@@ -101,17 +161,35 @@ impl Admin {
         self.call(Method::GET, path, None).await
     }
 
-    /// All items of a list, page by page, up to `limit`; and whether there are more.
+    /// All items of a list, page by page, up to `limit`; and whether there are more. The time limit is over all pages: a server
+    /// whose cursors never end is not followed for ever.
     ///
     /// # Errors
-    /// As [`Admin::get`].
+    /// As [`Admin::get`]; a cursor that comes again, or more items than were asked for.
     pub async fn pages(
         &mut self,
         path: &str,
         query: &[(&str, String)],
         limit: usize,
     ) -> Result<(Vec<Value>, bool), Error> {
+        let timeout = self.timeout;
+        let within = tokio::time::timeout(timeout, self.all_pages(path, query, limit)).await;
+        within.unwrap_or_else(|_| {
+            Err(Error::new(Exit::TimedOut, format!("the list did not end within {}s", timeout.as_secs()))
+                .fix("ask for less with --limit N, or wait longer with --timeout SECONDS"))
+        })
+    }
+
+    async fn all_pages(
+        &mut self,
+        path: &str,
+        query: &[(&str, String)],
+        limit: usize,
+    ) -> Result<(Vec<Value>, bool), Error> {
+        let odd =
+            |what: &str| Error::new(Exit::VersionMismatch, format!("the list of authd cannot be followed: {what}"));
         let mut items: Vec<Value> = vec![];
+        let mut seen: HashSet<String> = HashSet::new();
         let mut cursor: Option<String> = None;
         loop {
             // One more than is wanted tells whether there are more: a cursor may lead to nothing that the query wants.
@@ -121,12 +199,18 @@ impl Admin {
             pairs.push(format!("limit={want}"));
             pairs.extend(cursor.as_ref().map(|cursor| format!("cursor={}", segment(cursor))));
             let page: Page<Value> = self.get(&format!("{path}?{}", pairs.join("&"))).await?;
+            if page.items.len() > want {
+                return Err(odd("it has more items than were asked for"));
+            }
             items.extend(page.items);
             cursor = page.next;
             if cursor.is_none() || items.len() > limit {
                 let more = items.len() > limit;
                 items.truncate(limit);
                 return Ok((items, more));
+            }
+            if cursor.as_ref().is_some_and(|cursor| !seen.insert(cursor.clone())) {
+                return Err(odd("its cursor comes again"));
             }
         }
     }
@@ -179,6 +263,25 @@ impl Admin {
         }
     }
 
+    /// A connection to a server that may be trusted. Nothing was sent yet.
+    async fn connect(&self) -> Result<UnixStream, Error> {
+        let stream = loop {
+            match UnixStream::connect(&self.socket).await {
+                // Many ask at once: authd is about to take them.
+                Err(e) if e.kind() == ErrorKind::WouldBlock => tokio::time::sleep(QUEUE_WAIT).await,
+                outcome => break outcome.map_err(|e| unreachable(&self.socket, &e))?,
+            }
+        };
+        let uid = stream.peer_cred().map_err(|e| unreachable(&self.socket, &e))?.uid();
+        if self.trust.includes(uid) {
+            return Ok(stream);
+        }
+        let shown = self.socket.display();
+        Err(Error::new(Exit::Unreachable, format!("what listens on {shown} is not trusted: it runs as uid {uid}"))
+            .cause("authd runs as root, as you, or as the owner of a directory that --socket names and nobody else can write to or replace")
+            .fix("nothing was sent; name the socket of authd with --socket PATH, or ask as root or as that user"))
+    }
+
     async fn exchange(
         &self,
         method: &Method,
@@ -186,7 +289,7 @@ impl Admin {
         body: Option<Value>,
         changes: bool,
     ) -> Result<(StatusCode, Bytes), Error> {
-        let stream = UnixStream::connect(&self.socket).await.map_err(|e| unreachable(&self.socket, &e))?;
+        let stream = self.connect().await?;
         let maybe = |error: Error| if changes { error.cause("it may have been done") } else { error };
         let lost = |e: hyper::Error| maybe(Error::failed(format!("the connection to authd broke off: {e}")));
         let (mut sender, connection) =
@@ -306,6 +409,39 @@ mod tests {
             "curl -s --unix-socket '/run/a b.sock' -X POST -H 'authd-reason: moved%20in' -H 'content-type: application/json' \
              -d '{\"email\":\"ada@example.com\",\"password\":\"<password>\"}' http://authd/v1/users"
         );
+    }
+
+    #[test]
+    fn az_04_a_server_is_trusted_if_it_is_roots_or_the_callers_own_or_of_a_directory_that_is_vouched_for() {
+        let found = Trust { own: 1000, vouched: None };
+        assert!(found.includes(0) && found.includes(1000) && !found.includes(65534));
+        let named = Trust { vouched: Some(990), ..found };
+        assert!(named.includes(990) && !named.includes(65534));
+
+        // Below /tmp anybody could have made the directory.
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(owner(&dir.path().join("admin.sock")), None);
+        assert_eq!(owner(Path::new("/run/admin.sock")), Some(0));
+        assert_eq!(owner(Path::new("/nonexistent/admin.sock")), None);
+        assert_eq!(Trust::of_found().own, dir.path().metadata().unwrap().uid());
+    }
+
+    #[test]
+    fn az_04_a_candidate_of_another_user_is_passed_over_with_a_word() {
+        let dir = tempfile::tempdir().unwrap();
+        let (theirs, own) = (dir.path().join("theirs"), dir.path().join("own"));
+        std::fs::write(&theirs, "").unwrap();
+        if std::os::unix::fs::chown(&theirs, Some(65534), None).is_err() {
+            return; // only root can give a file away
+        }
+        let mut notes = vec![];
+        let refused = search(&[theirs.clone(), own.clone()], &mut notes).unwrap_err();
+        assert_eq!(refused.exit(), Exit::Unreachable);
+        std::fs::write(&own, "").unwrap();
+        notes.clear();
+        let (path, trust) = search(&[theirs, own.clone()], &mut notes).unwrap();
+        assert_eq!((path, trust), (own, Trust::of_found()));
+        assert!(notes[0].contains("passed over") && notes[0].contains("uid 65534"), "{notes:?}");
     }
 
     #[test]

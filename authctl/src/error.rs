@@ -134,7 +134,7 @@ impl Error {
             return String::new();
         }
         let (code, message, cause, fix, request) = self.parts();
-        let code = code.map_or_else(String::new, |code| format!("  [{code}]"));
+        let code = code.map_or_else(String::new, |code| format!("  [{}]", printable(code)));
         let mut text = format!("{} {}{code}\n", io.paint_err(Paint::Bad, "error:"), printable(&message));
         for (label, value) in [("cause:", cause), ("fix:", fix), ("request:", request)] {
             if let Some(value) = value {

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Read, Write, stderr, stdin, stdout};
 
 use anstyle::{AnsiColor, Style};
-use common::SecretString;
+use common::{SecretString, text::printable};
 
 use crate::Error;
 
@@ -108,12 +108,21 @@ impl Io {
         painted(self.err_colour, paint, text)
     }
 
-    /// Words.
+    /// Words. Whatever a terminal could act upon becomes visible.
     ///
     /// # Errors
     /// Standard error is gone.
     pub fn say(&mut self, text: &str) -> Result<(), Error> {
-        Ok(writeln!(self.err, "{text}")?)
+        Ok(writeln!(self.err, "{}", printable(text))?)
+    }
+
+    /// Words after a mark.
+    ///
+    /// # Errors
+    /// Standard error is gone.
+    pub fn say_marked(&mut self, paint: Paint, mark: &str, text: &str) -> Result<(), Error> {
+        let mark = self.paint_err(paint, mark);
+        Ok(writeln!(self.err, "{mark} {}", printable(text))?)
     }
 
     /// Asks whether to go on; with `yes` nobody is asked.
@@ -126,7 +135,7 @@ impl Io {
         }
         match &mut self.prompt {
             None => Err(Error::needs_yes(what)),
-            Some(prompt) => match prompt.confirm(question)? {
+            Some(prompt) => match prompt.confirm(&printable(question))? {
                 true => Ok(()),
                 false => Err(Error::declined()),
             },

@@ -14,7 +14,11 @@ pub mod times;
 use std::{io::ErrorKind, process::ExitCode};
 
 use clap::Parser;
-use common::{ErrorCode, error::AdminErrorBody, text::printable};
+use common::{
+    ErrorCode,
+    error::AdminErrorBody,
+    text::{is_forbidden_in_names, printable},
+};
 use serde_json::json;
 
 use self::io::Paint;
@@ -30,7 +34,8 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // clap writes help and version to standard output with 0, mistakes to standard error with 2.
-        Err(e) => e.exit(),
+        Err(e) if !has_odd_words() => e.exit(),
+        Err(e) => return refuse_words(&e),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let mut io = Io::of_process();
@@ -39,6 +44,19 @@ pub fn main() -> ExitCode {
         Err(e) => report(&Error::failed(format!("no runtime: {e}")), false, &mut io),
     };
     ExitCode::from(exit as u8)
+}
+
+/// Whether the command line has anything that a terminal could act upon.
+fn has_odd_words() -> bool {
+    std::env::args_os().any(|word| word.to_str().is_none_or(|word| word.chars().any(is_forbidden_in_names)))
+}
+
+/// clap's words about a mistake, which repeat what was typed.
+fn refuse_words(error: &clap::Error) -> ExitCode {
+    let text: String = error.to_string().lines().map(|line| format!("{}\n", printable(line))).collect();
+    // A standard error that is gone leaves the exit code.
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8))
 }
 
 /// Runs one command.

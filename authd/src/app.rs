@@ -33,11 +33,12 @@ use crate::{
     domain::{
         Act, Event, EventKind, KeyPolicy, PasswordPolicy, SessionPolicy, origin::TrustedOrigins, token::Expected,
     },
+    door::PeerCredentials,
     exit::{Exit, Failure},
     http::{self, App, Bearer, Cookies, Plugins},
     listen::{self, Inherited, SocketFile},
     live::Live,
-    net::{self, Gauge, Limits, Listener},
+    net::{self, Gauge, Limits, Listener, Users},
     opening::{bring_up, master_key, open_store, unusable},
     ports::{Clock, Entropy, PasswordHasher, TokenSigner},
     reload::{Reloader, last_read},
@@ -278,17 +279,18 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         public_url: public_url.clone(),
         cookies,
         socket: places.admin_socket.clone(),
-        owns_socket: admin_socket.file.is_some(),
+        socket_file: admin_socket.file.as_ref().map(SocketFile::id),
         services: live.clone(),
         public: app,
         admin: admin.clone(),
     }));
+    let of_access = admin.clone();
     let service = TowerToHyperService::new(warp::service(AdminApp::filter(admin)));
     // A command line asks at once or not at all; whoever holds connections open for longer keeps others out.
     // One request a connection: who asks is looked up when it begins, and groups change.
     let admin_limits = Limits { first_head: ADMIN_IDLE, idle: ADMIN_IDLE, keep_alive: false, ..limits };
     let listener = Listener::Unix(admin_socket.listener);
-    let gauge = Arc::new(Gauge::new(ADMIN_CONNECTIONS));
+    let gauge = Arc::new(Gauge::new(ADMIN_CONNECTIONS).per_user(admin_users(of_access)));
     tasks.spawn(net::serve(listener, service, admin_limits, gauge, stopping.clone()));
     tasks.spawn(write_down(live.clone(), stopping.clone()));
     tasks.spawn(keep_snapshots(store.clone(), clock.clone(), stopping.clone()));
@@ -312,10 +314,30 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
 
 /// How many connections the admin door serves at once.
 const ADMIN_CONNECTIONS: usize = 128;
+/// How many of them are for root and the daemon's own user alone, so that there is always somebody who can act.
+const ADMIN_RESERVE: usize = 32;
+/// How many of them one user of the host may have.
+const ADMIN_CONNECTIONS_PER_USER: usize = 16;
+/// How many of them all users together may have who have no role.
+const ADMIN_STRANGERS: usize = 8;
 /// How long a connection to the admin door may be silent.
 const ADMIN_IDLE: Duration = Duration::from_secs(5);
 /// File descriptors that are not for connections: the store, sockets, the log, the runtime.
 const OTHER_FILES: u64 = 256;
+
+/// Who may have how many connections on the admin door, by what is configured at the moment.
+fn admin_users(admin: Arc<Live<AdminApp>>) -> Users {
+    let own = nix::unistd::geteuid().as_raw();
+    let role =
+        move |peer: &PeerCredentials| admin.get().last_read.access.role(peer.uid, peer.name.as_deref(), &peer.groups);
+    Users {
+        each: ADMIN_CONNECTIONS_PER_USER,
+        together: ADMIN_CONNECTIONS - ADMIN_RESERVE,
+        strangers: ADMIN_STRANGERS,
+        is_exempt: Box::new(move |uid| uid == 0 || uid == own),
+        has_role: Box::new(move |peer| role(peer).is_some()),
+    }
+}
 
 /// The configured limit, as far as the process may have so many files: beyond that, accepting would fail instead of waiting.
 fn connection_limit(wanted: u32) -> usize {

@@ -1,15 +1,21 @@
 //! Where the doors listen: sockets that systemd hands over, or our own.
 
 use std::{
-    fs::{DirBuilder, Permissions},
+    fs::{DirBuilder, Metadata, OpenOptions, Permissions},
     io::{self, ErrorKind},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt},
+    os::{
+        fd::AsRawFd,
+        unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
 };
 
 use listenfd::ListenFd;
-use nix::unistd::{chown, geteuid};
+use nix::{
+    fcntl::OFlag,
+    unistd::{chown, geteuid},
+};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tracing::warn;
 
@@ -110,13 +116,66 @@ pub struct AdminSocket {
     pub file: Option<SocketFile>,
 }
 
-/// A socket file of ours; removed on drop.
-pub struct SocketFile(PathBuf);
+/// Which file it is that we made: by its path anybody may have put another one in its place since.
+#[derive(Debug, Clone)]
+pub struct SocketId {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl SocketId {
+    fn of(path: &Path) -> io::Result<Self> {
+        let meta = path.symlink_metadata()?;
+        Ok(Self { path: path.into(), device: meta.dev(), inode: meta.ino() })
+    }
+
+    fn is(&self, meta: &Metadata) -> bool {
+        meta.file_type().is_socket() && (meta.dev(), meta.ino()) == (self.device, self.inode)
+    }
+
+    /// Gives the file to its owner, to the group `authd-admin` where there is one, and to everybody where roles say who may
+    /// come in. No link is followed, and no other file is touched that stands there now.
+    ///
+    /// # Errors
+    /// It is not there any more, or the mode cannot be set.
+    pub fn set_mode(&self, for_everybody: bool) -> io::Result<()> {
+        // A handle on the file itself, whatever its path leads to from now on.
+        let flags = (OFlag::O_PATH | OFlag::O_NOFOLLOW).bits();
+        let handle = OpenOptions::new().read(true).custom_flags(flags).open(&self.path)?;
+        if !self.is(&handle.metadata()?) {
+            return Err(io::Error::other(format!("{} is not the socket that authd made", self.path.display())));
+        }
+        let file = PathBuf::from(format!("/proc/self/fd/{}", handle.as_raw_fd()));
+        let has_group = nss::group(ADMIN_GROUP).is_some_and(|group| chown(&file, None, Some(group)).is_ok());
+        let mode = match (for_everybody, has_group) {
+            (true, _) => 0o666,
+            (false, true) => 0o660,
+            (false, false) => 0o600,
+        };
+        std::fs::set_permissions(&file, Permissions::from_mode(mode))
+    }
+}
+
+/// The socket file that we made; removed on drop, if it is still the one that stands there.
+pub struct SocketFile(SocketId);
+
+impl SocketFile {
+    /// Which file it is.
+    pub fn id(&self) -> SocketId {
+        self.0.clone()
+    }
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Nothing to be done if it is gone already.
-        let _ = std::fs::remove_file(&self.0);
+        let SocketId { path, .. } = &self.0;
+        match path.symlink_metadata() {
+            // Nothing to be done if it cannot be removed.
+            Ok(meta) if self.0.is(&meta) => drop(std::fs::remove_file(path)),
+            Ok(_) => warn!("{} is not the socket that authd made: it is left alone", path.display()),
+            Err(_) => {}
+        }
     }
 }
 
@@ -131,24 +190,35 @@ pub fn is_open(path: &Path) -> bool {
     path.metadata().is_ok_and(|meta| meta.mode() & 0o006 == 0o006)
 }
 
-/// Gives the file of our own socket to its owner, to the group `authd-admin` where there is one, and to everybody where roles
-/// say who may come in.
-///
-/// # Errors
-/// The mode cannot be set.
-pub fn set_mode(path: &Path, for_everybody: bool) -> io::Result<()> {
-    let has_group = nss::group(ADMIN_GROUP).is_some_and(|group| chown(path, None, Some(group)).is_ok());
-    let mode = match (for_everybody, has_group) {
-        (true, _) => 0o666,
-        (false, true) => 0o660,
-        (false, false) => 0o600,
-    };
-    std::fs::set_permissions(path, Permissions::from_mode(mode))
+/// Refuses a directory in which anybody may put a socket of their own in the place of ours, and whose passwords would go there.
+fn check_directory(path: &Path) -> Result<(), Failure> {
+    let Some(parent) = path.parent() else { return Ok(()) };
+    let Ok(meta) = parent.metadata() else { return Ok(()) };
+    let (shown, mode, own) = (parent.display(), meta.mode(), geteuid().as_raw());
+    let is_sticky = mode & 0o1000 != 0;
+    if mode & 0o002 != 0 && !is_sticky {
+        let message = format!(
+            "{shown} has mode {:04o}: anybody may put another socket in the place of the admin socket there",
+            mode & 0o7777
+        );
+        return Err(Failure::new(Exit::Configuration, message)
+            .fix(format!("chmod o-w {shown}, or choose another path with --admin-socket")));
+    }
+    if mode & 0o020 != 0 && !is_sticky {
+        warn!(
+            "{shown} has mode {:04o}: its group may put another socket in the place of the admin socket",
+            mode & 0o7777
+        );
+    }
+    if ![0, own].contains(&meta.uid()) {
+        warn!("{shown} belongs to uid {}, who may put another socket in the place of the admin socket", meta.uid());
+    }
+    Ok(())
 }
 
 /// Binds the admin socket: a directory of its own with 0755, the socket for its owner, and for the group `authd-admin`
 /// where there is one (AZ-03), or for everybody where roles are configured. A dead socket of our own is replaced, because the data directory is locked by us; everything
-/// else that stands in the way is refused.
+/// else that stands in the way is refused, and so is a directory in which anybody may put another in its place.
 ///
 /// # Errors
 /// `Locked` if somebody listens there, `Configuration` if something else is in the way.
@@ -169,11 +239,12 @@ pub async fn admin(
         DirBuilder::new().recursive(true).mode(0o755).create(parent).map_err(refuse)?;
         std::fs::set_permissions(parent, Permissions::from_mode(0o755)).map_err(refuse)?;
     }
+    check_directory(path)?;
     clear_the_way(path).await?;
     // The umask of the process is 077: from its first moment the file is for its owner only.
     let listener = UnixListener::bind(path).map_err(failed)?;
-    let file = SocketFile(path.into());
-    set_mode(path, for_everybody).map_err(failed)?;
+    let file = SocketFile(SocketId::of(path).map_err(failed)?);
+    file.0.set_mode(for_everybody).map_err(failed)?;
     Ok(AdminSocket { listener, file: Some(file) })
 }
 
@@ -222,6 +293,57 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("/dev/null", &path).unwrap();
         assert_eq!(admin(None, &path, false).await.err().unwrap().exit, Exit::Configuration);
+    }
+
+    #[tokio::test]
+    async fn az_03_only_the_socket_that_was_made_is_removed_or_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run/admin.sock");
+        let mode = |path: &Path| path.metadata().unwrap().mode() & 0o777;
+        let AdminSocket { listener, file } = admin(None, &path, false).await.unwrap();
+        let file = file.unwrap();
+        file.id().set_mode(true).unwrap();
+        assert_eq!(mode(&path), 0o666);
+
+        // A link to a file of ours in the place of the socket, as who may write to the directory can put it.
+        let victim = dir.path().join("victim");
+        std::fs::write(&victim, "precious").unwrap();
+        std::fs::set_permissions(&victim, Permissions::from_mode(0o600)).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        assert!(file.id().set_mode(true).is_err());
+        assert_eq!(mode(&victim), 0o600);
+        drop(file);
+        assert!(path.is_symlink(), "what others put there stays");
+        drop(listener);
+        std::fs::remove_file(&path).unwrap();
+
+        // The socket of another daemon, which took the place of ours.
+        let first = admin(None, &path, false).await.unwrap();
+        std::fs::rename(&path, dir.path().join("moved")).unwrap();
+        let second = admin(None, &path, false).await.unwrap();
+        assert!(first.file.as_ref().unwrap().id().set_mode(true).is_err());
+        drop(first);
+        assert!(UnixStream::connect(&path).await.is_ok(), "it is still there");
+        assert_ne!(mode(&path), 0o666);
+        drop(second);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn az_03_a_directory_in_which_anybody_may_put_another_socket_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("admin.sock");
+        for (mode, is_taken) in [(0o777, false), (0o1777, true), (0o755, true), (0o700, true)] {
+            std::fs::set_permissions(dir.path(), Permissions::from_mode(mode)).unwrap();
+            match admin(None, &path, false).await {
+                Ok(_) => assert!(is_taken, "{mode:o}"),
+                Err(refused) => {
+                    assert!(!is_taken && refused.exit == Exit::Configuration, "{mode:o}: {refused}");
+                    assert!(refused.to_string().contains("chmod o-w"), "{refused}");
+                }
+            }
+        }
     }
 
     #[tokio::test]

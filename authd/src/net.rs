@@ -89,20 +89,50 @@ pub struct Gauge {
     waiting: AtomicUsize,
     per_client: usize,
     is_exempt: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
-    clients: Mutex<HashMap<IpAddr, usize>>,
+    users: Option<Users>,
+    clients: Mutex<HashMap<Client, usize>>,
+}
+
+/// How many connections the users of this host may have on the admin door.
+pub struct Users {
+    /// One of them.
+    pub each: usize,
+    /// All of them: what is left is for those who may have any number.
+    pub together: usize,
+    /// All of those together who have no role. They are told so, and that takes a request.
+    pub strangers: usize,
+    /// Who may have any number: root and the daemon's own user.
+    pub is_exempt: Box<dyn Fn(u32) -> bool + Send + Sync>,
+    /// Who has a role.
+    pub has_role: Box<dyn Fn(&PeerCredentials) -> bool + Send + Sync>,
+}
+
+/// Whose connections are counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Client {
+    /// A client of the public door.
+    Address(IpAddr),
+    /// A user of this host, on the admin door.
+    User(u32),
+    /// All users of this host but the exempt ones.
+    Users,
+    /// Those of them who have no role.
+    Strangers,
 }
 
 /// A connection that counts for its client until this is dropped.
-struct Guest(Option<(Arc<Gauge>, IpAddr)>);
+struct Guest(Option<(Arc<Gauge>, Vec<Client>)>);
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        let Some((gauge, client)) = &self.0 else { return };
+        let Some((gauge, counted)) = &self.0 else { return };
         let mut clients = gauge.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = clients.get_mut(client) {
-            *count -= 1;
-            if *count == 0 {
-                clients.remove(client);
+        for client in counted {
+            if let Some(count) = clients.get_mut(client) {
+                *count -= 1;
+                if *count == 0 {
+                    clients.remove(client);
+                }
             }
         }
     }
@@ -127,6 +157,7 @@ impl Gauge {
             waiting: AtomicUsize::new(0),
             per_client: usize::MAX,
             is_exempt: Box::new(|_| true),
+            users: None,
             clients: Mutex::default(),
         }
     }
@@ -137,20 +168,51 @@ impl Gauge {
         Self { per_client: limit, is_exempt: Box::new(is_exempt), ..self }
     }
 
+    /// And so many of the users of this host, so that nobody keeps those out who look after the service.
+    #[must_use]
+    pub fn per_user(self, users: Users) -> Self {
+        Self { users: Some(users), ..self }
+    }
+
     /// Whether this client may have one more.
     fn admit(self: &Arc<Self>, client: IpAddr) -> Option<Guest> {
         let client = canonical(client);
         if (self.is_exempt)(client) {
             return Some(Guest(None));
         }
-        let client = bucket(client);
+        self.enter(&[(Client::Address(bucket(client)), self.per_client)])
+    }
+
+    /// Whether this user of the host may have one more.
+    fn admit_user(self: &Arc<Self>, uid: u32) -> Option<Guest> {
+        match &self.users {
+            Some(users) if !(users.is_exempt)(uid) => {
+                self.enter(&[(Client::User(uid), users.each), (Client::Users, users.together)])
+            }
+            _ => Some(Guest(None)),
+        }
+    }
+
+    /// Whether this peer has no role.
+    fn is_stranger(&self, peer: &PeerCredentials) -> bool {
+        self.users.as_ref().is_some_and(|users| !(users.is_exempt)(peer.uid) && !(users.has_role)(peer))
+    }
+
+    /// Whether one more may be told of having no role.
+    fn admit_stranger(self: &Arc<Self>) -> Option<Guest> {
+        self.enter(&[(Client::Strangers, self.users.as_ref()?.strangers)])
+    }
+
+    /// Counts one more for each of these, unless one of them has as many as it may.
+    fn enter(self: &Arc<Self>, wanted: &[(Client, usize)]) -> Option<Guest> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = clients.entry(client).or_default();
-        if *count >= self.per_client {
+        if wanted.iter().any(|(client, limit)| clients.get(client).copied().unwrap_or_default() >= *limit) {
             return None;
         }
-        *count += 1;
-        Some(Guest(Some((self.clone(), client))))
+        for (client, _) in wanted {
+            *clients.entry(*client).or_default() += 1;
+        }
+        Some(Guest(Some((self.clone(), wanted.iter().map(|(client, _)| *client).collect()))))
     }
 
     /// How many are served now.
@@ -166,8 +228,10 @@ impl Gauge {
     }
 }
 
-/// How often it is said that no connection can be accepted.
+/// How often it is said that no connection can be accepted, or that somebody has too many.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+/// How long the request of a peer may take who has no role.
+const STRANGERS_HEAD: Duration = Duration::from_secs(1);
 
 /// Waits until the flag turns true, or nobody is left who could turn it.
 pub async fn told(flag: &mut watch::Receiver<bool>) {
@@ -184,6 +248,7 @@ pub async fn serve<S: Answer>(
 ) {
     let permits = &gauge.permits;
     let mut complained: Option<Instant> = None;
+    let mut told_of_users: Option<Instant> = None;
     loop {
         let next = async {
             // The permit first: beyond the limit nothing is accepted, and nobody is dropped.
@@ -210,11 +275,24 @@ pub async fn serve<S: Answer>(
         };
         let guest = match &stream {
             Stream::Tcp(_, Peer::Tcp(address)) => gauge.admit(address.ip()),
-            _ => Some(Guest(None)),
+            Stream::Tcp(..) => Some(Guest(None)),
+            Stream::Unix(_, peer) => {
+                let guest = gauge.admit_user(peer.uid);
+                if guest.is_none() && told_of_users.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
+                    let (uid, pid) = (peer.uid, peer.pid);
+                    warn!(
+                        operator.uid = uid,
+                        operator.pid = pid,
+                        "a user has too many connections to the admin socket; further ones are closed"
+                    );
+                    told_of_users = Some(Instant::now());
+                }
+                guest
+            }
         };
         // Closed without a word: a client with so many connections learns nothing from one more answer.
         let Some(guest) = guest else { continue };
-        let (service, stop) = (service.clone(), stop.clone());
+        let (service, stop, gauge) = (service.clone(), stop.clone(), gauge.clone());
         tokio::spawn(async move {
             match stream {
                 Stream::Tcp(stream, peer) => connection(stream, peer, service, limits, stop).await,
@@ -224,8 +302,19 @@ pub async fn serve<S: Answer>(
                     let UCred { uid, gid, pid } = peer;
                     let (name, groups) =
                         tokio::task::spawn_blocking(move || nss::account(uid, gid)).await.unwrap_or_default();
-                    let peer = Peer::Unix(PeerCredentials { uid, gid, pid, name, groups });
-                    connection(stream, peer, service, limits, stop).await;
+                    let peer = PeerCredentials { uid, gid, pid, name, groups };
+                    let mut limits = limits;
+                    let mut stranger = None;
+                    if gauge.is_stranger(&peer) {
+                        // Closed without a word where there are many: only time would end them.
+                        stranger = gauge.admit_stranger();
+                        if stranger.is_none() {
+                            return;
+                        }
+                        (limits.first_head, limits.idle) = (STRANGERS_HEAD, STRANGERS_HEAD);
+                    }
+                    connection(stream, Peer::Unix(peer), service, limits, stop).await;
+                    drop(stranger);
                 }
             }
             drop((permit, guest));
@@ -620,6 +709,63 @@ mod tests {
         first.write_all(GET).await.unwrap();
         assert!(first.read(&mut [0; 64]).await.unwrap() > 0, "the first goes on");
         drop((first, stop));
+        serving.abort();
+    }
+
+    fn users(is_exempt: impl Fn(u32) -> bool + Send + Sync + 'static) -> Users {
+        let has_role = |peer: &PeerCredentials| peer.name.as_deref() == Some("ada");
+        Users { each: 2, together: 3, strangers: 1, is_exempt: Box::new(is_exempt), has_role: Box::new(has_role) }
+    }
+
+    #[test]
+    fn az_04_users_of_the_host_leave_room_on_the_admin_door_for_those_who_look_after_it() {
+        let gauge = Arc::new(Gauge::new(8).per_user(users(|uid| uid == 0)));
+        let mut held = vec![gauge.admit_user(7), gauge.admit_user(7)];
+        assert!(gauge.admit_user(7).is_none(), "two are enough for one user");
+        held.push(gauge.admit_user(8));
+        assert!(gauge.admit_user(9).is_none(), "and three for all");
+        assert!(held.iter().all(Option::is_some));
+        let root: Vec<_> = (0..50).map(|_| gauge.admit_user(0)).collect();
+        assert!(root.iter().all(Option::is_some));
+        drop(held);
+        assert!(gauge.admit_user(9).is_some());
+
+        let peer =
+            |uid, name: &str| PeerCredentials { uid, gid: uid, pid: None, name: Some(name.into()), groups: vec![] };
+        assert!(!gauge.is_stranger(&peer(7, "ada")) && !gauge.is_stranger(&peer(0, "eve")));
+        assert!(gauge.is_stranger(&peer(7, "eve")));
+        let first = gauge.admit_stranger();
+        assert!(first.is_some() && gauge.admit_stranger().is_none());
+        drop((first, root));
+        assert!(gauge.clients.lock().unwrap().is_empty(), "nothing is kept of who is gone");
+    }
+
+    /// Silent connections of a user without a role are closed, and one who may is served beside them.
+    #[tokio::test]
+    async fn az_04_silent_peers_without_a_role_are_closed_and_keep_nobody_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("admin.sock");
+        let is_root = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let now_root = is_root.clone();
+        let gauge = Gauge::new(4).per_user(users(move |_| now_root.load(Ordering::SeqCst)));
+        let (stop, stopping) = watch::channel(false);
+        let listener = Listener::Unix(UnixListener::bind(&path).unwrap());
+        let serving = tokio::spawn(serve(listener, sized(1), LIMITS, Arc::new(gauge), stopping));
+        let mut silent = vec![];
+        for _ in 0..20 {
+            silent.push(UnixStream::connect(&path).await.unwrap());
+        }
+        let is_closed = async |stream: &mut UnixStream| matches!(stream.read(&mut [0; 64]).await, Ok(0) | Err(_));
+        for stream in silent.iter_mut().skip(1).rev() {
+            assert!(is_closed(stream).await);
+        }
+        // The first may have its second for a request still.
+        is_root.store(true, Ordering::SeqCst);
+        let mut root = UnixStream::connect(&path).await.unwrap();
+        root.write_all(GET).await.unwrap();
+        assert!(root.read(&mut [0; 64]).await.unwrap() > 0);
+        assert!(is_closed(&mut silent[0]).await);
+        drop(stop);
         serving.abort();
     }
 

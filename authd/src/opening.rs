@@ -5,6 +5,7 @@ use std::{io::ErrorKind, path::PathBuf, sync::Arc};
 
 use common::UnixTime;
 use nix::unistd::geteuid;
+use tracing::warn;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -230,6 +231,13 @@ pub(crate) async fn bring_up(
         let event = Event::new(EventKind::StoreCreated).with("kid", &key.kid).with("master_key", &fingerprint);
         let meta = Meta { fingerprint, created_at: now };
         store.initialise(meta, sealed, key, act, event).await.map_err(|e| unusable(&e))?;
+        if config.mode == Mode::Production {
+            // The first start, or else everything is gone: whoever reads the log knows which.
+            warn!(
+                "an empty store was made in {}: if there was one before, stop authd and bring that one, or a backup, back",
+                config.places.data_dir.display()
+            );
+        }
     }
     Ok((store, secrets, cookie))
 }

@@ -32,8 +32,8 @@ pub struct Reloader {
     pub(crate) cookies: Cookies,
     /// The admin socket.
     pub(crate) socket: PathBuf,
-    /// Whether its file is ours, and its mode ours to choose.
-    pub(crate) owns_socket: bool,
+    /// Its file, if that is ours, and its mode ours to choose.
+    pub(crate) socket_file: Option<listen::SocketId>,
     /// The use cases' ground, for what the daemon does by itself.
     pub(crate) services: Arc<Live<Services>>,
     /// The public door.
@@ -144,8 +144,9 @@ impl Reloader {
         let public = self.public.get();
         let (door, cookies) = app::public_door(&next, &self.public_url, &self.cookies);
         let admin = self.admin.get();
-        if self.owns_socket
-            && let Err(error) = listen::set_mode(&self.socket, listen::is_for_everybody(&next))
+        let (was, is) = (listen::is_for_everybody(&self.config), listen::is_for_everybody(&next));
+        if let Some(file) = self.socket_file.as_ref().filter(|_| was != is)
+            && let Err(error) = file.set_mode(is)
         {
             warn!(%error, "the mode of the admin socket cannot be changed");
         }

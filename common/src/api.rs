@@ -83,9 +83,9 @@ pub struct GetSessionBody {
     pub needs_refresh: Option<bool>,
 }
 
-/// What `/signup`, `/login` and `/refresh` answer; the token fields are RFC 6749's (§5.1).
+/// The tokens of an answer, in RFC 6749's fields (§5.1).
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct TokenBody {
+pub struct TokenFields {
     /// A JWT (`typ: at+jwt`).
     pub access_token: SecretString,
     /// Always `Bearer`.
@@ -98,6 +98,14 @@ pub struct TokenBody {
     /// Seconds until the refresh token expires if it is not used.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub refresh_expires_in: Option<u64>,
+}
+
+/// What `/signup`, `/login` and `/refresh` answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TokenBody {
+    /// The tokens.
+    #[serde(flatten)]
+    pub tokens: TokenFields,
     /// Whose tokens these are.
     pub user: UserBody,
 }
@@ -156,12 +164,15 @@ pub struct StatusBody {
 }
 
 /// `POST /change-password`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PasswordChangedBody {
     /// The handle of the session that was opened when all others ended; `null` if none did.
     pub token: Option<String>,
     /// Whose password it is.
     pub user: UserBody,
+    /// The tokens of that session, for callers that came by an access token and so get no cookie.
+    #[serde(flatten, skip_serializing_if = "Option::is_none", default)]
+    pub tokens: Option<TokenFields>,
 }
 
 /// One of the ways in which a user can sign in (`GET /list-accounts`).

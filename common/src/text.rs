@@ -6,11 +6,40 @@ use zeroize::Zeroizing;
 /// The longest display name, in code points.
 pub const MAX_NAME_CHARS: usize = 256;
 
-/// Whether `c` may not stand in a name: a control character, or a mark that changes the direction of what follows
-/// (CWE-150; the "Trojan Source" set of Unicode TR 9 and the invisible separators).
+/// Whether `c` may not stand in a name: a control character, a mark that changes the direction of what follows (CWE-150; the
+/// "Trojan Source" set of Unicode TR 9), or one that is not seen, so that two names look alike or one says more than is read.
+/// The two joiners are allowed, which Persian, Indic scripts and emoji need, and so are variation selectors.
 pub fn is_forbidden_in_names(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{061c}' | '\u{2028}' | '\u{2029}' | '\u{feff}')
+    c.is_control() || changes_direction(c) || is_invisible(c)
+}
+
+fn changes_direction(c: char) -> bool {
+    matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Separators of lines, soft hyphen, joiners that join nothing, fillers of Hangul, marks of annotations and music, tags.
+fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{00ad}'
+            | '\u{034f}'
+            | '\u{115f}'
+            | '\u{1160}'
+            | '\u{17b4}'
+            | '\u{17b5}'
+            | '\u{180e}'
+            | '\u{200b}'
+            | '\u{2028}'
+            | '\u{2029}'
+            | '\u{2060}'..='\u{2065}'
+            | '\u{206a}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
 }
 
 /// The text with everything a terminal or a log could act upon written as an escape (`\u{1b}`), so that one value stays
@@ -81,6 +110,10 @@ mod tests {
     fn escapes_and_direction_marks_become_visible() {
         assert_eq!(printable("a\x1b[31mb\n"), "a\\u{1b}[31mb\\u{a}");
         assert_eq!(printable("x\u{202e}y"), "x\\u{202e}y");
+        for invisible in ['\u{200b}', '\u{ad}', '\u{2060}', '\u{180e}', '\u{3164}', '\u{fff9}', '\u{e0041}'] {
+            assert_eq!(printable(&format!("x{invisible}y")), format!("x{}y", invisible.escape_unicode()));
+        }
+        assert_eq!(printable("می‌خواهم क्‍ष ☂\u{fe0f}"), "می‌خواهم क्‍ष ☂\u{fe0f}", "what scripts need stays");
         assert_eq!(printable("Zoë 👩‍💻"), "Zoë 👩‍💻");
     }
 

@@ -122,3 +122,22 @@ async fn se_02_nothing_in_the_data_directory_is_a_credential() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_rotation_adds_no_key_to_a_set_that_has_sixteen_and_a_revocation_still_does() {
+    let server = Server::start().await;
+    let admin = server.admin();
+    let rotate = async || admin.post("/v1/keys/rotate", &json!({"now": true})).await;
+    for n in 2..=16 {
+        assert_eq!(rotate().await.status, 200, "{n}");
+    }
+    let refused = rotate().await;
+    assert_eq!((refused.status, refused.code().as_str()), (409, "CONFLICT"), "{refused:?}");
+    assert!(refused.text("/cause").contains("16 keys"), "{refused:?}");
+    assert_eq!(admin.get("/v1/keys").await.json()["items"].as_array().unwrap().len(), 16);
+    let kid = server.services().store.keys().signing(server.clock.now_time()).unwrap().kid.to_string();
+    assert_eq!(admin.post(&format!("/v1/keys/{kid}/revoke"), &Value::Null).await.status, 200, "in an emergency");
+    // Those that hand over leave the set by and by.
+    server.clock.advance(common::Span::from_days(1));
+    assert_eq!(rotate().await.status, 200);
+}

@@ -164,3 +164,57 @@ async fn a_name_is_looked_for_on_every_page() {
     assert_eq!(server.admin().get("/v1/users/max").await.code(), "AMBIGUOUS_USER");
     assert_eq!(server.admin().get("/v1/users/z1").await.text("/id"), "z1", "the part before the @ counts too");
 }
+
+/// People know their own ids, and choose their names: none may be taken for the account that is gone.
+#[tokio::test]
+async fn lg_07_a_name_that_is_the_id_of_a_deleted_account_is_not_taken_for_it() {
+    let server = Server::start().await;
+    let admin = server.admin();
+    let gone = server.sign_up("gone@example.com").await.text("/user/id");
+    assert_eq!(admin.delete(&format!("/v1/users/{gone}")).await.status, 200);
+    let uuid = "3f2504e0-4f89-11d3-9a0c-0305e82c3301";
+    for (email, name) in [("mallory@example.com", gone.as_str()), ("eve@example.com", uuid)] {
+        let body = json!({"email": email, "password": PASSWORD, "name": name});
+        assert_eq!(server.client().post("/api/auth/signup", &body).await.status, 201);
+    }
+
+    let trail = admin.get(&format!("/v1/audit?user={gone}")).await.json();
+    let events: Vec<&str> = trail["items"].as_array().unwrap().iter().map(|e| e["event"].as_str().unwrap()).collect();
+    assert_eq!(events, ["user.deleted", "user.created"], "the trail of the account that is gone");
+    for id in [gone.as_str(), uuid] {
+        for path in [format!("/v1/users/{id}/disable"), format!("/v1/users/{id}/enable")] {
+            assert_eq!(admin.post(&path, &Value::Null).await.status, 404, "{path}");
+        }
+        assert_eq!(admin.delete(&format!("/v1/users/{id}")).await.status, 404, "{id}");
+        assert_eq!(admin.get(&format!("/v1/sessions?user={id}")).await.status, 404, "{id}");
+    }
+    let erased = admin.post("/v1/audit/erase", &json!({"user": gone})).await.json();
+    assert_eq!((&erased["user"], &erased["records"]), (&json!(gone), &json!(2)));
+    let of_mallory = admin.get("/v1/audit?user=mallory@example.com").await.json();
+    assert!(of_mallory["items"].as_array().unwrap().iter().all(|e| e.get("erasedBy").is_none()), "{of_mallory}");
+}
+
+#[tokio::test]
+async fn ht_07_a_role_is_a_plain_word_and_a_name_has_nothing_invisible() {
+    let server = Server::start().await;
+    let admin = server.admin();
+    let create = async |name: &str, role: &str| {
+        admin.post("/v1/users", &json!({"email": "ada@example.com", "name": name, "role": role})).await
+    };
+    for role in ["", " ", " user", "user ", "user\u{200b}", "us\u{435}r", "a\nb", &"x".repeat(129)] {
+        let refused = create("Ada", role).await;
+        assert_eq!((refused.status, refused.code().as_str()), (400, "VALIDATION_ERROR"), "{role:?}: {refused:?}");
+    }
+    for c in ['\u{200b}', '\u{ad}', '\u{2060}', '\u{180e}', '\u{3164}', '\u{fff9}', '\u{e0041}'] {
+        let name = format!("Ada{c}");
+        assert_eq!(create(&name, "user").await.code(), "VALIDATION_ERROR", "{c:?}");
+        let sign_up = json!({"email": "eve@example.com", "password": PASSWORD, "name": name});
+        for path in ["/api/auth/signup", "/api/auth/sign-up/email"] {
+            assert_eq!(server.client().post(path, &sign_up).await.code(), "VALIDATION_ERROR", "{path} {c:?}");
+        }
+    }
+    for (n, name) in ["Zoë 👩‍💻", "می‌خواهم", "क्‍ष"].into_iter().enumerate() {
+        let body = json!({"email": format!("{n}@example.com"), "name": name, "role": "editor,admin"});
+        assert_eq!(admin.post("/v1/users", &body).await.status, 201, "{name}");
+    }
+}

@@ -252,6 +252,9 @@ async fn cl_01_secrets_are_not_taken_as_arguments_nor_repeated() {
         vec!["user", "create", "--email", "a@b.co", "--password=hunter2-hunter2"],
         vec!["user", "create", "--email", "a@b.co", "--password", secret],
         vec!["user", "set-password", "a@b.co", "--password", secret],
+        vec!["user", "set-password", "a@b.co", secret],
+        vec!["user", "set-password", "a@b.co", "--password-stdin", secret, secret],
+        vec!["user", "create", "--email", "a@b.co", secret],
         vec!["token", "inspect", secret],
         vec!["token", "verify", secret],
     ] {
@@ -408,4 +411,86 @@ async fn a_stranger_on_the_socket_is_noticed() {
         assert_eq!(outcome.exit, expected, "{answer:?}: {outcome:?}");
         server.await.unwrap();
     }
+}
+
+/// Answers every request with what `answer` makes of its number and its path.
+fn hostile(path: &std::path::Path, answer: impl Fn(usize, &str) -> String + Send + Sync + 'static) {
+    let listener = tokio::net::UnixListener::bind(path).unwrap();
+    tokio::spawn(async move {
+        for n in 0.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = vec![];
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            let head = String::from_utf8(head).unwrap();
+            let (status, body) = match answer(n, head.split(' ').nth(1).unwrap()) {
+                body if body.contains("\"error\"") => ("404 Not Found", body),
+                body => ("200 OK", body),
+            };
+            let text = format!(
+                "HTTP/1.1 {status}\r\nauthd-api-version: 1\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len()
+            );
+            drop(stream.write_all(text.as_bytes()).await);
+        }
+    });
+}
+
+const HOSTILE: &str = "x\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}\r@example.com";
+
+#[tokio::test]
+async fn lg_03_nothing_that_a_server_says_acts_on_the_terminal() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("hostile.sock");
+    hostile(&socket, |_, path| {
+        let user = json!({
+            "id": "u", "email": HOSTILE, "name": HOSTILE, "emailVerified": false, "image": null, "role": HOSTILE,
+            "banned": false, "passwordChangeRequired": false,
+            "createdAt": "2026-11-22T17:19:35.800Z", "updatedAt": "2026-11-22T17:19:35.800Z",
+        });
+        if path.contains("refused") {
+            return json!({"error": {}, "code": HOSTILE, "message": HOSTILE, "cause": HOSTILE, "fix": HOSTILE})
+                .to_string();
+        }
+        if path.contains("verify") {
+            return json!({"ok": false, "records": 1, "removed": 0, "erased": 0, "brokenAt": 1, "problem": HOSTILE})
+                .to_string();
+        }
+        json!({"user": user, "changed": true, "endedSessions": 1, "dryRun": path.contains("dry_run")}).to_string()
+    });
+    for line in [
+        "user disable ada --yes",
+        "user disable ada --dry-run",
+        "user enable ada",
+        "user delete ada --yes",
+        "user delete ada --dry-run",
+        "user disable refused --yes",
+        "audit verify",
+    ] {
+        let shown = ctl(&socket).run(line).await;
+        let asked = ctl(&socket).person(&["y"]).run(line).await;
+        for text in [&shown.out, &shown.err, &asked.out, &asked.err] {
+            assert!(!text.chars().any(|c| c != '\n' && common::text::is_forbidden_in_names(c)), "{line}: {text:?}");
+        }
+        assert!(format!("{}{}", shown.out, shown.err).contains("\\u{1b}]0;owned"), "{line}: it was there: {shown:?}");
+    }
+    let asked = ctl(&socket).person(&["y"]).run("user delete ada").await;
+    assert!(asked.err.contains("? Delete x\\u{1b}]0;owned"), "{asked:?}");
+}
+
+#[tokio::test]
+async fn cl_03_a_list_whose_cursor_never_ends_is_not_followed_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    hostile(&at("same"), |_, _| json!({"items": [], "next": "x"}).to_string());
+    let same = ctl(&at("same")).run("user list --all").await;
+    assert_eq!(same.exit, 11, "{same:?}");
+    assert!(same.err.contains("cursor comes again"), "{same:?}");
+    hostile(&at("many"), |_, _| json!({"items": vec![json!({}); 1001], "next": "x"}).to_string());
+    assert_eq!(ctl(&at("many")).run("user list --all").await.exit, 11);
+    hostile(&at("fresh"), |n, _| json!({"items": [{"id": n}], "next": n.to_string()}).to_string());
+    let fresh = ctl(&at("fresh")).run("user list --all --timeout 1").await;
+    assert_eq!(fresh.exit, 7, "the time is over all pages: {fresh:?}");
+    assert!(fresh.err.contains("--limit"), "{fresh:?}");
 }

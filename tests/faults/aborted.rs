@@ -205,6 +205,9 @@ async fn aborted(builder: Builder, requests: usize, acts: &[Act], first_is_enoug
             }
         }
         report.wrong.extend(world.counts(&subjects, &neighbours).await.err());
+        if report.aborted.is_multiple_of(5_000 / BATCH * BATCH) {
+            eprintln!("{} so far, {} wrong", report.aborted, report.wrong.len());
+        }
         if !report.wrong.is_empty() && (first_is_enough || report.wrong.len() > 20) {
             break;
         }

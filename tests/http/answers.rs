@@ -225,3 +225,22 @@ async fn au_13_operators_set_passwords_for_one_use_and_never_see_one_or_its_hash
     let shown = run("user show ada@example.com -o json").await.out;
     assert!(!shown.contains(&password), "shown once: {shown}");
 }
+
+/// Who asks twice learns nothing of how often others asked in between.
+#[tokio::test]
+async fn lg_04_the_ids_of_requests_count_nothing() {
+    let server = Server::start().await;
+    let mut ids = std::collections::HashSet::new();
+    let mut common = usize::MAX;
+    let mut last = String::new();
+    for _ in 0..50 {
+        let id = server.client().get("/api/auth/ok").await.header("x-request-id").to_owned();
+        let same = last.chars().zip(id.chars()).take_while(|(a, b)| a == b).count();
+        common = if last.is_empty() { common } else { common.min(same) };
+        last.clone_from(&id);
+        assert!(ids.insert(id));
+    }
+    assert_eq!(common, 0, "no part of them is a constant of the process");
+    let admin = server.admin().get("/v1/status").await.header("x-request-id").to_owned();
+    assert!(admin.starts_with("admin-") && admin.len() == 22, "{admin}");
+}

@@ -44,6 +44,10 @@ async fn development_answers_this_machine_by_its_own_names_only() {
     for host in ["localhost", "localhost:1234", "127.0.0.1", "[::1]:8000", "app.localhost"] {
         assert_eq!(server.client().host(host).get("/api/auth/ok").await.status, 200, "{host}");
     }
+    for odd in ["localhost:evil", "a.localhost:x@evil", "localhost:80x", "localhost:123456", "127.0.0.1:8000:x"] {
+        let answer = server.client().host(odd).get("/api/auth/ok").await;
+        assert!(answer.status == 421 || answer.status == 400, "{odd}: {answer:?}");
+    }
     // A name of a stranger that was made to lead here (DNS rebinding).
     assert_eq!(server.client().host("rebound.example").get("/api/auth/ok").await.code(), "INVALID_HOST");
 }

@@ -131,6 +131,38 @@ async fn au_10_a_changed_password_ends_every_old_cookie_refresh_token_and_access
     );
 }
 
+/// Two modes, never mixed (DESIGN 3): what a caller gets is what it had.
+#[tokio::test]
+async fn au_10_who_changes_a_password_by_an_access_token_gets_tokens_and_no_cookie() {
+    let (server, page) = ada().await;
+    let app = server.client();
+    let tokens = app.post("/api/auth/login", &json!({"email": "ada@example.com", "password": PASSWORD})).await;
+    let bearer = app.clone().bearer(&tokens.text("/access_token"));
+    let changed = bearer.post("/api/auth/change-password", &change(PASSWORD, NEW)).await;
+    assert_eq!((changed.status, changed.cookies().len()), (200, 0), "{changed:?}");
+    let session = app.clone().bearer(&changed.text("/access_token")).get("/api/auth/get-session").await;
+    assert_eq!(session.text("/session/token"), changed.text("/token"));
+    let refreshed = app.post("/api/auth/refresh", &json!({"refresh_token": changed.text("/refresh_token")})).await;
+    assert_eq!((refreshed.status, &changed.json()["expires_in"]), (200, &json!(900)), "{refreshed:?}");
+    assert!(!is_alive(&page).await);
+
+    // The access token of a page whose session is in a cookie: no lasting credential for a script.
+    let (page, signed_in) = sign_in_with(&server, NEW).await;
+    assert_eq!(signed_in.status, 200);
+    let jwt = page.get("/api/auth/token").await.text("/token");
+    let changed = app.clone().bearer(&jwt).post("/api/auth/change-password", &change(NEW, PASSWORD)).await;
+    assert_eq!((changed.status, changed.cookies().len()), (200, 0), "{changed:?}");
+    assert_eq!(changed.json().get("refresh_token"), None);
+    assert_eq!(app.clone().bearer(&changed.text("/access_token")).get("/api/auth/me").await.status, 200);
+
+    // Where the cookie of the same session stands beside it, the page keeps its session.
+    let page = sign_in(&server).await;
+    let jwt = page.get("/api/auth/token").await.text("/token");
+    let changed = page.clone().bearer(&jwt).post("/api/auth/change-password", &change(PASSWORD, NEW)).await;
+    assert_eq!((changed.status, changed.json().get("access_token")), (200, None), "{changed:?}");
+    assert!(is_alive(&page).await);
+}
+
 #[tokio::test]
 async fn au_10_sessions_are_kept_only_if_the_request_or_the_configuration_says_so() {
     let (mut server, page) = ada().await;

@@ -289,3 +289,26 @@ async fn a_temporary_password_must_be_replaced_in_the_same_breath() {
     assert_eq!([seen(2).0, seen(1).0, seen(0).0], ["password.set", "session.created", "session.created"]);
     assert_eq!((seen(2).1, seen(2).2), (seen(1).1, seen(1).2), "by the user, of the user");
 }
+
+#[tokio::test]
+async fn lg_01_who_signs_out_of_two_accounts_is_in_the_trail_of_each_as_its_own_user() {
+    let server = Server::start().await;
+    let sign_up = async |email: &str, client: &tests::Client| {
+        let body = json!({"email": email, "password": PASSWORD, "name": ""});
+        client.post("/api/auth/signup", &body).await
+    };
+    // Whichever of the two sessions has the lesser id.
+    for n in 0..4 {
+        let page = server.browser("http://localhost:5173");
+        sign_up(&format!("ada{n}@example.com"), &page).await;
+        let other = sign_up(&format!("bob{n}@example.com"), &server.client()).await;
+        let out = page.post("/api/auth/logout", &json!({"refresh_token": other.text("/refresh_token")})).await;
+        assert_eq!((out.status, &out.json()["ended"]), (200, &json!(2)), "{out:?}");
+    }
+    let trail = server.admin().get("/v1/audit?event=session.signed_out").await.json();
+    let items = trail["items"].as_array().unwrap();
+    assert_eq!(items.len(), 8);
+    for event in items {
+        assert_eq!(event["actor"]["user"], event["user"], "{event}");
+    }
+}

@@ -312,8 +312,11 @@ async fn rf_06_a_page_refreshes_by_its_cookie_and_gets_no_lasting_token() {
     assert_eq!((both.status, both.code().as_str()), (400, "AMBIGUOUS_CREDENTIALS"));
     let bearer = page.clone().bearer(&fresh.text("/access_token")).post(PATH, &json!({})).await;
     assert_eq!((bearer.status, bearer.code().as_str()), (401, "INVALID_TOKEN"), "no fallback to the cookie");
-    let by_body = server.client().bearer("whatever");
-    assert_eq!(refresh(&by_body, &script.text("/refresh_token")).await.status, 200, "the body's token counts");
+    for other in ["whatever", &script.text("/access_token")] {
+        let both = refresh(&server.client().bearer(other), &script.text("/refresh_token")).await;
+        assert_eq!((both.status, both.code().as_str()), (400, "AMBIGUOUS_CREDENTIALS"), "TK-13: {other}");
+    }
+    assert_eq!(refresh(&server.client(), &script.text("/refresh_token")).await.status, 200, "none of that used it up");
 
     ctl(&server.socket).run("session revoke --user ada@example.com --yes").await.ok();
     let dead = page.post(PATH, &json!({})).await;

@@ -171,11 +171,6 @@ async fn cr_03_a_weak_or_known_secret_is_refused_without_being_shown() {
         let said = refused.to_string().replace(&dir.path().display().to_string(), "");
         assert!(secret.trim().is_empty() || !said.contains(secret.trim()), "{refused}");
     }
-    for mode in [0o640, 0o604] {
-        let loose = taking_over(dir.path(), SECRET, &until);
-        file(dir.path(), SECRET, mode);
-        assert_eq!(loose.try_start().await.err().unwrap().exit, Exit::Configuration, "CR-02: {mode:o}");
-    }
 }
 
 #[test]

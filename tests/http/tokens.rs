@@ -221,3 +221,48 @@ async fn tk_13_tokens_come_in_the_header_and_nowhere_else() {
     let as_refresh = json!({"refresh_token": token});
     assert_eq!(client.post("/api/auth/logout", &as_refresh).await.code(), "INVALID_TOKEN");
 }
+
+/// Who saw a token once must not be able to keep access for longer than that token: a backend that it was sent to, a log.
+#[tokio::test]
+async fn tk_04_what_is_made_from_a_token_lives_no_longer_than_that_token() {
+    let server = Server::start().await;
+    let made = server.sign_up("ada@example.com").await;
+    let ends = START.plus(Span::from_secs(900));
+    for first in [made.text("/access_token"), made.header("set-auth-jwt").to_owned()] {
+        server.clock.set(START);
+        let mut token = first;
+        for minute in [0, 5, 8, 12, 14] {
+            server.clock.set(START.plus(Span::from_mins(minute)));
+            let client = server.client().bearer(&token);
+            assert_eq!(client.get("/api/auth/get-session").await.header("set-auth-jwt"), "", "minute {minute}");
+            let renewed = client.get("/api/auth/token").await.text("/token");
+            assert_eq!(part(&renewed, 1)["exp"], ends.as_secs(), "minute {minute}");
+            token = renewed;
+        }
+        server.clock.set(ends.minus(Span::from_millis(1)));
+        let last = server.client().bearer(&token).get("/api/auth/token").await.text("/token");
+        assert_eq!(me(&server, &last).await.0, 200);
+        server.clock.set(ends);
+        for token in [token, last] {
+            assert_eq!(me(&server, &token).await, (401, "TOKEN_EXPIRED".into()));
+            let client = server.client().bearer(&token);
+            assert_eq!(client.get("/api/auth/token").await.status, 401);
+            assert_eq!(client.get("/api/auth/get-session").await.short(), "200 null");
+        }
+    }
+}
+
+/// The session's own credential makes tokens of the whole life, and a short one that was made from a token is not among them.
+#[tokio::test]
+async fn a_session_gets_tokens_of_the_whole_life_whatever_was_made_from_a_token_before() {
+    let server = Server::start().await;
+    let page = server.browser("http://localhost:5173");
+    let body = json!({"email": "ada@example.com", "password": tests::PASSWORD, "name": "Ada"});
+    let jwt = page.post("/api/auth/signup", &body).await.header("set-auth-jwt").to_owned();
+    server.clock.advance(Span::from_mins(8));
+    let short = server.client().bearer(&jwt).get("/api/auth/token").await.text("/token");
+    let whole = page.get("/api/auth/token").await.text("/token");
+    let life = |token: &str| part(token, 1)["exp"].as_i64().unwrap() - part(token, 1)["iat"].as_i64().unwrap();
+    assert_eq!((life(&short), life(&whole)), (7 * 60, 15 * 60));
+    assert_eq!(page.get("/api/auth/get-session").await.header("set-auth-jwt"), whole);
+}

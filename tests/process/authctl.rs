@@ -84,6 +84,7 @@ async fn cl_01_a_secret_on_the_command_line_exits_2_and_is_repeated_nowhere() {
         &["user", "create", "--email", "bob@example.com", "--password", secret],
         &["user", "create", "--email", "bob@example.com", "--generate", &joined],
         &["user", "set-password", "ada@example.com", &joined],
+        &["user", "set-password", "ada@example.com", secret],
         &["--show-request", "user", "set-password", "ada@example.com", "--password-stdin", &joined],
         &["-o", "json", "user", "set-password", "ada@example.com", &joined],
         // Where there is no such option.
@@ -165,6 +166,58 @@ pub(crate) async fn as_nobody(host: &Host, args: &[&str]) -> Option<Outcome> {
     let mut run = host.run(program_for_others(host)).flag("--socket", host.socket()).args(args);
     run.command.uid(NOBODY).gid(NOBODY);
     Some(run.end().await)
+}
+
+/// A password is for authd, and not for whoever could put a socket where one was looked for.
+#[tokio::test]
+async fn az_04_a_server_of_another_user_is_sent_nothing() {
+    let host = host!();
+    if !geteuid().is_root() {
+        return tests::shared::skipped("root, to run a daemon as somebody else");
+    }
+    let (runtime, program) = (host.path("xdg"), host.path("authd-for-others"));
+    let theirs = runtime.join("authd/admin.sock");
+    std::fs::create_dir_all(host.path("xdg/authd")).unwrap();
+    std::fs::create_dir_all(host.path("their-home")).unwrap();
+    for path in ["xdg", "xdg/authd", "their-home"] {
+        std::os::unix::fs::chown(host.path(path), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    std::fs::copy(host.authd_program(), &program).unwrap();
+    std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    let mut daemon = host.run(&program).args(["--development", "--listen", "127.0.0.1:0"]);
+    daemon = daemon.flag("--admin-socket", &theirs).flag("--data-dir", host.path("their-home/data"));
+    daemon = daemon.env("HOME", host.path("their-home"));
+    daemon.command.uid(NOBODY).gid(NOBODY);
+    let daemon = daemon.start().await;
+
+    let create = ["user", "create", "--email", "ada@example.com", "--password-stdin"];
+    let named = host.run(host.authctl_program()).flag("--socket", &theirs).args(create).input(PASSWORD).end().await;
+    assert_eq!(named.exit, 6, "{named:?}");
+    assert!(named.err.contains("uid 65534") && named.err.contains("nothing was sent"), "{named:?}");
+    let found =
+        host.run(host.authctl_program()).env("XDG_RUNTIME_DIR", &runtime).args(create).input(PASSWORD).end().await;
+    assert_eq!(found.exit, 6, "{found:?}");
+    assert!(found.err.contains("is passed over: it belongs to uid 65534"), "{found:?}");
+    let by_variable =
+        host.run(host.authctl_program()).env("AUTHCTL_SOCKET", &theirs).args(create).input(PASSWORD).end().await;
+    assert_eq!(by_variable.exit, 6, "{by_variable:?}");
+
+    // Whoever it belongs to uses it.
+    let mut own = host.run(program_for_others(&host)).flag("--socket", &theirs).args(["user", "list", "-o", "id"]);
+    own.command.uid(NOBODY).gid(NOBODY);
+    assert_eq!(own.end().await.ok().out, "", "and nobody was made there");
+    daemon.stop().await.ok();
+}
+
+#[tokio::test]
+async fn lg_03_a_command_line_that_is_wrong_does_not_act_on_the_terminal() {
+    let host = host!();
+    for word in ["\u{9b}31m", "\u{202e}x", "\rx", "\u{1b}]0;x\u{7}"] {
+        let refused = host.authctl().args(["user", "list", word]).end().await;
+        assert_eq!(refused.exit, 2, "{refused:?}");
+        let is_plain = |c: char| c == '\n' || !common::text::is_forbidden_in_names(c);
+        assert!(!refused.err.is_empty() && refused.err.chars().all(is_plain), "{:?}", refused.err);
+    }
 }
 
 #[tokio::test]

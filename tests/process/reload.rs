@@ -207,3 +207,53 @@ async fn a_file_that_was_cut_off_is_not_applied_however_sound_it_is() {
         assert_eq!(sign_up(&daemon, "bob").await, (400, "EMAIL_PASSWORD_SIGN_UP_DISABLED".into()), "'{rest}'");
     }
 }
+
+/// Reading it would wait for a writer, for good, and then the daemon would neither reload nor stop.
+#[tokio::test]
+async fn a_fifo_in_the_place_of_the_configuration_is_refused_and_the_daemon_goes_on() {
+    let service = Service::new(host!()).await;
+    service.write("");
+    let mut daemon = service.start().await;
+    std::fs::remove_file(&service.file).unwrap();
+    nix::unistd::mkfifo(&service.file, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+    daemon.signal(Signal::SIGHUP);
+    daemon.logs_that(|log| log.contains("it is not a plain file")).await;
+    std::fs::remove_file(&service.file).unwrap();
+    let status = service.reload(&mut daemon, "hosts = [\"auth.internal\"]").await;
+    assert_eq!(status["problems"], json!([]), "{status}");
+    daemon.stop().await.ok();
+}
+
+#[tokio::test]
+async fn an_empty_store_is_made_in_production_with_a_word() {
+    let service = Service::new(host!()).await;
+    service.write("");
+    let said = |daemon: &Daemon| daemon.log().matches("an empty store was made in").count();
+    let daemon = service.start().await;
+    assert_eq!(said(&daemon), 1, "{}", daemon.log());
+    daemon.stop().await.ok();
+    let daemon = service.start().await;
+    assert_eq!(said(&daemon), 0, "{}", daemon.log());
+    daemon.stop().await.ok();
+}
+
+/// What stands in the place of the socket that authd made is none of its business (AZ-03).
+#[tokio::test]
+async fn az_03_neither_a_reload_nor_a_stop_touches_what_took_the_place_of_the_socket() {
+    let service = Service::new(host!()).await;
+    service.write("");
+    let mut daemon = service.start().await;
+    let socket = service.host.socket();
+    let (aside, victim) = (service.host.path("aside.sock"), service.host.path("victim"));
+    std::fs::rename(&socket, &aside).unwrap();
+    std::fs::write(&victim, "precious").unwrap();
+    std::fs::set_permissions(&victim, Permissions::from_mode(0o600)).unwrap();
+    std::os::unix::fs::symlink(&victim, &socket).unwrap();
+    service.write("[admin.roles]\nview = [\"nobody\"]");
+    daemon.signal(Signal::SIGHUP);
+    daemon.logs_that(|log| log.contains(READ)).await;
+    assert_eq!(victim.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    daemon.stop().await.ok();
+    assert!(socket.is_symlink() && aside.exists(), "they stay");
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+}

@@ -259,6 +259,8 @@ async fn az_04_each_verb_is_done_for_those_whose_role_allows_it_and_exits_5_for_
         "{notes}"
     );
     let log = daemon.stop().await.ok().err;
+    // LG-02: what was refused is said without the names of accounts.
+    assert!(!log.contains("boss") && !log.contains("%40"), "an address is in the log");
     let refusal = |line: &&str| line.contains("\"needed\":\"oncall\"") && line.contains("/v1/keys/rotate");
     let line = log.lines().find(refusal).unwrap_or_default();
     assert!(line.contains("\"role\":\"view\"") && line.contains("operator.uid"), "{line}");

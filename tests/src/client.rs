@@ -113,13 +113,16 @@ impl Client {
         format!("localhost:{}", server.address.port())
     }
 
-    /// How many connections it keeps, none of which is in use.
+    /// How many connections it keeps that are open and not in use.
     ///
     /// # Panics
     /// Never.
     #[allow(clippy::unwrap_used)]
     pub fn kept_connections(&self) -> usize {
-        self.kept.as_ref().map_or(0, |kept| kept.lock().unwrap().len())
+        let Some(kept) = &self.kept else { return 0 };
+        let mut kept = kept.lock().unwrap();
+        kept.retain(|sender| !sender.is_closed());
+        kept.len()
     }
 
     /// That sends this header with every request, in place of one of the same name.

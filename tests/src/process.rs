@@ -90,6 +90,11 @@ impl Host {
         self.path("admin.sock")
     }
 
+    /// Where the executable of authd is.
+    pub fn authd_program(&self) -> &Path {
+        &self.authd
+    }
+
     /// Where the executable of authctl is.
     pub fn authctl_program(&self) -> &Path {
         &self.authctl

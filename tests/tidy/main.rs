@@ -221,7 +221,7 @@ const LAYERS: &[Layer] = &[
     Layer {
         folder: "authd/src/service",
         may: &["service", "domain", "ports", "store", "digest"],
-        crates: &["base64", "quick_cache", "serde_json", "thiserror", "tokio", "tracing"],
+        crates: &["futures_util", "base64", "quick_cache", "serde_json", "thiserror", "tokio", "tracing"],
     },
     Layer {
         folder: "authd/src/store",

@@ -3,6 +3,7 @@
 use common::{
     Span, UnixTime,
     admin::{AuditErased, AuditVerdict, EraseAudit},
+    text::printable,
 };
 use serde_json::{Map, Value};
 
@@ -102,7 +103,7 @@ async fn verify(cx: &mut Context<'_>) -> Result<Exit, Error> {
             (Some(seq), problem) => format!(
                 "{}  the chain breaks at record {seq}: {}",
                 cx.io.paint(Paint::Bad, "broken"),
-                problem.as_deref().unwrap_or_default()
+                printable(problem.as_deref().unwrap_or_default())
             ),
             (None, _) => {
                 let mut line = format!("{}  {} records, unbroken", cx.io.paint(Paint::Good, "ok"), verdict.records);

@@ -75,27 +75,27 @@ async fn rewrap(cx: &mut Context<'_>, file: &Path, consent: &Consent) -> Result<
         if consent.dry_run {
             return show_rewrapped(cx, &would);
         }
-        would.timeline.iter().try_for_each(|line| cx.io.say(&format!("  {}", printable(line))))?;
+        would.timeline.iter().try_for_each(|line| cx.io.say(&format!("  {line}")))?;
     }
     cx.io.confirm(consent.yes, "changing the master key", "Change the master key?")?;
     let done: KeysRewrapped = cx.admin.post("/v1/keys/rewrap", &request(false)).await?;
     let exit = show_rewrapped(cx, &done)?;
     let place = done.master_key_file.as_deref().unwrap_or("/etc/authd/master.key");
-    cx.io.say(&format!("next: mv {} {}", printable(&file.display().to_string()), printable(place)))?;
+    cx.io.say(&format!("next: mv {} {place}", file.display()))?;
     Ok(exit)
 }
 
 fn show_rewrapped(cx: &mut Context<'_>, done: &KeysRewrapped) -> Result<Exit, Error> {
     match cx.global.output {
         Format::Table if done.dry_run => {
-            done.timeline.iter().try_for_each(|line| cx.io.say(&format!("  {}", printable(line))))?;
+            done.timeline.iter().try_for_each(|line| cx.io.say(&format!("  {line}")))?;
         }
         Format::Table => {
             for line in &done.timeline {
-                cx.done(&printable(line))?;
+                cx.done(line)?;
             }
         }
-        Format::Id => writeln!(cx.io.out, "{}", done.to)?,
+        Format::Id => writeln!(cx.io.out, "{}", printable(&done.to))?,
         Format::Csv => {
             output::list(cx.io, &cx.global, &REWRAPPED, vec![serde_json::to_value(done).unwrap_or_default()], false)?;
         }
@@ -127,7 +127,7 @@ async fn change(
 }
 
 fn would_say(cx: &mut Context<'_>, would: &KeysChanged) -> Result<(), Error> {
-    would.timeline.iter().try_for_each(|line| cx.io.say(&format!("  {}", printable(line))))
+    would.timeline.iter().try_for_each(|line| cx.io.say(&format!("  {line}")))
 }
 
 fn show(cx: &mut Context<'_>, changed: &KeysChanged) -> Result<Exit, Error> {
@@ -135,7 +135,7 @@ fn show(cx: &mut Context<'_>, changed: &KeysChanged) -> Result<Exit, Error> {
         Format::Table if changed.dry_run => would_say(cx, changed)?,
         Format::Table => {
             for line in &changed.timeline {
-                cx.done(&printable(line))?;
+                cx.done(line)?;
             }
         }
         // A key that was made to be shown is not there afterwards: what would be touched is the other one.

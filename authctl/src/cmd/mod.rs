@@ -28,8 +28,7 @@ impl Context<'_> {
     /// The daemon did this: a word to the person, if one looks.
     fn done(&mut self, text: &str) -> Result<(), Error> {
         if self.global.output == crate::cli::Format::Table {
-            let mark = self.io.paint_err(Paint::Good, "✓");
-            self.io.say(&format!("{mark} {text}"))?;
+            self.io.say_marked(Paint::Good, "✓", text)?;
         }
         Ok(())
     }
@@ -39,7 +38,10 @@ impl Context<'_> {
 pub(crate) async fn run(cli: Cli, io: &mut Io) -> Result<Exit, Error> {
     // Mistakes that can be seen without the daemon come first.
     secrets::refuse_arguments(&cli.command)?;
-    let admin = Admin::find(&cli.global)?;
+    let (admin, notes) = Admin::find(&cli.global)?;
+    for note in &notes {
+        io.say_marked(Paint::Warn, "!", note)?;
+    }
     let mut cx = Context { admin, global: cli.global, io };
     let outcome = match cli.command {
         Command::Status => status::run(&mut cx).await,

@@ -16,7 +16,7 @@ use crate::{
 pub(super) fn refuse_arguments(command: &Command) -> Result<(), Error> {
     let password = match command {
         Command::User(User::Create { password, .. } | User::SetPassword { password, .. }) => {
-            password.password.is_some()
+            password.password.is_some() || !password.words.is_empty()
         }
         _ => false,
     };

@@ -70,17 +70,14 @@ pub(super) async fn run(cx: &mut Context<'_>) -> Result<Exit, Error> {
     if cx.global.output == Format::Table && cx.global.fields.is_empty() {
         output::record(cx.io, &cx.global, &SHAPE, &for_people(&status))?;
         for problem in &status.problems {
-            let mark = cx.io.paint_err(Paint::Bad, "!");
-            cx.io.say(&format!("{mark} {}", common::text::printable(problem)))?;
+            cx.io.say_marked(Paint::Bad, "!", problem)?;
         }
         if !status.needs_restart.is_empty() {
-            let mark = cx.io.paint_err(Paint::Bad, "!");
-            let keys = common::text::printable(&status.needs_restart.join(", "));
-            cx.io.say(&format!("{mark} changed, and in force only after a restart: {keys}"))?;
+            let keys = status.needs_restart.join(", ");
+            cx.io.say_marked(Paint::Bad, "!", &format!("changed, and in force only after a restart: {keys}"))?;
         }
         for note in &status.notes {
-            let mark = cx.io.paint_err(Paint::Faint, "·");
-            cx.io.say(&format!("{mark} {}", common::text::printable(note)))?;
+            cx.io.say_marked(Paint::Faint, "·", note)?;
         }
     } else {
         output::record(cx.io, &cx.global, &Shape { record: &[], columns: &[], ..SHAPE }, &status)?;

@@ -44,7 +44,8 @@ fn view(record: &AuditRecord) -> AuditView {
     }
 }
 
-/// The trail of a user outlives the account: what names no user is taken as the id of one who was.
+/// The trail of a user outlives the account: what names no user is taken as the id of one who was. That no name is taken for
+/// such an id is seen to by `find`.
 async fn user_or_id(app: &AdminApp, reference: &str) -> Result<UserId, AdminError> {
     match users::find(&app.services, reference).await {
         Ok(user) => Ok(user.id.clone()),

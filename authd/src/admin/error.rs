@@ -7,7 +7,10 @@ use http::{HeaderValue, Method, StatusCode, header};
 use tracing::error;
 
 use crate::{
-    domain::{PasswordProblem, key::KeyProblem},
+    domain::{
+        PasswordProblem,
+        key::{KeyProblem, MAX_KEYS},
+    },
     door::Reply,
     service::ServiceError,
     store::StoreError,
@@ -106,6 +109,7 @@ impl From<ServiceError> for AdminError {
     fn from(error: ServiceError) -> Self {
         use ServiceError as S;
         match error {
+            S::InvalidRole => Self::validation("a role has 1 to 128 printable ASCII characters, and no space"),
             S::InvalidImage(why) => Self::validation(format!("the image cannot be used: {why}")),
             S::InvalidName(why) => Self::validation(format!("the name cannot be used: {why}")),
             S::Password(PasswordProblem::TooShort) => {
@@ -174,6 +178,9 @@ fn keys(problem: &KeyProblem) -> AdminError {
         KeyProblem::NothingToRollBack => conflict.cause("no earlier key is left that could sign again"),
         KeyProblem::Unknown => AdminError::new(ErrorCode::KeyNotFound).fix("authctl keys list"),
         KeyProblem::AlreadyRevoked => conflict.cause("the key is revoked already"),
+        KeyProblem::TooMany => conflict
+            .cause(format!("there are {MAX_KEYS} keys in the key set"))
+            .fix("wait until one has left it (authctl keys list), or revoke the one that must not sign: authctl keys revoke KID"),
         KeyProblem::Gone => conflict.cause("the key has left the key set; nothing it signed is taken any more"),
     }
 }

@@ -13,14 +13,7 @@ pub mod throttles;
 pub mod tokens;
 pub mod users;
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Buf;
 use common::{
@@ -40,7 +33,7 @@ use crate::{
     door::{Body, BodyError, Found, Head, Panic, Peer, PeerCredentials, Raw, Reply, Router, Share, body, panics},
     live::Live,
     net::Gauge,
-    service::{Services, audit as acts},
+    service::{Services, audit as acts, random::base62},
 };
 
 /// The largest body of a request.
@@ -99,7 +92,6 @@ pub struct AdminApp {
     /// Connections on the public door.
     pub connections: Arc<Gauge>,
     router: Arc<Router<Route>>,
-    requests: Arc<AtomicU64>,
 }
 
 impl AdminApp {
@@ -109,22 +101,21 @@ impl AdminApp {
         for route in routes::ROUTES {
             router.insert(route.verb.method(), route.path, route);
         }
-        Self { services, info, last_read, connections, router: Arc::new(router), requests: Arc::default() }
+        Self { services, info, last_read, connections, router: Arc::new(router) }
     }
 
     /// The same door after its configuration was read again.
     #[must_use]
     pub fn successor(&self, services: Arc<Services>, last_read: LastRead) -> Self {
-        let Self { info, connections, router, requests, .. } = self;
+        let Self { info, connections, router, .. } = self;
         let (info, connections) = (info.clone(), connections.clone());
-        Self { services, info, last_read, connections, router: router.clone(), requests: requests.clone() }
+        Self { services, info, last_read, connections, router: router.clone() }
     }
 
     #[allow(clippy::expect_used)]
     fn request_id(&self) -> RequestId {
-        let number = self.requests.fetch_add(1, Ordering::Relaxed);
-        let started = self.info.started_at.as_millis();
-        format!("admin-{started:x}-{number}").parse().expect("hexadecimal digits are an id")
+        let random = base62(&*self.services.entropy, 16);
+        format!("admin-{random}").parse().expect("base62 text is an id")
     }
 
     /// The one filter.
@@ -192,6 +183,7 @@ impl AdminApp {
         let (body, raw) = read_body(head, stream).await?;
         let req = AdminReq {
             head: head.clone(),
+            route: route.path,
             body,
             params,
             request_id: id.clone(),

@@ -22,6 +22,8 @@ use crate::{
 pub struct AdminReq {
     /// Method, target, headers, peer.
     pub head: Arc<Head>,
+    /// The path of the route, without the names and addresses that may stand in its `{parameters}`: for the log.
+    pub route: &'static str,
     /// The parsed body.
     pub body: Body,
     /// The values of the path's `{parameters}`.
@@ -145,7 +147,8 @@ pub(super) fn idempotency(
         asked.extend_from_slice(&(part.len() as u64).to_be_bytes());
         asked.extend_from_slice(part);
     }
-    Ok(Some(IdempotencyKey { name, request: sha256(&asked) }))
+    // A name is one operator's: nobody can use up what another's script will ask by.
+    Ok(Some(IdempotencyKey { name: format!("{}:{name}", operator.uid), request: sha256(&asked) }))
 }
 
 fn decoded(head: &Head, name: &'static str) -> Result<Option<String>, AdminError> {
@@ -153,4 +156,27 @@ fn decoded(head: &Head, name: &'static str) -> Result<Option<String>, AdminError
     let Some(value) = head.single(HeaderName::from_static(name)).map_err(|_| wrong())? else { return Ok(None) };
     let text = percent_encoding::percent_decode_str(value).decode_utf8().map_err(|_| wrong())?;
     Ok(Some(text.into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue, Method};
+
+    use super::*;
+    use crate::door::Peer;
+
+    #[test]
+    fn cl_04_the_name_of_an_act_is_one_operators_and_uses_up_nobody_elses() {
+        let named = |uid: u32, name: &'static str| {
+            let operator = PeerCredentials { uid, gid: uid, pid: None, name: None, groups: vec![] };
+            let name = (HeaderName::from_static(IDEMPOTENCY_HEADER), HeaderValue::from_static(name));
+            let peer = Arc::new(Peer::Unix(operator.clone()));
+            let uri = "/v1/keys/rotate".parse().unwrap();
+            let head = Head { method: Method::POST, uri, headers: HeaderMap::from_iter([name]), peer };
+            idempotency(&head, b"{}", &operator).unwrap().unwrap()
+        };
+        assert_eq!(named(1000, "rotate-november"), named(1000, "rotate-november"));
+        assert_ne!(named(1000, "rotate-november").name, named(1001, "rotate-november").name);
+        assert_ne!(named(1, "1:x").name, named(11, "x").name);
+    }
 }

@@ -58,7 +58,7 @@ pub(super) fn require_for_role(req: &AdminReq, role: &str) -> Result<(), AdminEr
     }
     req.require(
         Role::Admin,
-        &format!("{} {}, on an account whose role is not {DEFAULT_ROLE}", req.head.method, req.head.path()),
+        &format!("{} {}, on an account whose role is not {DEFAULT_ROLE}", req.head.method, req.route),
     )
 }
 

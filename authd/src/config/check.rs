@@ -2,14 +2,14 @@
 
 use std::{fs::File, io::Read};
 
-use common::Span;
+use common::{Span, text::is_forbidden_in_names};
 
 use super::{Mode, Origin, Places, Problem, Settings, origin_of};
 use crate::{
     crypto::{
         hasher::Cost,
         master::{self, MasterKeyError},
-        secret_file::FileProblem,
+        secret_file::{self, FileProblem},
     },
     domain::{
         access::Principal,
@@ -27,6 +27,9 @@ const REUSE_WINDOW: Span = Span::from_secs(10);
 
 /// Longer than anybody means: a number with a unit too many.
 const MAX_RETENTION: Span = Span::from_days(36_500);
+
+/// The most work of a hash, in KiB that are written: 4 GiB, some seconds of one processor.
+const MAX_WORK: u64 = 4 << 20;
 
 /// Adds to `problems` what must not be; answers what is worth a look.
 pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut Vec<Problem>) -> Vec<String> {
@@ -89,6 +92,16 @@ pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut
     }
     if s.token.audience.iter().any(|aud| aud.trim().is_empty()) {
         refuse("token.audience", "it cannot be empty".into());
+    }
+    for (key, texts) in [("token.issuer", s.token.issuer.as_slice()), ("token.audience", s.token.audience.as_slice())] {
+        if texts
+            .iter()
+            .filter(|text| !text.trim().is_empty())
+            .flat_map(|text| text.chars())
+            .any(|c| c.is_whitespace() || is_forbidden_in_names(c))
+        {
+            refuse(key, "it cannot have spaces, control characters or invisible ones".into());
+        }
     }
     let cached = JWKS_MAX_AGE.plus(JWKS_STALE);
     if s.keys.publish_ahead < cached {
@@ -174,6 +187,12 @@ pub(super) fn files(s: &Settings, places: &Places, origins: &[Origin], problems:
             master::load(&places.master_key, places.is_credential)
     {
         refuse("keys.master_key_file", e.to_string());
+    }
+    if s.session.legacy_secret_file.is_some()
+        && let Some(place) = places.legacy_secret.as_ref().filter(|place| !place.is_credential)
+        && let Some(problem) = secret_file::loose(&place.path)
+    {
+        refuse("session.legacy_secret_file", format!("{} is not safe: {problem}", place.path.display()));
     }
     if let Some(path) = &s.password.blocklist_file {
         let read = File::open(path).and_then(|mut file| file.read(&mut [0; 1]));
@@ -262,6 +281,15 @@ fn passwords(s: &Settings, refuse: &mut impl FnMut(&str, String)) {
     if !(floor.iterations..=100).contains(&p.argon2_iterations) {
         refuse("password.argon2_iterations", format!("it must be between {} and 100", floor.iterations));
     }
+    if u64::from(p.argon2_memory) * u64::from(p.argon2_iterations) > MAX_WORK {
+        refuse(
+            "password.argon2_memory",
+            format!(
+                "with {} passes every sign-in would take many seconds: at most 4 GiB, passes together",
+                p.argon2_iterations
+            ),
+        );
+    }
     if !(1..=16).contains(&p.argon2_parallelism) {
         refuse("password.argon2_parallelism", "it must be between 1 and 16".into());
     }
@@ -315,6 +343,36 @@ mod tests {
             assert_eq!(of_session(sound), Vec::<String>::new(), "{sound}");
         }
         assert_eq!(of_session("absolute = \"1h\"").len(), 2, "each limit that does not fit is named");
+    }
+
+    #[test]
+    fn op_01_values_that_cannot_be_meant_are_refused() {
+        for (section, lines, key) in [
+            ("token", "issuer = \"https://a.example\\nx\"", "token.issuer"),
+            ("token", "audience = [\"https://a.example\", \"a\\u200Bb\"]", "token.audience"),
+            ("password", "argon2_memory = 4194304\nargon2_iterations = 100", "password.argon2_memory"),
+            ("password", "argon2_memory = 1048576\nargon2_iterations = 5", "password.argon2_memory"),
+            ("http", "hosts = [\"a,b\"]", "http.hosts"),
+        ] {
+            let found = of_section(section, lines);
+            assert!(found.len() == 1 && found[0].starts_with(key), "{lines}: {found:?}");
+        }
+        assert_eq!(of_section("password", "argon2_memory = 1048576\nargon2_iterations = 4"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn cr_02_the_check_sees_that_others_may_read_the_secret_of_the_server_before() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let secret = dir.path().join("legacy");
+        std::fs::write(&secret, "x".repeat(32)).unwrap();
+        let lines = format!("legacy_secret_file = {secret:?}\nlegacy_secret_until = \"2027-01-01\"");
+        for (mode, is_sound) in [(0o600, true), (0o644, false), (0o666, false), (0o640, false)] {
+            std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(mode)).unwrap();
+            let found = of_session(&lines);
+            assert_eq!(found.is_empty(), is_sound, "{mode:o}: {found:?}");
+            assert!(is_sound || found[0].contains(&format!("{mode:04o}")), "{found:?}");
+        }
     }
 
     #[test]

@@ -290,7 +290,8 @@ impl FromStr for Host {
         let same = url.is_ok_and(|url| {
             url.path() == "/" && url.username().is_empty() && url.query().is_none() && url.host_str().is_some()
         });
-        if same && !text.contains(['*', '/', '@', '\\', ' ']) {
+        let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
+        if same && text.chars().all(is_plain) {
             Ok(Self(text.to_ascii_lowercase()))
         } else {
             Err(format!("'{text}' is not a host such as auth.example.com or auth.internal:8000"))

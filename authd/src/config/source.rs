@@ -3,14 +3,15 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    fs::File,
+    fs::OpenOptions,
     io::{self, ErrorKind},
     net::SocketAddr,
     ops::Range,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
+use nix::{fcntl::OFlag, unistd::geteuid};
 use toml::de::{DeTable, DeValue};
 
 use super::{Config, Mode, Places, SECTIONS, SETTINGS, Setting, Settings, check, places::is_under_systemd};
@@ -189,7 +190,7 @@ pub fn load(flags: &Flags, env: &[(String, String)]) -> Result<Config, Vec<Probl
     let installed = || flags.installed.clone().filter(|path| is_under_systemd(env) || is_there(path));
     let is_named = named.is_some();
     let file = if flags.development { None } else { named.or_else(installed) };
-    let text = match &file {
+    let (text, of_file) = match &file {
         Some(path) => read_whole(path).map_err(|e| {
             let fix = match (is_named, e.kind()) {
                 (true, _) => "",
@@ -198,7 +199,7 @@ pub fn load(flags: &Flags, env: &[(String, String)]) -> Result<Config, Vec<Probl
             };
             whole(path, format!("it cannot be read: {e}{fix}"))
         })?,
-        None => String::new(),
+        None => (String::new(), vec![]),
     };
     let (table, syntax) = DeTable::parse_recoverable(&text);
     let mut sources = Sources { values: BTreeMap::new(), origins: vec![], problems: vec![] };
@@ -225,7 +226,8 @@ pub fn load(flags: &Flags, env: &[(String, String)]) -> Result<Config, Vec<Probl
             None
         }
     };
-    let advice = check::check(mode, &settings, &origins, &mut problems);
+    let mut advice = check::check(mode, &settings, &origins, &mut problems);
+    advice.extend(of_file);
     if let Some(places) = &places {
         check::files(&settings, places, &origins, &mut problems);
     }
@@ -236,15 +238,35 @@ pub fn load(flags: &Flags, env: &[(String, String)]) -> Result<Config, Vec<Probl
 }
 
 /// The text of a configuration, unless everybody on the machine may change it: who can write it chooses the origins that are
-/// trusted, and who is an administrator.
-fn read_whole(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let mode = file.metadata()?.permissions().mode();
-    if mode & 0o002 != 0 {
-        let message = format!("everybody may change it (mode {:04o}): chmod o-w {}", mode & 0o7777, path.display());
+/// trusted, and who is an administrator. And what is worth a look.
+fn read_whole(path: &Path) -> io::Result<(String, Vec<String>)> {
+    // Without waiting: a FIFO in its place would hold up the start, and each reload, for good.
+    let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
+    let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let meta = file.metadata()?;
+    let shown = path.display();
+    if !meta.is_file() {
+        return Err(io::Error::other("it is not a plain file"));
+    }
+    if meta.mode() & 0o002 != 0 {
+        let message = format!("everybody may change it (mode {:04o}): chmod o-w {shown}", meta.mode() & 0o7777);
         return Err(io::Error::other(message));
     }
-    io::read_to_string(&mut file)
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let dir_mode = dir.metadata()?.mode();
+    if dir_mode & 0o002 != 0 && dir_mode & 0o1000 == 0 {
+        let dir = dir.display();
+        let message = format!(
+            "everybody may put another in its place ({dir} has mode {:04o}): chmod o-w {dir}",
+            dir_mode & 0o7777
+        );
+        return Err(io::Error::other(message));
+    }
+    let mut advice = vec![];
+    if meta.uid() != 0 && meta.uid() != geteuid().as_raw() {
+        advice.push(format!("{shown} belongs to uid {}, who can change it, and so is an administrator", meta.uid()));
+    }
+    Ok((io::read_to_string(&mut file)?, advice))
 }
 
 fn read_file<'i>(text: &str, table: &'i DeTable<'i>, sources: &mut Sources<'i>) {
@@ -293,7 +315,10 @@ fn read_section<'i>(text: &str, section: &'static str, content: &'i DeTable<'i>,
 
 fn read_env(env: &[(String, String)], sources: &mut Sources<'_>) {
     for (name, value) in env {
-        if !name.starts_with("AUTHD_") || !name.contains("__") {
+        // One underscore in the place of two: the setting would be left out without a word.
+        let plain = |name: &str| name.replace("__", "_");
+        let meant = SETTINGS.iter().find(|s| plain(&s.env()) == plain(name));
+        if !name.starts_with("AUTHD_") || !name.contains("__") && meant.is_none() {
             continue;
         }
         match SETTINGS.iter().find(|s| s.env() == *name) {
@@ -304,7 +329,10 @@ fn read_env(env: &[(String, String)], sources: &mut Sources<'_>) {
             None => sources.problems.push(Problem {
                 key: name.clone(),
                 origin: Origin::Env("environment".into()),
-                message: "there is no such setting".into(),
+                message: match meant {
+                    Some(setting) => format!("there is no such setting; write {}", setting.env()),
+                    None => "there is no such setting".into(),
+                },
             }),
         }
     }
@@ -426,5 +454,45 @@ mod tests {
             load(&Flags { development: true, ..Flags::default() }, &env).unwrap_err()[0].key,
             "AUTHD_HTTP__PORT"
         );
+    }
+
+    #[test]
+    fn op_01_a_variable_with_one_underscore_is_refused_with_the_right_spelling() {
+        let with = |name: &str| {
+            let env = [(name.to_owned(), "127.0.0.1:1".to_owned()), ("HOME".into(), "/nonexistent".into())];
+            load(&Flags { development: true, ..Flags::default() }, &env)
+        };
+        for (wrong, right) in [
+            ("AUTHD_HTTP_LISTEN", "AUTHD_HTTP__LISTEN"),
+            ("AUTHD_HTTP_TRUSTED_PROXIES", "AUTHD_HTTP__TRUSTED_PROXIES"),
+            ("AUTHD_HTTP__TRUSTED__PROXIES", "AUTHD_HTTP__TRUSTED_PROXIES"),
+        ] {
+            let problems = with(wrong).unwrap_err();
+            assert!(problems[0].key == wrong && problems[0].message.contains(right), "{problems:?}");
+        }
+        // What an orchestrator sets for a service of this name is none of ours.
+        assert!(with("AUTHD_PORT_8000_TCP").is_ok() && with("AUTHD_SERVICE_HOST").is_ok());
+    }
+
+    #[test]
+    fn op_01_a_configuration_is_a_plain_file_that_nobody_else_can_replace() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("authd.toml");
+        let flags = Flags { config: Some(path.clone()), ..Flags::default() };
+        let chmod = |mode| std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+        assert!(load(&flags, &[]).unwrap_err()[0].message.contains("not a plain file"), "and is not waited for");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, SOUND).unwrap();
+        for (mode, is_taken) in [(0o777, false), (0o757, false), (0o1777, true), (0o755, true), (0o700, true)] {
+            chmod(mode);
+            assert_eq!(load(&flags, &[]).is_ok(), is_taken, "{mode:o}");
+        }
+        assert!(!load(&flags, &[]).unwrap().advice.iter().any(|advice| advice.contains("uid")));
+        if std::os::unix::fs::chown(&path, Some(4242), None).is_ok() {
+            let advice = load(&flags, &[]).unwrap().advice;
+            assert!(advice.iter().any(|advice| advice.contains("uid 4242")), "{advice:?}");
+        }
     }
 }

@@ -94,6 +94,18 @@ fn check(path: &Path, file: &File, is_credential: bool) -> Result<(), FileProble
     Ok(())
 }
 
+/// What anybody can see to be wrong with a file that holds a secret: that it is a link, or that others may read or change it.
+/// Whose it has to be is for the daemon to say, which reads it.
+pub fn loose(path: &Path) -> Option<String> {
+    let meta = path.symlink_metadata().ok()?;
+    if meta.file_type().is_symlink() {
+        return Some("it is a symbolic link: name the file itself".into());
+    }
+    let mode = meta.mode() & 0o777;
+    (mode & 0o077 != 0)
+        .then(|| format!("its mode is {mode:04o}, so others can read or change it: chmod 600 {}", path.display()))
+}
+
 /// Whether `path` lies in `dir`, by whatever names the two are called.
 pub fn lies_in(path: &Path, dir: &Path) -> bool {
     let real = |path: &Path| path.canonicalize().ok();

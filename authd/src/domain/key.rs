@@ -178,7 +178,12 @@ pub enum KeyProblem {
     AlreadyRevoked,
     /// It has left the key set; nothing it signed is taken any more.
     Gone,
+    /// There are [`MAX_KEYS`] in the key set.
+    TooMany,
 }
+
+/// How many keys the key set may have before a rotation adds one more: each verifier has to fetch and keep them all.
+pub const MAX_KEYS: usize = 16;
 
 /// All signing keys that are stored, as of one version of the store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -269,7 +274,7 @@ impl KeySet {
     /// the key that is published already sign now, and `fresh` is not used.
     ///
     /// # Errors
-    /// `RotationUnderWay` unless `at_once`.
+    /// `RotationUnderWay` unless `at_once`; `TooMany`.
     pub fn rotate(
         &self,
         policy: &KeyPolicy,
@@ -283,6 +288,7 @@ impl KeySet {
                 SigningKey { signs_at: now, published_at: pending.published_at.min(now), ..pending.clone() }
             }
             Some(pending) => return Err(KeyProblem::RotationUnderWay(pending.kid.clone(), pending.signs_at)),
+            None if current.is_some() && self.published(now).count() >= MAX_KEYS => return Err(KeyProblem::TooMany),
             None => {
                 fresh.published_at = now;
                 fresh.signs_at = if at_once || current.is_none() { now } else { now.plus(policy.publish_ahead) };

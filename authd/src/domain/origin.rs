@@ -39,12 +39,15 @@ impl FromStr for OriginPattern {
                 if wild || scheme.is_empty() {
                     return refuse("wildcards go with http, https or a bare host");
                 }
+                let scheme = scheme.to_ascii_lowercase();
+                if NO_APPS.contains(&scheme.as_str()) {
+                    return refuse("that is no scheme of an app: any page can make such a URL");
+                }
+                if !scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.')) {
+                    return refuse("a scheme has letters, digits, +, - and . only");
+                }
                 let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-                let form = Form::Scheme {
-                    scheme: scheme.to_ascii_lowercase(),
-                    authority: authority.into(),
-                    path: path.into(),
-                };
+                let form = Form::Scheme { scheme, authority: authority.into(), path: path.into() };
                 Ok(Self { text: text.into(), form })
             }
             Some((_, rest)) if wild => {
@@ -52,8 +55,8 @@ impl FromStr for OriginPattern {
                 if rest.contains('/') {
                     return refuse("an origin has no path");
                 }
-                if !names_a_host(rest) {
-                    return refuse("it would match every host there is");
+                if let Err(why) = check_wild(rest) {
+                    return refuse(why);
                 }
                 Ok(Self { text: text.strip_suffix('/').unwrap_or(text).into(), form: Form::Origin })
             }
@@ -66,8 +69,8 @@ impl FromStr for OriginPattern {
                 Ok(Self { text: url.origin().ascii_serialization(), form: Form::Exact })
             }
             None if wild && !text.contains('/') => {
-                if !names_a_host(text) {
-                    return refuse("it would match every host there is");
+                if let Err(why) = check_wild(text) {
+                    return refuse(why);
                 }
                 let only_ipv4 = text.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '*' | '?'));
                 Ok(Self { text: text.to_ascii_lowercase(), form: Form::Host { only_ipv4 } })
@@ -83,13 +86,47 @@ impl fmt::Display for OriginPattern {
     }
 }
 
-/// Whether something of the host is spelt out: a port alone makes no site.
-fn names_a_host(pattern: &str) -> bool {
+/// Schemes that are no app's: what they name is made by whatever page or file is open, or is a web origin by another name.
+const NO_APPS: [&str; 12] = [
+    "javascript",
+    "data",
+    "file",
+    "blob",
+    "filesystem",
+    "vbscript",
+    "about",
+    "view-source",
+    "mailto",
+    "ws",
+    "wss",
+    "ftp",
+];
+
+/// Top-level names that nobody can register a host under (RFC 2606, RFC 6761, RFC 6762, and what networks use for themselves).
+const PRIVATE: [&str; 8] = ["localhost", "test", "example", "invalid", "local", "internal", "lan", "corp"];
+
+/// Whether a pattern with wildcards says whose hosts it means, host and port as in an origin.
+fn check_wild(pattern: &str) -> Result<(), &'static str> {
     let host = match pattern.rsplit_once(':') {
         Some((host, port)) if port.chars().all(|c| c.is_ascii_digit() || matches!(c, '*' | '?')) => host,
         _ => pattern,
     };
-    host.chars().any(char::is_alphanumeric)
+    // A port alone makes no site.
+    if !host.chars().any(char::is_alphanumeric) {
+        return Err("it would match every host there is");
+    }
+    let Some(wild) = host.rfind(['*', '?']) else { return Ok(()) };
+    if host.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '*' | '?')) {
+        let network = host.split_once('.').map_or("", |(first, _)| first);
+        let is_named = !network.is_empty() && !network.contains(['*', '?']);
+        return if is_named { Ok(()) } else { Err("it would match addresses of strangers: write 192.168.*.*") };
+    }
+    // Behind the last wildcard a dot, and then a name that somebody has for themselves: not `*com`, `*.com`, `*example.com`.
+    let domain = host.get(wild + 1..).unwrap_or_default().split_once('.').map_or("", |(_, domain)| domain);
+    match domain.contains('.') && !domain.starts_with('.') || PRIVATE.contains(&domain.to_ascii_lowercase().as_str()) {
+        true => Ok(()),
+        false => Err("it would match hosts of strangers: write *.example.com"),
+    }
 }
 
 /// `*` is any run of characters, `?` is one.
@@ -175,7 +212,9 @@ impl TrustedOrigins {
         if self.loopback && web && url.host_str().is_some_and(is_loopback_host) {
             return true;
         }
-        self.patterns.iter().any(|pattern| pattern.matches(&url, &serialised))
+        // `blob:https://…` and `wss://…` have origins that read like those of pages, and are none.
+        let may_match = |pattern: &&OriginPattern| web || matches!(pattern.form, Form::Scheme { .. });
+        self.patterns.iter().filter(may_match).any(|pattern| pattern.matches(&url, &serialised))
     }
 
     /// Whether a browser may be sent there after the act: a path on the same site, or a URL of a trusted origin.
@@ -326,7 +365,6 @@ mod tests {
             "[*]:80",
             "*::*",
         ] {
-            assert!(!names_a_host(bad.split("://").last().unwrap().trim_end_matches('/')), "{bad}");
             assert!(bad.parse::<OriginPattern>().unwrap_err().contains("every host"), "{bad}");
         }
         for good in [
@@ -335,9 +373,32 @@ mod tests {
             "*.example.com:*",
             "localhost:*",
             "192.168.*.*",
-            "*.x",
+            "10.*",
+            "*.test",
+            "*.localhost:3000",
+            "app-*.example.com",
+            "https://*-team.vercel.app",
         ] {
             assert!(good.parse::<OriginPattern>().is_ok(), "{good}");
+        }
+        for strangers in [
+            "*o*",
+            "*e*",
+            "*com",
+            "*.com",
+            "*.com:8443",
+            "https://*com",
+            "https://*.com",
+            "https://*example.com",
+            "*example.com:*",
+            "example.*",
+            "*.example.*",
+            "*..com",
+            "*1",
+            "1*.2.3.4",
+            "*.168.1.1",
+        ] {
+            assert!(strangers.parse::<OriginPattern>().unwrap_err().contains("of strangers"), "{strangers}");
         }
         let t = trusted(&["https://*.example.com"]);
         assert!(t.trusts("https://a.example.com") && !t.trusts("https://example.com") && !t.trusts("https://a.test"));
@@ -355,6 +416,22 @@ mod tests {
             assert!(!t.trusts_target(bad), "{bad}");
         }
         assert!(t.trusts("myapp://"), "Expo sends its scheme as Origin");
+    }
+
+    #[test]
+    fn wb_01_schemes_of_pages_files_and_scripts_are_no_apps() {
+        for bad in
+            ["javascript://", "JavaScript://x", "data://", "file://", "blob://", "ws://a.example.com", "my app://"]
+        {
+            assert!(bad.parse::<OriginPattern>().is_err(), "{bad}");
+        }
+        let t =
+            trusted(&["*.example.com", "https://*.secure.test", "https://app.exact.test", "chrome-extension://abc"]);
+        for bad in ["blob:https://app.exact.test/x", "ftp://a.example.com", "ws://a.example.com", "wss://a.example.com"]
+        {
+            assert!(!t.trusts(bad), "{bad}");
+        }
+        assert!(t.trusts("chrome-extension://abc") && t.trusts("https://a.example.com"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use common::{ErrorCode, SecretString, SessionId};
+use common::{ErrorCode, SecretString, SessionId, UnixTime};
 use http::{HeaderName, HeaderValue, header};
 
 use super::{
@@ -14,7 +14,7 @@ use crate::{
     door::Reply,
     service::{
         sessions::{self, Found, Wish},
-        tokens::{self, Refusal},
+        tokens::{self, Accepted, Refusal},
     },
     store::Live,
 };
@@ -37,6 +37,8 @@ pub struct Caller {
     pub live: Live,
     /// The cookie that showed it; none if a JWT did.
     pub shown: Option<Shown>,
+    /// When the JWT expires that showed it: nothing that is made from it lives longer.
+    pub until: Option<UnixTime>,
 }
 
 /// The one bearer token of a request.
@@ -95,7 +97,7 @@ impl Req {
     pub async fn session(&self, app: &App) -> Result<(Live, Option<Shown>), ApiError> {
         if let Some(token) = bearer(self)? {
             let verified = tokens::verify(&app.services, token).await?;
-            return verified.map(|live| (live, None)).map_err(|refusal| challenge(refusal.code()));
+            return verified.map(|accepted| (accepted.live, None)).map_err(|refusal| challenge(refusal.code()));
         }
         match self.cookie_session(app).await? {
             CookieSession::Alive(live, shown) => Ok((live, Some(shown))),
@@ -111,8 +113,8 @@ impl Req {
     /// # Errors
     /// `Unauthorized`; a cookie whose session has ended is deleted.
     pub async fn caller(&self, app: &App) -> Result<Caller, ApiError> {
-        if let Some(live) = self.lenient_jwt(app).await? {
-            return Ok(Caller { live, shown: None });
+        if let Some(Accepted { live, expires_at }) = self.lenient_jwt(app).await? {
+            return Ok(Caller { live, shown: None, until: Some(expires_at) });
         }
         match self.cookie_session(app).await? {
             CookieSession::Alive(live, shown) => {
@@ -124,7 +126,7 @@ impl Req {
                         live
                     }
                 };
-                Ok(Caller { live, shown: Some(shown) })
+                Ok(Caller { live, shown: Some(shown), until: None })
             }
             CookieSession::Dead(_) => {
                 let deletions = app.cookies.deletions().into_iter().filter_map(|line| HeaderValue::try_from(line).ok());
@@ -155,7 +157,7 @@ impl Req {
     ///
     /// # Errors
     /// The store cannot be read.
-    pub async fn lenient_jwt(&self, app: &App) -> Result<Option<Live>, ApiError> {
+    pub async fn lenient_jwt(&self, app: &App) -> Result<Option<Accepted>, ApiError> {
         match bearer(self) {
             Ok(Some(token)) if token.contains('.') => Ok(tokens::verify(&app.services, token).await?.ok()),
             _ => Ok(None),
@@ -210,12 +212,13 @@ pub(super) async fn use_cookie(app: &App, live: Live, shown: &Shown) -> (Live, V
     (live, cookies)
 }
 
-/// Adds a JWT of the session in Better Auth's shape, where the configuration wants that.
+/// Adds a JWT of the session in Better Auth's shape, where the configuration wants that, for who showed the session's own
+/// credential.
 pub(super) fn set_auth_jwt(app: &App, live: &Live, reply: Reply) -> Result<Reply, ApiError> {
     if !app.settings.plugins.set_auth_jwt {
         return Ok(reply);
     }
-    let jwt: Arc<str> = tokens::better_auth_jwt(&app.services, live)?;
+    let jwt: Arc<str> = tokens::better_auth_jwt(&app.services, live, None)?;
     let jwt = HeaderValue::from_str(&jwt).map_err(|_| ApiError::new(ErrorCode::Internal))?;
     Ok(reply.header(SET_AUTH_JWT, jwt))
 }

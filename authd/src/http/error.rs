@@ -162,6 +162,8 @@ impl From<ServiceError> for ApiError {
                 let message = format!("[body.name] Invalid name: {why}");
                 return Self::with_message(ErrorCode::ValidationError, message);
             }
+            // No public route sets a role.
+            S::InvalidRole => ErrorCode::ValidationError,
             S::InvalidImage(why) => {
                 let message = format!("[body.image] Invalid image: {why}");
                 return Self::with_message(ErrorCode::ValidationError, message);

@@ -13,13 +13,7 @@ pub mod request;
 pub mod routes;
 pub mod throttle;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Buf;
 use common::{ErrorCode, RequestId, Span, text::printable};
@@ -39,7 +33,7 @@ use crate::{
     domain::{address::Network, origin::TrustedOrigins},
     door::{Body, BodyError, Found, Head, Panic, Reply, Room, Router, Share, body, panics},
     live::Live,
-    service::Services,
+    service::{Services, random::base62},
 };
 
 /// What the public door is configured to do.
@@ -113,10 +107,7 @@ pub struct App {
     /// The key set's prepared answer.
     pub jwks: jwks::Prepared,
     router: Arc<Router<Route>>,
-    requests: Arc<AtomicU64>,
     bodies: Arc<Room>,
-    /// Tells the requests of this process from those of the one before.
-    run: u32,
 }
 
 /// The session token for clients without cookies.
@@ -138,32 +129,20 @@ impl App {
                 router.insert(route.verb.method(), route.path, route);
             }
         }
-        let mut run = [0; 4];
-        services.entropy.fill(&mut run);
-        Self {
-            services,
-            settings,
-            cookies,
-            jwks: jwks::Prepared::default(),
-            router: Arc::new(router),
-            requests: Arc::default(),
-            bodies: Arc::default(),
-            run: u32::from_be_bytes(run),
-        }
+        let (jwks, router, bodies) = (jwks::Prepared::default(), Arc::new(router), Arc::default());
+        Self { services, settings, cookies, jwks, router, bodies }
     }
 
     /// The same door after its configuration was read again. The mounts are those of the start.
     #[must_use]
     pub fn successor(&self, services: Arc<Services>, settings: Settings, cookies: Cookies) -> Self {
-        let (router, requests, run) = (self.router.clone(), self.requests.clone(), self.run);
-        let (jwks, bodies) = (jwks::Prepared::default(), self.bodies.clone());
-        Self { services, settings, cookies, jwks, router, requests, bodies, run }
+        let (router, jwks, bodies) = (self.router.clone(), jwks::Prepared::default(), self.bodies.clone());
+        Self { services, settings, cookies, jwks, router, bodies }
     }
 
     #[allow(clippy::expect_used)]
     fn request_id(&self) -> RequestId {
-        let number = self.requests.fetch_add(1, Ordering::Relaxed);
-        format!("{:08x}{number:08x}", self.run).parse().expect("hexadecimal digits are an id")
+        base62(&*self.services.entropy, 16).parse().expect("base62 text is an id")
     }
 
     /// The one filter.
@@ -263,14 +242,14 @@ impl App {
         let served = |host: &str| {
             let settings = &self.settings;
             let host = host.to_ascii_lowercase();
-            let name = host.strip_suffix("]").map_or_else(
-                || {
-                    host.rsplit_once(':')
-                        .filter(|(_, port)| !port.contains(']'))
-                        .map_or(host.as_str(), |(name, _)| name)
-                },
-                |_| host.as_str(),
-            );
+            let is_port = |port: &str| port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit());
+            let (name, port) = match host.rsplit_once(':') {
+                Some((name, port)) if !host.ends_with(']') => (name, port),
+                _ => (host.as_str(), ""),
+            };
+            if !is_port(port) {
+                return false;
+            }
             host == settings.public_url.authority
                 || settings.hosts.iter().any(|h| h.as_str() == host || h.as_str() == name)
                 || settings.mode == Mode::Development && crate::domain::origin::is_loopback_host(name)

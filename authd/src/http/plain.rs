@@ -5,7 +5,7 @@
 
 use common::{
     ErrorCode, SecretString,
-    api::{LogoutBody, MeBody, MeSession, TokenBody, UserOnlyBody},
+    api::{LogoutBody, MeBody, MeSession, TokenBody, TokenFields, UserOnlyBody},
 };
 use http::{StatusCode, header};
 
@@ -36,19 +36,26 @@ fn mode_of(req: &Req, asked: Option<Mode>) -> Mode {
     asked.unwrap_or(if req.is_from_browser() { Mode::Cookie } else { Mode::Token })
 }
 
-/// A token response (RFC 6749 §5.1). `refresh_expires_in` is the lesser of what is left without use and at all.
-fn token_reply(app: &App, live: &Live, refresh_token: Option<&SecretString>) -> Result<Reply, ApiError> {
+/// The tokens of an answer (RFC 6749 §5.1). `refresh_expires_in` is the lesser of what is left without use and at all.
+pub(super) fn token_fields(
+    app: &App,
+    live: &Live,
+    refresh_token: Option<&SecretString>,
+) -> Result<TokenFields, ApiError> {
     let services = &app.services;
     let access = tokens::access_token(services, live)?;
     let left = live.session.expires_at.min(live.session.absolute_expires_at).since(services.clock.now());
-    let body = TokenBody {
+    Ok(TokenFields {
         access_token: access.token.into(),
         token_type: "Bearer".into(),
         expires_in: access.expires_in,
         refresh_token: refresh_token.cloned(),
         refresh_expires_in: refresh_token.map(|_| left.as_secs()),
-        user: tokens::user_body(&live.user),
-    };
+    })
+}
+
+fn token_reply(app: &App, live: &Live, refresh_token: Option<&SecretString>) -> Result<Reply, ApiError> {
+    let body = TokenBody { tokens: token_fields(app, live, refresh_token)?, user: tokens::user_body(&live.user) };
     set_auth_jwt(app, live, Reply::json(&body))
 }
 
@@ -145,7 +152,7 @@ pub async fn refresh(app: &App, req: Req) -> Result<Reply, ApiError> {
     let shown = req.optional_fields(|f| f.optional_string("refresh_token"))?;
     let cookie = req.cookie_session(app).await?;
     if let Some(token) = shown {
-        if !matches!(cookie, CookieSession::None) {
+        if !matches!(cookie, CookieSession::None) || req.head.has(header::AUTHORIZATION) {
             return Err(ApiError::new(ErrorCode::AmbiguousCredentials));
         }
         let refreshed = tokens::refresh(&app.services, token, &req.requester).await?;

@@ -14,6 +14,9 @@ pub enum ServiceError {
     /// The text cannot be a name: too long, or with characters that names do not have.
     #[error("not a name: {0}")]
     InvalidName(&'static str),
+    /// The text cannot be a role.
+    #[error("not a role")]
+    InvalidRole,
     /// There were too many attempts: to be tried again after this time.
     #[error("to be tried again after {0}")]
     Throttled(Span),

@@ -82,7 +82,7 @@ pub struct PasswordChange {
 }
 
 /// Changes the password. Where sessions end, all do, with their refresh and access tokens, and a new one takes the place of
-/// the caller's in the same change (AU-10). Answers the user as stored, and that session.
+/// the caller's in the same change, with refresh tokens if that had some (AU-10). Answers the user as stored, and that session.
 ///
 /// # Errors
 /// `Password`, `NoPassword`, `WrongPassword`, `Throttled`, `Busy`; `Contention` if the account was changed meanwhile.
@@ -109,7 +109,8 @@ pub async fn change_password(
             Err(e) => Err(lost(app, user, &wanted.current, requester, e.into()).await),
         };
     }
-    let wish = Wish { remember: live.session.remember, refreshable: false, replaces: vec![] };
+    let refreshable = live.session.family.is_some();
+    let wish = Wish { remember: live.session.remember, refreshable, replaces: vec![] };
     let (session, opening) = sessions::prepare(app, &user.id, &wish, requester, now);
     let event = event.session(&session.session.id).with("sessions", "ended");
     match app.store.open_session(session, user.epoch, Some(rehash), act, event).await {

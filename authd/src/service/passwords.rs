@@ -58,7 +58,7 @@ pub fn check_name(name: &str) -> Result<(), ServiceError> {
     if name.chars().count() > text::MAX_NAME_CHARS {
         Err(ServiceError::InvalidName("it has more than 256 characters"))
     } else if name.chars().any(text::is_forbidden_in_names) {
-        Err(ServiceError::InvalidName("it contains control characters"))
+        Err(ServiceError::InvalidName("it contains control characters or invisible ones"))
     } else {
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use common::{SecretString, SessionId, UnixTime, UserId};
+use futures_util::future::try_join_all;
 use tracing::warn;
 
 use super::{Requester, ServiceError, Services, random, tokens};
@@ -219,13 +220,28 @@ impl Opening {
 /// # Errors
 /// It could not be made durable: then none may be told that it happened.
 pub async fn sign_out(app: &Services, ids: Vec<SessionId>, requester: &Requester) -> Result<Ended, ServiceError> {
-    let Some(first) = ids.first() else { return Ok(Ended::default()) };
-    let by = match app.store.session(first).await? {
-        Some(live) => Actor::User(live.user.id.clone()),
-        None => Actor::Anonymous,
-    };
-    let act = requester.act(by, Method::Session, app.clock.now());
-    Ok(app.store.end_sessions(Ending::These(ids), None, act, Event::new(EventKind::SignedOut)).await?)
+    let mut by_user: Vec<(Actor, Vec<SessionId>)> = vec![];
+    for id in ids {
+        let by = match app.store.session(&id).await? {
+            Some(live) => Actor::User(live.user.id.clone()),
+            None => Actor::Anonymous,
+        };
+        match by_user.iter_mut().find(|(actor, _)| *actor == by) {
+            Some((_, ids)) => ids.push(id),
+            None => by_user.push((by, vec![id])),
+        }
+    }
+    let now = app.clock.now();
+    // One change for each user, so that the trail names whoever signed out; all are asked for before any is waited for.
+    let ends = by_user.into_iter().map(|(by, ids)| {
+        let act = requester.act(by, Method::Session, now);
+        app.store.end_sessions(Ending::These(ids), None, act, Event::new(EventKind::SignedOut))
+    });
+    let ended = try_join_all(ends).await?;
+    Ok(ended.into_iter().fold(Ended::default(), |all, some| Ended {
+        sessions: all.sessions + some.sessions,
+        users: all.users + some.users,
+    }))
 }
 
 /// Ends sessions from outside: another device, an operator.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::{Act, Ban, Credential, Event, EventKind, HashScheme, User, user::DEFAULT_ROLE},
-    store::{Ended, Page, UserQuery},
+    store::{AuditQuery, Ended, Page, UserQuery},
 };
 
 /// An account that an operator makes.
@@ -34,11 +34,11 @@ pub struct NewAccount {
 /// Makes an account. Rules for passwords hold here as well.
 ///
 /// # Errors
-/// `InvalidName`, `Password`, `UserExists`, `Busy`.
+/// `InvalidName`, `InvalidRole`, `Password`, `UserExists`, `Busy`.
 pub async fn create(app: &Services, wanted: NewAccount, mut act: Act) -> Result<Arc<User>, ServiceError> {
     passwords::check_name(&wanted.name)?;
     let role = wanted.role.unwrap_or_else(|| DEFAULT_ROLE.into());
-    passwords::check_name(&role)?;
+    check_role(&role)?;
     if app.store.user_by_email(&wanted.email).await?.is_some() {
         return Err(ServiceError::UserExists);
     }
@@ -74,21 +74,52 @@ pub async fn create(app: &Services, wanted: NewAccount, mut act: Act) -> Result<
     Ok(Arc::new(user))
 }
 
+/// The longest role, in bytes.
+const MAX_ROLE_BYTES: usize = 128;
+
+/// Whether the text may be a role, which programs compare: no two may look alike.
+fn check_role(role: &str) -> Result<(), ServiceError> {
+    match !role.is_empty() && role.len() <= MAX_ROLE_BYTES && role.bytes().all(|b| b.is_ascii_graphic()) {
+        true => Ok(()),
+        false => Err(ServiceError::InvalidRole),
+    }
+}
+
 /// How many candidates an ambiguous name lists.
 const CANDIDATES: usize = 10;
 
+/// Whether the text has the form of an id that authd or Better Auth makes: 32 letters and digits, or a UUID.
+fn looks_like_id(text: &str) -> bool {
+    let is_hex = |text: &str| text.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_uuid = || text.split('-').map(str::len).eq([8, 4, 4, 4, 12]) && text.split('-').all(is_hex);
+    text.len() == 32 && text.bytes().all(|b| b.is_ascii_alphanumeric()) || is_uuid()
+}
+
 /// The user by id, e-mail address or, if only one has it, display name or the part of the address before the `@`.
+///
+/// What has the form of an id, and what the audit trail knows as one, is an id and never a name: people choose their names, and
+/// could choose the id of an account that is gone, so that what is meant for that one were done to theirs.
 ///
 /// # Errors
 /// `UserNotFound`, `AmbiguousUser`.
 pub async fn find(app: &Services, reference: &str) -> Result<Arc<User>, ServiceError> {
-    if let Ok(id) = reference.parse::<UserId>()
-        && let Some(user) = app.store.user(&id).await?
+    let id = reference.parse::<UserId>().ok();
+    if let Some(id) = &id
+        && let Some(user) = app.store.user(id).await?
     {
         return Ok(user);
     }
+    if looks_like_id(reference) {
+        return Err(ServiceError::UserNotFound);
+    }
     if let Ok(email) = reference.parse::<Email>() {
         return app.store.user_by_email(&email).await?.ok_or(ServiceError::UserNotFound);
+    }
+    if let Some(id) = id {
+        let trail = AuditQuery { user: Some(id), kind: None, since: None, before: None, limit: 1 };
+        if !app.store.audit(trail).await?.items.is_empty() {
+            return Err(ServiceError::UserNotFound);
+        }
     }
     let name = reference.trim().to_lowercase();
     if name.is_empty() {

@@ -511,9 +511,15 @@ impl Subject {
         let was_alive = [self.is_alive(public).await, self.is_alive_by_cookie(public).await];
         let password = self.password.clone();
         let signs_in = self.sign_in(public, &password).await?;
-        let shown = server.admin().get(&format!("/v1/users/{}", self.id)).await;
-        if was_alive != [signs_in; 2] || (shown.status == 200) != signs_in {
-            return Err(format!("signs in: {signs_in}, sessions live: {was_alive:?}, operators see {}", shown.short()));
+        if was_alive != [signs_in; 2] {
+            return Err(format!("signs in: {signs_in}, sessions live: {was_alive:?}"));
+        }
+        // Not each time: what is no user's id is looked for among all users' names.
+        if self.turn.is_multiple_of(16) {
+            let shown = server.admin().get(&format!("/v1/users/{}", self.id)).await;
+            if (shown.status == 200) != signs_in {
+                return Err(format!("signs in: {signs_in}, operators see {}", shown.short()));
+            }
         }
         if signs_in {
             self.count_is(server, before + 1, before + 1).await?;

@@ -11,7 +11,7 @@ use crate::{
     http::{
         ApiError, App, Req,
         auth::wire_token,
-        plain::{delete_session_cookies, remember_device, set_session_cookies},
+        plain::{delete_session_cookies, remember_device, set_session_cookies, token_fields},
     },
     service::{
         ServiceError,
@@ -69,7 +69,8 @@ fn nothing_to_update() -> ApiError {
     ApiError::without_code(StatusCode::BAD_REQUEST, "No fields to update")
 }
 
-/// `POST /change-password`. Where sessions end, the new one's cookie comes with the answer.
+/// `POST /change-password`. Where sessions end, the new one's cookie comes with the answer to who showed a cookie; who showed
+/// an access token alone gets no cookie but what there was before: an access token, and a refresh token in token mode.
 ///
 /// # Errors
 /// `ValidationError`, `Unauthorized`, the rules of passwords, `InvalidPassword`, `CredentialAccountNotFound`.
@@ -80,13 +81,20 @@ pub async fn change_password(app: &App, req: Req) -> Result<Reply, ApiError> {
         PasswordChange { current, new, end_sessions: f.optional_bool("revokeOtherSessions") }
     })?;
     let caller = req.caller(app).await?;
+    let has_cookie = caller.shown.is_some() || req.cookie_sessions(app).await?.contains(&caller.live.session.id);
     let changed = own::change_password(&app.services, &caller.live, wanted, &req.requester).await;
     let (user, opened) = changed.map_err(of_own)?;
     let token = opened.as_ref().map(|opened| wire_token(app, &opened.live.session, Some(&opened.token)));
-    let mut reply = Reply::json(&PasswordChangedBody { token, user: tokens::user_body(&user) });
+    let tokens = match &opened {
+        Some(opened) if !has_cookie => Some(token_fields(app, &opened.live, opened.refresh_token.as_ref())?),
+        _ => None,
+    };
+    let mut reply = Reply::json(&PasswordChangedBody { token, user: tokens::user_body(&user), tokens });
     match opened {
         Some(opened) => {
-            set_session_cookies(app, &req, &opened, &mut reply);
+            if has_cookie {
+                set_session_cookies(app, &req, &opened, &mut reply);
+            }
             Ok(reply)
         }
         None => {

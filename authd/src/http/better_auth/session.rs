@@ -25,14 +25,18 @@ fn no_store(reply: Reply) -> Reply {
         .header(header::PRAGMA, HeaderValue::from_static("no-cache"))
 }
 
-fn shown(app: &App, live: &Live, own: Option<&SecretString>, needs_refresh: Option<bool>) -> Result<Reply, ApiError> {
+fn body_of(app: &App, live: &Live, own: Option<&SecretString>, needs_refresh: Option<bool>) -> Reply {
     let session = session_body(app, &live.session, own);
-    let body = GetSessionBody { session, user: tokens::user_body(&live.user), needs_refresh };
-    set_auth_jwt(app, live, no_store(Reply::json(&body)))
+    no_store(Reply::json(&GetSessionBody { session, user: tokens::user_body(&live.user), needs_refresh }))
+}
+
+fn shown(app: &App, live: &Live, own: Option<&SecretString>, needs_refresh: Option<bool>) -> Result<Reply, ApiError> {
+    set_auth_jwt(app, live, body_of(app, live, own, needs_refresh))
 }
 
 /// `GET /get-session`: the session and its user, or `null` with 200, never 401. A use that prolongs the session sets the
-/// cookie again; a cookie whose session has ended is deleted. Where refresh is deferred it only says whether one is due.
+/// cookie again; a cookie whose session has ended is deleted. Where refresh is deferred it only says whether one is due. Who
+/// shows a JWT gets no other in `set-auth-jwt`: it would be the same one, or live longer than what was shown.
 ///
 /// # Errors
 /// The store cannot be read.
@@ -53,8 +57,8 @@ pub async fn get_by_post(app: &App, req: Req) -> Result<Reply, ApiError> {
 }
 
 async fn answer(app: &App, req: &Req, is_deferred: bool) -> Result<Reply, ApiError> {
-    if let Some(live) = req.lenient_jwt(app).await? {
-        return shown(app, &live, None, None);
+    if let Some(accepted) = req.lenient_jwt(app).await? {
+        return Ok(body_of(app, &accepted.live, None, None));
     }
     let (mut reply, cookies) = match req.cookie_session(app).await? {
         CookieSession::Alive(live, token) if req.has_flag("disableRefresh") => {
@@ -99,13 +103,13 @@ pub async fn sign_out(app: &App, req: Req) -> Result<Reply, ApiError> {
     Ok(reply)
 }
 
-/// `GET /token`: a JWT of the session in the shape of Better Auth's jwt plugin.
+/// `GET /token`: a JWT of the session in the shape of Better Auth's jwt plugin. For who shows a JWT it ends when that one does.
 ///
 /// # Errors
 /// `Unauthorized`.
 pub async fn token(app: &App, req: Req) -> Result<Reply, ApiError> {
     let caller = req.caller(app).await?;
-    let jwt = tokens::better_auth_jwt(&app.services, &caller.live)?;
+    let jwt = tokens::better_auth_jwt(&app.services, &caller.live, caller.until)?;
     Ok(Reply::json(&JwtBody { token: (*jwt).into() }))
 }
 

@@ -56,6 +56,14 @@ fn sign(app: &Services, typ: &str, claims: &serde_json::Value, now: UnixTime) ->
     Ok((app.signer.sign(key, typ, &claims.to_string())?, key.kid.clone()))
 }
 
+/// A JWT that was taken.
+pub struct Accepted {
+    /// The session that it stands for.
+    pub live: Live,
+    /// When it expires, and with it whatever is made from it.
+    pub expires_at: UnixTime,
+}
+
 /// The life of a token made now: the configured one, cut at the session's last end.
 fn expiry(app: &Services, live: &Live, now: UnixTime) -> i64 {
     now.plus(app.policy.token_life).min(live.session.absolute_expires_at).as_secs().max(now.as_secs() + 1)
@@ -93,11 +101,15 @@ pub fn access_token(app: &Services, live: &Live) -> Result<AccessToken, ServiceE
 /// A JWT in the shape of Better Auth's jwt plugin (`set-auth-jwt`, `/token`): the user's fields and `iat exp iss aud sub`,
 /// and `sid`. The same one again until half its life is over or the user changes.
 ///
+/// `until` is when the JWT expires that the caller showed, if it was one and not the session's own credential: what is made
+/// from a token lives no longer than that token, or else whoever saw one once would keep access for as long as the session.
+///
 /// # Errors
 /// `NoSigningKey`, `Signer`.
-pub fn better_auth_jwt(app: &Services, live: &Live) -> Result<Arc<str>, ServiceError> {
+pub fn better_auth_jwt(app: &Services, live: &Live, until: Option<UnixTime>) -> Result<Arc<str>, ServiceError> {
     let now = app.clock.now();
-    if let Some(recent) = app.recent_jwts.0.get(&live.session.id)
+    if until.is_none()
+        && let Some(recent) = app.recent_jwts.0.get(&live.session.id)
         && (Arc::ptr_eq(&recent.user, &live.user) || recent.user == live.user)
         && now < recent.half_life
         && recent.life == app.policy.token_life
@@ -105,7 +117,8 @@ pub fn better_auth_jwt(app: &Services, live: &Live) -> Result<Arc<str>, ServiceE
     {
         return Ok(recent.jwt.clone());
     }
-    let (issued, expires) = (now.as_secs(), expiry(app, live, now));
+    let issued = now.as_secs();
+    let expires = expiry(app, live, now).min(until.map_or(i64::MAX, UnixTime::as_secs));
     let mut claims = serde_json::to_value(user_body(&live.user)).unwrap_or_default();
     claims["iat"] = issued.into();
     claims["exp"] = expires.into();
@@ -115,6 +128,9 @@ pub fn better_auth_jwt(app: &Services, live: &Live) -> Result<Arc<str>, ServiceE
     claims["sid"] = live.session.id.as_str().into();
     let (token, kid) = sign(app, "", &claims, now)?;
     let jwt: Arc<str> = token.into();
+    if until.is_some() {
+        return Ok(jwt);
+    }
     let half_life = UnixTime::from_secs(i64::midpoint(issued, expires));
     let life = app.policy.token_life;
     let recent = Recent { jwt: jwt.clone(), kid, life, user: live.user.clone(), half_life };
@@ -164,7 +180,7 @@ fn authentic(app: &Services, token: &str, now: UnixTime) -> Result<VerifiedToken
 ///
 /// # Errors
 /// The store cannot be read. A token that is not taken is the inner error.
-pub async fn verify(app: &Services, token: &str) -> Result<Result<Live, Refusal>, ServiceError> {
+pub async fn verify(app: &Services, token: &str) -> Result<Result<Accepted, Refusal>, ServiceError> {
     let (now, digest) = (app.clock.now(), Digest::of(token));
     let known = app.verified_tokens.get(&digest, &app.store.keys(), now);
     let is_new = matches!(known, Ok(None));
@@ -174,10 +190,11 @@ pub async fn verify(app: &Services, token: &str) -> Result<Result<Live, Refusal>
     };
     match outcome {
         Ok((known, live)) => {
+            let expires_at = UnixTime::from_secs(known.claims.expires_at);
             if is_new {
                 app.verified_tokens.put(digest, known);
             }
-            Ok(Ok(live))
+            Ok(Ok(Accepted { live, expires_at }))
         }
         Err(refusal) => {
             if !is_new {
