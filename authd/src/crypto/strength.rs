@@ -127,7 +127,7 @@ mod tests {
         assert!(readings(worst) >= 576, "576 dictionaries were searched: {}", readings(worst));
         for odd in [worst, "1|71|71|71|7", "({[<({[<69696969", "!1|7$5+7({[<4@", "correct4@8({[<369!1|7$50+%2x"] {
             let judged = judged(odd);
-            assert!(readings(&judged) <= MOST_READINGS, "{judged}");
+            assert!(readings(&judged) <= 48, "{judged}");
             assert!(odd.starts_with(&judged));
         }
         assert!(guesses(worst, &[]) >= LIMIT, "and it is no common one");
