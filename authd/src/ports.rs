@@ -1,7 +1,7 @@
 //! What the services need from outside, as object-safe traits: time, randomness, hashing, signing. `crypto` implements
 //! them; tests put their own in.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;
 use common::{Kid, SecretString, Span, UnixTime};
@@ -55,27 +55,38 @@ pub struct Verdict {
     pub outdated: bool,
 }
 
-/// Password hashing on threads of its own, behind a bounded queue.
+/// Password hashing on threads of its own, behind a bounded queue in which clients take turns: no crowd from one network keeps
+/// the others out (TH-06). `client` is whom the work is for; all whose address is not known, and operators, are one.
 #[async_trait]
 pub trait PasswordHasher: Send + Sync {
     /// Makes a hash with the present parameters and a fresh salt.
     ///
     /// # Errors
     /// `Busy`, `Stopped`, `Failed`.
-    async fn hash(&self, password: SecretString) -> Result<PasswordHash, HasherError>;
+    async fn hash(&self, password: SecretString, client: Option<IpAddr>) -> Result<PasswordHash, HasherError>;
 
     /// Compares. Without a stored hash it does the same work and finds no match, so that an unknown user costs what a
     /// known one does (AU-07).
     ///
     /// # Errors
     /// `Busy`, `Stopped`, `Failed`.
-    async fn verify(&self, password: SecretString, stored: Option<PasswordHash>) -> Result<Verdict, HasherError>;
+    async fn verify(
+        &self,
+        password: SecretString,
+        stored: Option<PasswordHash>,
+        client: Option<IpAddr>,
+    ) -> Result<Verdict, HasherError>;
 
     /// How many guesses an attacker would need, capped; on the same threads, because it is work.
     ///
     /// # Errors
     /// `Busy`, `Stopped`, `Failed`.
-    async fn guesses(&self, password: SecretString, own_words: Vec<String>) -> Result<u64, HasherError>;
+    async fn guesses(
+        &self,
+        password: SecretString,
+        own_words: Vec<String>,
+        client: Option<IpAddr>,
+    ) -> Result<u64, HasherError>;
 
     /// How busy it is.
     fn load(&self) -> HasherLoad;

@@ -1,6 +1,7 @@
 //! A configuration that is read again while requests are under way.
 
 use std::{
+    net::IpAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -40,21 +41,31 @@ impl Gate {
 
 #[async_trait]
 impl PasswordHasher for Gate {
-    async fn hash(&self, password: SecretString) -> Result<PasswordHash, HasherError> {
-        self.inner.hash(password).await
+    async fn hash(&self, password: SecretString, client: Option<IpAddr>) -> Result<PasswordHash, HasherError> {
+        self.inner.hash(password, client).await
     }
 
-    async fn verify(&self, password: SecretString, stored: Option<PasswordHash>) -> Result<Verdict, HasherError> {
+    async fn verify(
+        &self,
+        password: SecretString,
+        stored: Option<PasswordHash>,
+        client: Option<IpAddr>,
+    ) -> Result<Verdict, HasherError> {
         let closed = *self.closed.lock().unwrap();
         if closed {
             self.reached.notify_one();
             self.opened.notified().await;
         }
-        self.inner.verify(password, stored).await
+        self.inner.verify(password, stored, client).await
     }
 
-    async fn guesses(&self, password: SecretString, own_words: Vec<String>) -> Result<u64, HasherError> {
-        self.inner.guesses(password, own_words).await
+    async fn guesses(
+        &self,
+        password: SecretString,
+        own_words: Vec<String>,
+        client: Option<IpAddr>,
+    ) -> Result<u64, HasherError> {
+        self.inner.guesses(password, own_words, client).await
     }
 
     fn load(&self) -> HasherLoad {

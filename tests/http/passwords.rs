@@ -1,6 +1,9 @@
 //! Passwords, from outside.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex},
+};
 
 use async_trait::async_trait;
 use authd::{
@@ -73,19 +76,29 @@ impl Recorder {
 
 #[async_trait]
 impl PasswordHasher for Recorder {
-    async fn hash(&self, password: SecretString) -> Result<PasswordHash, HasherError> {
+    async fn hash(&self, password: SecretString, client: Option<IpAddr>) -> Result<PasswordHash, HasherError> {
         self.jobs.lock().unwrap().push("hash");
-        self.inner.hash(password).await
+        self.inner.hash(password, client).await
     }
 
-    async fn verify(&self, password: SecretString, stored: Option<PasswordHash>) -> Result<Verdict, HasherError> {
+    async fn verify(
+        &self,
+        password: SecretString,
+        stored: Option<PasswordHash>,
+        client: Option<IpAddr>,
+    ) -> Result<Verdict, HasherError> {
         self.jobs.lock().unwrap().push("verify");
-        self.inner.verify(password, stored).await
+        self.inner.verify(password, stored, client).await
     }
 
-    async fn guesses(&self, password: SecretString, own_words: Vec<String>) -> Result<u64, HasherError> {
+    async fn guesses(
+        &self,
+        password: SecretString,
+        own_words: Vec<String>,
+        client: Option<IpAddr>,
+    ) -> Result<u64, HasherError> {
         self.jobs.lock().unwrap().push("guesses");
-        self.inner.guesses(password, own_words).await
+        self.inner.guesses(password, own_words, client).await
     }
 
     fn load(&self) -> HasherLoad {
@@ -258,7 +271,7 @@ async fn au_05_every_line_of_the_outside_list_is_refused() {
     let least = services.policy.password.min_guesses.unwrap();
     let mut taken = vec![];
     for line in lines {
-        if services.hasher.guesses(line.as_str().into(), vec![]).await.unwrap() >= least {
+        if services.hasher.guesses(line.as_str().into(), vec![], None).await.unwrap() >= least {
             taken.push(line);
         }
     }

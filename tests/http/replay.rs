@@ -388,9 +388,9 @@ async fn passwords_hashed_by_the_real_server_match() {
     for sample in vectors["password"]["samples"].as_array().unwrap() {
         let (password, hash) = (sample["password"].as_str().unwrap(), sample["hash"].as_str().unwrap());
         let stored = authd::domain::PasswordHash::new(hash);
-        let verdict = server.services().hasher.verify(password.into(), Some(stored.clone())).await.unwrap();
+        let verdict = server.services().hasher.verify(password.into(), Some(stored.clone()), None).await.unwrap();
         assert!(verdict.matches && verdict.outdated, "{password}");
         let wrong = format!("{password}x").as_str().into();
-        assert!(!server.services().hasher.verify(wrong, Some(stored)).await.unwrap().matches);
+        assert!(!server.services().hasher.verify(wrong, Some(stored), None).await.unwrap().matches);
     }
 }

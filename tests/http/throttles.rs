@@ -1,6 +1,24 @@
 //! Who has to wait (TH-01 … TH-08), and Better Auth's limits of requests.
 
-use common::Span;
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use authd::{
+    crypto::{
+        entropy::SystemEntropy,
+        hasher::{Cost, HasherConfig, HasherPool},
+        strength::Strength,
+    },
+    domain::PasswordHash,
+    ports::{Entropy, HasherError, HasherLoad, PasswordHasher, Verdict},
+};
+use common::{SecretString, Span};
 use futures_util::future::join_all;
 use serde_json::json;
 use tests::{Client, PASSWORD, Response, Server, ctl::ctl, shared};
@@ -67,8 +85,12 @@ async fn th_02_a_place_is_known_for_thirty_days_and_counted_apart() {
     let neighbour = from(&server, "2001:db8:1:2:ffff::9");
     assert_eq!(login(&neighbour, PASSWORD).await.status, 200, "the same /64");
     assert_eq!(login(&from(&server, "2001:db8:1:3::1"), PASSWORD).await.status, 429, "another one");
+    // Guesses at the owner's place are limited too, and answered as everywhere.
     let guesses = join_all((0..40).map(|_| login(&home, "wrong password"))).await;
-    assert_eq!(guesses.iter().filter(|guess| guess.status == 401).count(), 10, "the owner's place is limited too");
+    assert!(guesses.iter().all(|guess| guess.status == 429));
+    assert_eq!(login(&home, PASSWORD).await.status, 429, "ten of them were looked at");
+    server.clock.advance(Span::from_secs(60));
+    assert_eq!(login(&home, PASSWORD).await.status, 200);
     server.clock.advance(Span::from_days(31));
     for n in 0..10 {
         assert_eq!(login(&from(&server, &format!("203.0.113.{n}")), "wrong password").await.status, 401);
@@ -110,7 +132,154 @@ async fn au_06_a_known_place_does_not_show_by_the_answer_to_a_wrong_password() {
     }
     assert_eq!(wrong("nobody@example.com").await.0, 429, "the network has failed too often");
     assert_eq!(wrong("ada@example.com").await, wrong("nobody@example.com").await);
-    assert_eq!(login(&office, PASSWORD).await.status, 200, "and the owner is let in all the same");
+    assert_eq!(
+        login(&office, PASSWORD).await.status,
+        429,
+        "the right password makes no difference in a network that waits"
+    );
+}
+
+/// What a stranger sees of an account: the answer, how long to wait, and whether a hash was made, which takes its time.
+type Seen = (u16, String, String, usize);
+
+#[tokio::test]
+async fn au_06_and_au_07_a_429_tells_nothing_of_who_uses_a_network() {
+    let count = Arc::new(Counting::new());
+    let file = "[http]\npublic_url = \"http://localhost:8000\"\ntrusted_proxies = [\"127.0.0.1\"]\n";
+    let server = Server::builder().file(file).hasher(count.clone()).start().await;
+    sign_up(&from(&server, "198.51.100.1")).await;
+    let guess = async |address: &str, email: &str| -> Seen {
+        count.taken();
+        let body = json!({"email": email, "password": "wrong password"});
+        let answer = from(&server, address).post("/api/auth/login", &body).await;
+        (answer.status, answer.text("/code"), answer.header("retry-after").to_owned(), count.taken())
+    };
+    // Ada's own network, one that is new, and back; until the network waits too, and then in another one that is new.
+    let mut places = vec!["198.51.100.1"; 11];
+    places.extend(["203.0.113.1", "198.51.100.1", "203.0.113.1", "203.0.113.2"]);
+    places.extend(["198.51.100.1"; 20]);
+    places.extend(["203.0.113.1"; 20]);
+    let (mut of_ada, mut of_nobody) = (vec![], vec![]);
+    for place in &places {
+        of_ada.push(guess(place, "ada@example.com").await);
+    }
+    // The same with an address that is nobody's, after all that is forgotten.
+    server.clock.advance(Span::from_days(5));
+    for place in &places {
+        of_nobody.push(guess(place, "nobody@example.com").await);
+    }
+    assert_eq!(of_ada, of_nobody);
+    let hashed = |seen: &[Seen], status: u16| seen.iter().filter(|one| one.0 == status && one.3 == 1).count();
+    assert_eq!(hashed(&of_ada, 401), 10, "never more are looked at");
+    assert!(hashed(&of_ada, 429) > 0, "where the account waits, and the network does not");
+    // Where the network waits, nothing is hashed for anybody, as often as it is asked.
+    for n in 0..24 {
+        guess("198.51.100.1", &format!("u{n}@example.com")).await;
+    }
+    let (ada, nobody) =
+        (guess("198.51.100.1", "ada@example.com").await, guess("198.51.100.1", "noone@example.com").await);
+    assert_eq!((ada.0, ada.3, nobody.0, nobody.3), (429, 0, 429, 0));
+}
+
+#[tokio::test]
+async fn th_01_a_network_that_sprays_waits_also_for_the_accounts_that_are_used_from_it() {
+    let server = server("").await;
+    let device = browser(&server, "198.51.100.1").await;
+    let office = from(&server, "198.51.100.1");
+    for n in 0..30 {
+        let body = json!({"email": format!("u{n}@example.com"), "password": "wrong password"});
+        office.post("/api/auth/login", &body).await;
+    }
+    for password in ["wrong password", PASSWORD] {
+        assert_eq!(login(&office, password).await.status, 429, "{password}");
+    }
+    assert_eq!(
+        login(&device, PASSWORD).await.status,
+        200,
+        "TH-02: the owner's device does not wait for its neighbours"
+    );
+    server.clock.advance(Span::from_secs(60));
+    assert_eq!(login(&office, PASSWORD).await.status, 200, "and the wait is bounded");
+}
+
+#[tokio::test]
+async fn th_02_right_passwords_that_come_at_once_from_new_networks_are_all_let_in() {
+    let server = server("").await;
+    sign_up(&from(&server, "198.51.100.1")).await;
+    let clients: Vec<Client> = (0..16).map(|n| from(&server, &format!("203.0.113.{n}"))).collect();
+    for round in 0..3 {
+        let answers = join_all(clients.iter().map(|client| login(client, PASSWORD))).await;
+        let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+        assert!(statuses.iter().all(|status| *status == 200), "{round}: {statuses:?}");
+    }
+}
+
+#[tokio::test]
+async fn th_08_changes_of_a_profile_are_limited_by_account_and_not_by_network() {
+    let server = server("").await;
+    let page = browser(&server, "198.51.100.1").await;
+    let update = async |n: usize| {
+        let client = page.clone().header("x-forwarded-for", &format!("203.0.113.{}", n % 200));
+        client.post("/api/auth/update-user", &json!({"name": format!("Ada {n}")})).await
+    };
+    for n in 0..60 {
+        assert_eq!(update(n).await.status, 200, "{n}");
+    }
+    let refused = update(60).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (429, "600"));
+    server.clock.advance(Span::from_mins(10));
+    assert_eq!((update(61).await.status, update(62).await.status), (200, 429));
+    assert_eq!(page.post("/api/auth/update-user", &json!({"name": ""})).await.status, 429);
+}
+
+/// Counts the passwords that are compared.
+struct Counting {
+    inner: HasherPool,
+    compared: AtomicUsize,
+}
+
+impl Counting {
+    fn new() -> Self {
+        let config =
+            HasherConfig { cost: Cost::insecure_for_tests(), threads: 1, queue: 64, strength: Strength::default() };
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
+        Self { inner: HasherPool::start(&config, &entropy).unwrap(), compared: AtomicUsize::new(0) }
+    }
+
+    /// How many since it was asked last.
+    fn taken(&self) -> usize {
+        self.compared.swap(0, Ordering::Relaxed)
+    }
+}
+
+#[async_trait]
+impl PasswordHasher for Counting {
+    async fn hash(&self, password: SecretString, client: Option<IpAddr>) -> Result<PasswordHash, HasherError> {
+        self.inner.hash(password, client).await
+    }
+
+    async fn verify(
+        &self,
+        password: SecretString,
+        stored: Option<PasswordHash>,
+        client: Option<IpAddr>,
+    ) -> Result<Verdict, HasherError> {
+        self.compared.fetch_add(1, Ordering::Relaxed);
+        self.inner.verify(password, stored, client).await
+    }
+
+    async fn guesses(
+        &self,
+        password: SecretString,
+        own_words: Vec<String>,
+        client: Option<IpAddr>,
+    ) -> Result<u64, HasherError> {
+        self.inner.guesses(password, own_words, client).await
+    }
+
+    fn load(&self) -> HasherLoad {
+        self.inner.load()
+    }
 }
 
 #[tokio::test]
@@ -352,7 +521,7 @@ async fn th_02_a_known_device_signs_in_from_a_new_network_while_strangers_wait_f
     let server = server("").await;
     let device = browser(&server, "198.51.100.1").await;
     besiege(&server).await;
-    assert_eq!(login(&from(&server, "192.0.2.1"), PASSWORD).await.header("retry-after"), "3600", "a new network");
+    assert_eq!(login(&from(&server, "192.0.2.1"), PASSWORD).await.status, 429, "a new network");
     let moved = device.clone().header("x-forwarded-for", "192.0.2.2");
     assert_eq!(login(&moved, PASSWORD).await.status, 200, "the owner's device in a new network");
     let server = server.restart().await;

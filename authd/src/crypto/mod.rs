@@ -2,6 +2,7 @@
 //! of users or requests.
 
 pub mod entropy;
+mod fair;
 pub mod hasher;
 pub mod imported;
 pub mod jwt;

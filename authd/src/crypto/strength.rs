@@ -10,6 +10,47 @@ use crate::domain::credential::is_own_word;
 /// release build: 24 characters 21 ms, 64 characters 200 ms), and what is not guessable within so many characters is not guessable.
 const PREFIX_CHARS: usize = 24;
 
+/// Which letters zxcvbn takes a character for (`L33T_TABLE` of its source).
+const L33T: [(char, &str); 12] = [
+    ('a', "4@"),
+    ('b', "8"),
+    ('c', "({[<"),
+    ('e', "3"),
+    ('g', "69"),
+    ('i', "1!|"),
+    ('l', "1|7"),
+    ('o', "0"),
+    ('s', "$5"),
+    ('t', "+7"),
+    ('x', "%"),
+    ('z', "2"),
+];
+
+/// In how many ways a password may be read by such characters, and is: each is a search through all dictionaries. What comes
+/// after so many is not looked at, and a password that begins so is none of those that people choose.
+const MOST_READINGS: usize = 48;
+
+/// No fewer readings than zxcvbn makes of a text.
+fn readings(text: &str) -> usize {
+    let letters_of = |c: char| L33T.iter().filter(|(_, written)| written.contains(c)).count();
+    // A character that may be two letters is tried as both, and as each alone.
+    let ways = |written: &str| written.chars().filter(|c| text.contains(*c)).map(letters_of).sum::<usize>();
+    L33T.iter().map(|(_, written)| ways(written).max(1)).fold(1, usize::saturating_mul)
+}
+
+/// The part of a password that is judged: what zxcvbn does with it is bounded (TH-06).
+fn judged(password: &str) -> String {
+    let mut prefix = String::new();
+    for c in password.chars().take(PREFIX_CHARS) {
+        prefix.push(c);
+        if readings(&prefix) > MOST_READINGS {
+            prefix.pop();
+            break;
+        }
+    }
+    prefix
+}
+
 /// Guesses an attacker needs, and passwords that are refused whatever they look like.
 #[derive(Clone, Default)]
 pub struct Strength {
@@ -37,8 +78,7 @@ impl Strength {
         if listed(&password) || listed(password.trim()) || is_own_word(&password, words.iter().copied()) {
             return 0;
         }
-        let prefix: String = password.chars().take(PREFIX_CHARS).collect();
-        zxcvbn::zxcvbn(&prefix, &words).guesses()
+        zxcvbn::zxcvbn(&judged(&password), &words).guesses()
     }
 }
 
@@ -78,6 +118,21 @@ mod tests {
                 guesses(&password, &[&password]);
                 guesses(&password, &[]);
             }
+        }
+    }
+
+    #[test]
+    fn th_06_no_password_is_read_in_more_ways_than_is_worth_the_work() {
+        let worst = "4@8({[<369!1|7$50+%2x4@8";
+        assert!(readings(worst) >= 576, "576 dictionaries were searched: {}", readings(worst));
+        for odd in [worst, "1|71|71|71|7", "({[<({[<69696969", "!1|7$5+7({[<4@", "correct4@8({[<369!1|7$50+%2x"] {
+            let judged = judged(odd);
+            assert!(readings(&judged) <= 48, "{judged}");
+            assert!(odd.starts_with(&judged));
+        }
+        assert!(guesses(worst, &[]) >= LIMIT, "and it is no common one");
+        for usual in ["p4$$w0rd", "P@ssw0rd!2019", "1qaz2wsx3edc", "7|-|3 qu1ck", "correct horse battery 13579"] {
+            assert_eq!(judged(usual), usual.chars().take(PREFIX_CHARS).collect::<String>(), "all of it is judged");
         }
     }
 

@@ -130,9 +130,9 @@ kinds! {
     SignedOut = "session.signed_out";
     /// A session was ended from outside: by another device of the user, or by an operator.
     SessionRevoked = "session.revoked";
-    /// A refresh token was used and replaced.
+    /// A refresh token was used and replaced, the first time in each 24 hours of the session.
     TokenRefreshed = "token.refreshed";
-    /// A refresh token was shown again within the window, by the same or another client; one record for each rotation.
+    /// A refresh token was shown again within the window, by the same or another client; one record of each in 24 hours.
     RefreshRepeated = "token.refresh_repeated";
     /// A refresh token was shown that had been used before: somebody has a copy, and the session ended.
     RefreshReused = "token.refresh_reused";

@@ -32,7 +32,7 @@ pub struct Family {
     pub rotations: Vec<(Generation, UnixTime)>,
     /// Who made the last rotation: a digest of user agent and network.
     pub client: ClientDigest,
-    /// Whether a repeat of the last rotation is in the audit trail already.
+    /// Whether a repeat of one of today's rotations is in the audit trail already.
     pub repeat_seen: RepeatSeen,
     /// When the sign-in was.
     pub created_at: UnixTime,
@@ -42,7 +42,7 @@ pub struct Family {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ClientDigest(pub [u8; 16]);
 
-/// Which repeats of a rotation were recorded, so that a crowd of tabs makes one event and not fifty.
+/// Which repeats of a rotation were recorded today, so that a crowd of tabs makes one event and not fifty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RepeatSeen {
     /// One from the client that made the rotation.
@@ -88,6 +88,7 @@ impl Family {
     /// The family after `shown` was rotated at `now` by this client.
     #[must_use]
     pub fn rotated(mut self, shown: Generation, client: ClientDigest, now: UnixTime) -> Self {
+        let is_first = self.is_first_of_its_day(now);
         self.rotations.retain(|(generation, _)| *generation != shown);
         self.rotations.push((shown, now));
         let surplus = self.rotations.len().saturating_sub(REMEMBERED);
@@ -96,12 +97,21 @@ impl Family {
         self.current = Generation(self.current.0 + 1);
         self.parent = Some(shown);
         self.client = client;
-        self.repeat_seen = RepeatSeen::default();
+        if is_first {
+            self.repeat_seen = RepeatSeen::default();
+        }
         self
     }
 
+    /// Whether no rotation came before in the same 24 hours, counted from the sign-in: the others are not recorded. A client
+    /// may refresh as often as it likes, and does not fill the audit trail with it (TH-08).
+    fn is_first_of_its_day(&self, now: UnixTime) -> bool {
+        let day = |at: UnixTime| at.since(self.created_at).as_secs() / Span::from_days(1).as_secs();
+        self.rotations.last().is_none_or(|(_, at)| day(*at) != day(now))
+    }
+
     /// What showing this generation does: the family as it is from now on, and the event that tells of it (`None`: nothing
-    /// new). A reuse is for the caller to act upon.
+    /// that has to be told). A reuse is for the caller to act upon.
     pub fn used(
         self,
         shown: Generation,
@@ -111,7 +121,8 @@ impl Family {
     ) -> (Turn, Self, Option<EventKind>) {
         match self.judge(shown, window, now) {
             turn @ (Turn::Rotate | Turn::Replace) => {
-                (turn, self.rotated(shown, client, now), Some(EventKind::TokenRefreshed))
+                let event = self.is_first_of_its_day(now).then_some(EventKind::TokenRefreshed);
+                (turn, self.rotated(shown, client, now), event)
             }
             Turn::Repeat => {
                 let (fresh, family) = self.repeated(client);
@@ -227,6 +238,25 @@ mod tests {
         assert_eq!(again.judge(Generation(2), WINDOW, at(55)), Turn::Reuse);
         assert_eq!(again.judge(Generation(3), WINDOW, at(45)), Turn::Repeat, "decided in another order than they came");
         assert_eq!(again.judge(Generation(3), WINDOW, at(61)), Turn::Replace);
+    }
+
+    #[test]
+    fn th_08_rotations_are_recorded_once_in_24_hours_of_the_session() {
+        let day = 86_400;
+        let (mut family, mut recorded) = (family(), vec![]);
+        for secs in [0, 1, 2, day - 1, day, day + 1, 3 * day, 3 * day + 60, 4 * day - 1] {
+            let (turn, used, event) = family.clone().used(family.current, WINDOW, ME, at(secs));
+            assert_eq!(turn, Turn::Rotate);
+            if event.is_some() {
+                recorded.push(secs);
+            }
+            family = used;
+        }
+        assert_eq!(recorded, [0, day, 3 * day]);
+        // Whatever is shown: lost answers, which are replaced, are no way around.
+        let lost = family.parent.unwrap();
+        assert_eq!(family.clone().used(lost, Span::ZERO, ME, at(4 * day - 1)).2, None);
+        assert!(family.used(Generation(1), WINDOW, ME, at(4 * day - 1)).2.is_some(), "but a reuse is told of");
     }
 
     #[test]

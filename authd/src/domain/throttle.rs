@@ -81,22 +81,37 @@ impl FailureRule {
         most: u32::MAX,
         forget: Span::from_secs(30),
     };
+    /// Changes of one's own profile, which leave a record in the audit trail each: sixty, and then one each ten minutes.
+    pub const PROFILE: Self = Self {
+        free: 60,
+        first: Span::from_secs(1),
+        longest: Span::from_secs(1),
+        most: 60,
+        forget: Span::from_mins(10),
+    };
 }
 
 /// The failed sign-ins of one account, or from one place. An attempt counts from its beginning: of many at once each one is
 /// counted before the next is judged (TH-03).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Failures {
-    /// As of `last`.
+    /// As of `since`.
     pub count: u32,
+    /// From when on the next one is being forgotten. Attempts do not move it, or who tries often would never be forgiven.
+    pub since: UnixTime,
     /// The last attempt.
     pub last: UnixTime,
 }
 
 impl Failures {
+    /// So many, the last one then: as they are written down.
+    pub const fn written(count: u32, last: UnixTime) -> Self {
+        Self { count, since: last, last }
+    }
+
     /// What is left of the count at `now`.
     pub fn count_at(&self, rule: FailureRule, now: UnixTime) -> u32 {
-        let forgotten = now.since(self.last).as_millis() / rule.forget.as_millis().max(1);
+        let forgotten = now.since(self.since).as_millis() / rule.forget.as_millis().max(1);
         self.count.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX))
     }
 
@@ -105,7 +120,7 @@ impl Failures {
         let count = self.count_at(rule, now);
         if count >= rule.most {
             let forgotten = u64::from(self.count - rule.most + 1) * rule.forget.as_millis();
-            return self.last.plus(Span::from_millis(forgotten)).since(now);
+            return self.since.plus(Span::from_millis(forgotten)).since(now);
         }
         match count.checked_sub(rule.free) {
             None => Span::ZERO,
@@ -118,12 +133,16 @@ impl Failures {
 
     /// Counts an attempt.
     pub fn attempt(&mut self, rule: FailureRule, now: UnixTime) {
-        *self = Self { count: self.count_at(rule, now).saturating_add(1), last: now.max(self.last) };
+        let count = self.count_at(rule, now);
+        let forgotten = u64::from(self.count - count).saturating_mul(rule.forget.as_millis());
+        let since = if count == 0 { now } else { self.since.plus(Span::from_millis(forgotten)) };
+        *self = Self { count: count.saturating_add(1), since, last: now.max(self.last) };
     }
 
-    /// Takes an attempt back: it succeeded, or was none.
-    pub fn take_back(&mut self) {
+    /// Takes an attempt back: it succeeded, or was none. If none came after it, the last one is again the one `before` it.
+    pub fn take_back(&mut self, before: Option<UnixTime>) {
         self.count = self.count.saturating_sub(1);
+        self.last = before.unwrap_or(self.last);
     }
 }
 
@@ -200,21 +219,43 @@ mod tests {
         assert_eq!(waits[..10], [0; 10]);
         assert_eq!(waits[10..18], [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(waits[99], 60);
-        assert_eq!(waits[100..], [3600; 10], "one an hour");
+        assert_eq!(waits[100], 60, "one was forgotten meanwhile");
+        assert!(waits[101] > 60 && waits[101] <= 3600, "until the next one is: {}", waits[101]);
+        assert_eq!(waits[102..], [3600; 8], "one an hour");
     }
 
     #[test]
     fn th_02_no_wait_is_for_ever_and_quiet_time_is_forgotten() {
         let rule = FailureRule::ACCOUNT;
-        let mut failures = Failures { count: 100, last: at(0) };
+        let mut failures = Failures::written(100, at(0));
         assert_eq!(failures.wait(rule, at(0)), Span::from_hours(1));
         let day = at(86_400);
         assert_eq!((failures.count_at(rule, day), failures.wait(rule, day)), (76, Span::ZERO));
         failures.attempt(rule, day);
         assert_eq!(failures.count, 77);
-        failures.take_back();
-        assert_eq!(failures.count, 76);
+        failures.take_back(Some(at(0)));
+        assert_eq!((failures.count, failures.last), (76, at(0)));
         assert_eq!(failures.count_at(rule, at(86_400 * 30)), 0);
+    }
+
+    #[test]
+    fn th_02_failures_are_forgotten_in_time_however_often_somebody_tries() {
+        let rule = FailureRule::SOURCE;
+        let mut failures = Failures::written(20, at(0));
+        // A sign-in that succeeds every 20 s, for ten minutes.
+        for n in 1..=30 {
+            let before = failures.last;
+            failures.attempt(rule, at(20 * n));
+            failures.take_back(Some(before));
+            assert_eq!(u64::from(failures.count_at(rule, at(20 * n))), 20 - (20 * n) / 30, "{n}");
+            assert_eq!(failures.last, at(0), "a success makes nobody wait");
+        }
+        // And one that fails every 40 s adds up to nothing.
+        let mut failures = Failures::written(0, at(0));
+        for n in 1..=600 {
+            failures.attempt(rule, at(40 * n));
+        }
+        assert!(failures.count_at(rule, at(40 * 600)) <= 2, "{failures:?}");
     }
 
     #[test]
@@ -235,9 +276,9 @@ mod tests {
     #[test]
     fn f_07_a_clock_that_steps_back_frees_nobody() {
         let rule = FailureRule::ACCOUNT;
-        let mut failures = Failures { count: 16, last: at(100) };
+        let mut failures = Failures::written(16, at(100));
         assert!(failures.wait(rule, at(0)) >= Span::from_secs(60));
         failures.attempt(rule, at(0));
-        assert_eq!(failures, Failures { count: 17, last: at(100) });
+        assert_eq!(failures, Failures::written(17, at(100)));
     }
 }

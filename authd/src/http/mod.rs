@@ -379,7 +379,7 @@ impl From<BodyError> for ApiError {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::{future::pending, sync::Mutex, time::Duration};
+    use std::{future::pending, net::IpAddr, sync::Mutex, time::Duration};
 
     use async_trait::async_trait;
     use bytes::Bytes;
@@ -419,11 +419,16 @@ pub(crate) mod tests {
 
     #[async_trait]
     impl PasswordHasher for Slow {
-        async fn hash(&self, _: SecretString) -> Result<PasswordHash, HasherError> {
+        async fn hash(&self, _: SecretString, _: Option<IpAddr>) -> Result<PasswordHash, HasherError> {
             pending().await
         }
 
-        async fn verify(&self, _: SecretString, _: Option<PasswordHash>) -> Result<Verdict, HasherError> {
+        async fn verify(
+            &self,
+            _: SecretString,
+            _: Option<PasswordHash>,
+            _: Option<IpAddr>,
+        ) -> Result<Verdict, HasherError> {
             match self.0 {
                 Some(after) => sleep(after).await,
                 None => pending().await,
@@ -431,7 +436,7 @@ pub(crate) mod tests {
             Ok(Verdict { matches: false, outdated: false })
         }
 
-        async fn guesses(&self, _: SecretString, _: Vec<String>) -> Result<u64, HasherError> {
+        async fn guesses(&self, _: SecretString, _: Vec<String>, _: Option<IpAddr>) -> Result<u64, HasherError> {
             pending().await
         }
 
@@ -445,15 +450,20 @@ pub(crate) mod tests {
 
     #[async_trait]
     impl PasswordHasher for Panicking {
-        async fn hash(&self, _: SecretString) -> Result<PasswordHash, HasherError> {
+        async fn hash(&self, _: SecretString, _: Option<IpAddr>) -> Result<PasswordHash, HasherError> {
             panic!("a fault on purpose")
         }
 
-        async fn verify(&self, _: SecretString, _: Option<PasswordHash>) -> Result<Verdict, HasherError> {
+        async fn verify(
+            &self,
+            _: SecretString,
+            _: Option<PasswordHash>,
+            _: Option<IpAddr>,
+        ) -> Result<Verdict, HasherError> {
             panic!("a fault\non purpose")
         }
 
-        async fn guesses(&self, _: SecretString, _: Vec<String>) -> Result<u64, HasherError> {
+        async fn guesses(&self, _: SecretString, _: Vec<String>, _: Option<IpAddr>) -> Result<u64, HasherError> {
             panic!("a fault on purpose")
         }
 

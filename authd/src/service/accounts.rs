@@ -10,12 +10,15 @@ use super::{
     passwords::{self, OwnWords},
     random,
     sessions::{self, Opened, Wish},
-    throttle::{self, Account, Attempt, Standing},
+    throttle::{Account, Attempt, Refused},
 };
 use crate::{
     digest::is_same_secret,
-    domain::{Actor, Credential, Event, EventKind, Method, PasswordProblem, User, user::DEFAULT_ROLE},
-    ports::HasherError,
+    domain::{
+        Actor, Credential, Event, EventKind, Method, PasswordHash, PasswordProblem, User, address, throttle::Place,
+        user::DEFAULT_ROLE,
+    },
+    ports::{HasherError, Verdict},
     store::{Rehash, StoreError},
 };
 
@@ -60,7 +63,7 @@ pub async fn sign_up(app: &Services, wanted: SignUp, requester: &Requester) -> R
         return Err(ServiceError::UserExists);
     }
     let own = OwnWords { email: &wanted.email, name: &wanted.name };
-    let hash = passwords::accept(app, &wanted.password, own).await?;
+    let hash = passwords::accept(app, &wanted.password, own, requester.address).await?;
 
     let now = app.clock.now();
     let user = User {
@@ -120,7 +123,8 @@ pub struct SignIn {
 /// How often a sign-in is decided anew because somebody changed the account meanwhile.
 const ATTEMPTS: usize = 3;
 
-/// Lets an attempt through, or says how long to wait. What speaks for it is asked for only where there is an account.
+/// Lets an attempt through, or says how long to wait. Nothing of that depends on whether there is an account, but for a
+/// device that shows that its owner signed in with it.
 pub(super) async fn begin(
     app: &Services,
     user: Option<&User>,
@@ -128,17 +132,79 @@ pub(super) async fn begin(
     requester: &Requester,
 ) -> Result<Attempt, ServiceError> {
     let now = app.clock.now();
-    let (account, standing) = match user {
-        Some(user) => (Account::Known(&user.id), throttle::standing(app, user, requester, now).await?),
-        None => (Account::Unknown(email), Standing::Stranger),
-    };
-    app.throttles.begin(&account, requester.address, standing, now).map_err(|wait| {
+    let account = user.map_or(Account::Unknown(email), |user| Account::Known(&user.id));
+    let device = user.and_then(|user| requester.device.of(app, user, now));
+    let admitted = app.throttles.admit(&account, requester.address, device, now).await;
+    admitted.map_err(|refused| put_off(app, user, &refused, requester))
+}
+
+/// What a sign-in is answered that has to wait, with a word in the log.
+fn put_off(app: &Services, user: Option<&User>, refused: &Refused, requester: &Requester) -> ServiceError {
+    let (user, wait) = (user.map(|u| u.id.as_str()), refused.wait);
+    let source = requester.source.as_deref();
+    let subject = || user.or(source).unwrap_or_default().to_owned();
+    if app.throttles.put_off.note(refused, subject, app.clock.now()) {
         let id = requester.request_id.as_ref().map(RequestId::as_str);
-        let (user, source) = (user.map(|u| u.id.as_str()), requester.source.as_deref());
         let method = Method::Password.as_str();
         info!(request.id = id, source, user, method, result = "refused", %wait, "a sign-in was put off: too many have failed");
-        ServiceError::Throttled(wait)
-    })
+    }
+    ServiceError::Throttled(wait)
+}
+
+/// Whether the password of an attempt that was let through may be looked at. Where the account has to wait, only at a place
+/// where its owner signed in of late (TH-02).
+///
+/// # Errors
+/// The store cannot be read.
+async fn is_looked_at(
+    app: &Services,
+    attempt: &Attempt,
+    user: &User,
+    requester: &Requester,
+) -> Result<bool, ServiceError> {
+    if attempt.put_off.is_none() {
+        return Ok(true);
+    }
+    let Some(here) = requester.address.map(|address| address::bucket(address).to_string()) else { return Ok(false) };
+    let now = app.clock.now();
+    let places = app.store.places(&user.id).await?;
+    let is_known = places.iter().any(|place: &Place| place.name == here && place.is_known(now));
+    if is_known {
+        attempt.is_of(&user.id, &here);
+    }
+    Ok(is_known)
+}
+
+/// Compares a password, or nothing at the same cost: where there is none, and where the attempt is not worth more. The
+/// attempt is over with it.
+///
+/// # Errors
+/// `Throttled` if it was no match and the account has to wait; `Busy`.
+pub(super) async fn compare(
+    app: &Services,
+    attempt: Attempt,
+    password: &SecretString,
+    owner: Option<(&User, &PasswordHash)>,
+    requester: &Requester,
+) -> Result<Option<Verdict>, ServiceError> {
+    let stored = match owner {
+        Some((user, hash)) if is_looked_at(app, &attempt, user, requester).await? => Some(hash.clone()),
+        Some(_) | None => None,
+    };
+    match app.hasher.verify(password.clone(), stored, requester.address).await {
+        Ok(verdict) if verdict.matches => {
+            attempt.succeeded();
+            Ok(Some(verdict))
+        }
+        Ok(_) => match attempt.put_off {
+            Some(refused) => Err(put_off(app, owner.map(|(user, _)| user), &refused, requester)),
+            None => Ok(None),
+        },
+        Err(e) => {
+            attempt.was_none();
+            Err(e.into())
+        }
+    }
 }
 
 /// Signs in. An unknown address, an account without password and a banned account cost the same work as any other
@@ -152,29 +218,22 @@ pub async fn sign_in(app: &Services, wanted: SignIn, requester: &Requester) -> R
     }
     for _ in 0..ATTEMPTS {
         let user = app.store.user_by_email(&wanted.email).await?;
+        let attempt = begin(app, user.as_deref(), &wanted.email, requester).await?;
         let credential = match &user {
             Some(user) => app.store.credential(&user.id).await?,
             None => None,
         };
-        let attempt = begin(app, user.as_deref(), &wanted.email, requester).await?;
         let stored = credential.map(|c| c.hash);
-        let verdict = match app.hasher.verify(wanted.password.clone(), stored.clone()).await {
-            Ok(verdict) => verdict,
-            Err(e) => {
-                // No password was looked at.
-                app.throttles.take_back(&attempt, false);
-                return Err(e.into());
-            }
-        };
-        let (Some(user), Some(old), true) = (user.clone(), stored, verdict.matches) else {
+        let owner = user.as_deref().zip(stored.as_ref());
+        let verdict = compare(app, attempt, &wanted.password, owner, requester).await?;
+        let (Some(user), Some(old), Some(verdict)) = (user.clone(), stored, verdict) else {
             // Without the address: people type passwords where addresses go (LG-02).
             let id = requester.request_id.as_ref().map(RequestId::as_str);
             let (user, source) = (user.as_ref().map(|u| u.id.as_str()), requester.source.as_deref());
             let method = Method::Password.as_str();
             info!(request.id = id, source, user, method, result = "failure", "a sign-in failed");
-            return Err(attempt.hidden_wait.map_or(ServiceError::InvalidCredentials, ServiceError::Throttled));
+            return Err(ServiceError::InvalidCredentials);
         };
-        app.throttles.take_back(&attempt, true);
         let now = app.clock.now();
         if user.active_ban(now).is_some() {
             return Err(ServiceError::Banned);
@@ -186,10 +245,10 @@ pub async fn sign_in(app: &Services, wanted: SignIn, requester: &Requester) -> R
             if is_same_secret(new.as_bytes(), old_one.as_bytes()) {
                 return Err(ServiceError::PasswordChangeRequired);
             }
-            Some(Rehash { old, new: passwords::accept(app, chosen, own).await?, chosen: true })
+            Some(Rehash { old, new: passwords::accept(app, chosen, own, requester.address).await?, chosen: true })
         } else if verdict.outdated {
             // A better hash can wait until there is time for it; the sign-in cannot.
-            match app.hasher.hash(wanted.password.clone()).await {
+            match app.hasher.hash(wanted.password.clone(), requester.address).await {
                 Ok(new) => Some(Rehash { old, new, chosen: false }),
                 Err(HasherError::Busy) => None,
                 Err(e) => return Err(e.into()),

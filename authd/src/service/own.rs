@@ -15,14 +15,16 @@ use crate::{
     store::{Live, Profile, Rehash},
 };
 
-/// Changes name and picture.
+/// Changes name and picture, so often that the trail does not fill the disk.
 ///
 /// # Errors
-/// `InvalidName`, `InvalidImage`.
+/// `InvalidName`, `InvalidImage`, `Throttled`.
 pub async fn update(app: &Services, user: &User, profile: Profile, requester: &Requester) -> Result<(), ServiceError> {
     profile.name.as_deref().map_or(Ok(()), passwords::check_name)?;
     profile.image.iter().flatten().try_for_each(|image| passwords::check_image(image))?;
-    let act = requester.act(Actor::User(user.id.clone()), Method::Session, app.clock.now());
+    let now = app.clock.now();
+    app.throttles.profile_change(&user.id, now).map_err(ServiceError::Throttled)?;
+    let act = requester.act(Actor::User(user.id.clone()), Method::Session, now);
     let fields = [profile.name.as_ref().map(|_| "name"), profile.image.as_ref().map(|_| "image")];
     let fields: Vec<&str> = fields.into_iter().flatten().collect();
     let event = Event::new(EventKind::UserUpdated).with("fields", &fields.join(", "));
@@ -45,30 +47,20 @@ pub async fn check_password(
         return Err(ServiceError::WrongPassword);
     }
     let attempt = accounts::begin(app, Some(user), &user.email, requester).await?;
-    match app.hasher.verify(password.clone(), Some(stored.clone())).await {
-        Ok(verdict) if verdict.matches => {
-            app.throttles.take_back(&attempt, true);
-            Ok(stored)
-        }
-        Ok(_) => {
-            let id = requester.request_id.as_ref().map(RequestId::as_str);
-            let (user, source, method) = (user.id.as_str(), requester.source.as_deref(), Method::Password.as_str());
-            info!(
-                request.id = id,
-                source,
-                user,
-                method,
-                result = "failure",
-                "a signed-in user's password was not the right one"
-            );
-            Err(ServiceError::WrongPassword)
-        }
-        Err(e) => {
-            // No password was looked at.
-            app.throttles.take_back(&attempt, false);
-            Err(e.into())
-        }
+    if accounts::compare(app, attempt, password, Some((user, &stored)), requester).await?.is_some() {
+        return Ok(stored);
     }
+    let id = requester.request_id.as_ref().map(RequestId::as_str);
+    let (user, source, method) = (user.id.as_str(), requester.source.as_deref(), Method::Password.as_str());
+    info!(
+        request.id = id,
+        source,
+        user,
+        method,
+        result = "failure",
+        "a signed-in user's password was not the right one"
+    );
+    Err(ServiceError::WrongPassword)
 }
 
 /// A change of a password.
@@ -95,7 +87,8 @@ pub async fn change_password(
     app.policy.password.check_length(wanted.new.expose())?;
     let user = &live.user;
     let old = check_password(app, user, &wanted.current, requester).await?;
-    let new = passwords::accept(app, &wanted.new, OwnWords { email: &user.email, name: &user.name }).await?;
+    let new = passwords::accept(app, &wanted.new, OwnWords { email: &user.email, name: &user.name }, requester.address)
+        .await?;
     let rehash = Rehash { old, new, chosen: true };
     let now = app.clock.now();
     let act = requester.act(Actor::User(user.id.clone()), Method::Password, now);

@@ -1,5 +1,7 @@
 //! New passwords: whether one may be used, and its hash.
 
+use std::net::IpAddr;
+
 use common::{Email, SecretString, text};
 
 use super::{ServiceError, Services};
@@ -13,11 +15,16 @@ pub struct OwnWords<'a> {
     pub name: &'a str,
 }
 
-/// Checks a new password by every rule and hashes it.
+/// Checks a new password by every rule and hashes it, for this client.
 ///
 /// # Errors
 /// `Password` with what is wrong; `Busy`.
-pub async fn accept(app: &Services, password: &SecretString, own: OwnWords<'_>) -> Result<PasswordHash, ServiceError> {
+pub async fn accept(
+    app: &Services,
+    password: &SecretString,
+    own: OwnWords<'_>,
+    client: Option<IpAddr>,
+) -> Result<PasswordHash, ServiceError> {
     let policy = &app.policy.password;
     // As it was typed, and as it is hashed: neither may be short.
     policy.check_length(password.expose())?;
@@ -26,11 +33,11 @@ pub async fn accept(app: &Services, password: &SecretString, own: OwnWords<'_>) 
         let mut words = vec![own.email.to_string(), own.email.local_part().to_owned(), own.name.to_owned()];
         words.extend(policy.context_words.iter().cloned());
         words.retain(|word| !word.trim().is_empty());
-        if app.hasher.guesses(password.clone(), words).await? < least {
+        if app.hasher.guesses(password.clone(), words, client).await? < least {
             return Err(PasswordProblem::Compromised.into());
         }
     }
-    Ok(app.hasher.hash(password.clone()).await?)
+    Ok(app.hasher.hash(password.clone(), client).await?)
 }
 
 /// The longest address of a picture, in bytes.

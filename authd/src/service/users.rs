@@ -44,7 +44,7 @@ pub async fn create(app: &Services, wanted: NewAccount, mut act: Act) -> Result<
     }
     let own = OwnWords { email: &wanted.email, name: &wanted.name };
     let hash = match &wanted.password {
-        Some(password) => Some(passwords::accept(app, password, own).await?),
+        Some(password) => Some(passwords::accept(app, password, own, None).await?),
         None => None,
     };
     let now = app.clock.now();
@@ -195,7 +195,7 @@ pub async fn set_password(
     mut act: Act,
 ) -> Result<Changed, ServiceError> {
     let own = OwnWords { email: &user.email, name: &user.name };
-    let hash = passwords::accept(app, password, own).await?;
+    let hash = passwords::accept(app, password, own, None).await?;
     let now = app.clock.now();
     act.at = now;
     let credential = Credential {

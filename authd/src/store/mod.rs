@@ -403,7 +403,7 @@ pub trait Store: Send + Sync {
     async fn prolong_session(&self, id: SessionId, expires_at: UnixTime, now: UnixTime) -> Result<(), StoreError>;
 
     /// Uses a refresh token: decides by [`Family::judge`], prolongs the session, ends it if the token was used before.
-    /// Events `token.refreshed`, `token.refresh_repeated` (once for each rotation and kind of client) and
+    /// Events `token.refreshed`, `token.refresh_repeated` (each once in 24 hours, the latter for each kind of client) and
     /// `token.refresh_reused`.
     ///
     /// # Errors

@@ -184,7 +184,7 @@ pub(super) fn refresh(tx: &mut Txn<'_>, refresh: Refresh, act: &Act) -> Result<R
         remove_session(tx, &session)?;
         return Ok(Refreshed::Reused);
     }
-    if kind.is_some() {
+    if kind.is_some() || turn != Turn::Repeat {
         tx.put::<Family>(keys::family(&family.id), &family)?;
     }
     let session = match session.prolonged(&policy, act.at) {
