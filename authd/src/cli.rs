@@ -85,6 +85,8 @@ pub enum StoreCommand {
     Rebuild,
     /// Make the store as small as it can be: a snapshot, and sled anew from it
     Compact,
+    /// Make a snapshot of sled as it is, in the place of one that is damaged; there is nothing to compare it with
+    Snapshot,
 }
 
 /// `authd init`

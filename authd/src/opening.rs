@@ -63,6 +63,10 @@ pub(crate) fn unopenable(e: OpenError) -> Failure {
             );
             Failure::new(Exit::Io, e.to_string()).fix(fix)
         }
+        OpenError::Log(LogError::Damaged { ref path, .. }) if path.extension().is_some_and(|e| e == "snapshot") => {
+            Failure::new(Exit::Io, e.to_string())
+                .fix("authd store snapshot makes a new one from sled, if that is sound; else restore a backup; nothing was changed")
+        }
         OpenError::Log(LogError::Damaged { .. } | LogError::Apart { .. }) => {
             Failure::new(Exit::Io, e.to_string()).fix(RESTORE)
         }

@@ -44,7 +44,7 @@ pub struct Reloader {
 
 /// What the configuration says, as the admin door needs it.
 pub(crate) fn last_read(config: &Config, at: UnixTime, socket: &Path) -> LastRead {
-    let mut advice = config.advice.clone();
+    let mut advice: Vec<String> = config.advice().cloned().collect();
     if listen::is_for_everybody(config) && !listen::is_open(socket) {
         advice.push(format!(
             "admin.roles names others than the group authd-admin, and they cannot open {}: its mode has to be 0666 (SocketMode= \

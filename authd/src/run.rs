@@ -9,9 +9,12 @@ use std::{
 };
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
-use nix::sys::{
-    resource::{Resource, setrlimit},
-    stat::{Mode as FileMode, umask},
+use nix::{
+    sys::{
+        resource::{Resource, setrlimit},
+        stat::{Mode as FileMode, umask},
+    },
+    unistd::geteuid,
 };
 use sd_notify::NotifyState;
 use tokio::{
@@ -70,7 +73,7 @@ pub fn main() -> ExitCode {
         Some(Command::Config(ConfigCommand::Check)) => read(&flags, &env).and_then(|config| check(&config)),
         Some(Command::Config(ConfigCommand::Show)) => read(&flags, &env).and_then(|config| out(&config.show())),
         Some(Command::Store(command)) => read(&flags, &env).and_then(|config| on_store(&config, *command)),
-        None => read(&flags, &env).and_then(|config| serve(&config, &flags, &env, cli.trust_clock)),
+        None => read(&flags, &env).and_then(|config| serve(&with_advice(config), &flags, &env, cli.trust_clock)),
     };
     telemetry::finish(outcome.as_ref().err().map(|failure| format!("authd: {failure}\n")));
     match outcome {
@@ -95,6 +98,7 @@ fn on_store(config: &Config, command: StoreCommand) -> Result<(), Failure> {
         StoreCommand::Verify => offline::verify(config),
         StoreCommand::Rebuild => offline::rebuild(config),
         StoreCommand::Compact => offline::compact(config),
+        StoreCommand::Snapshot => offline::snapshot(config),
     };
     out(&done?)
 }
@@ -107,10 +111,21 @@ fn check(config: &Config) -> Result<(), Failure> {
     takeover::check_deadline(config, SystemClock::default().now())?;
     let file = config.file.as_ref().map_or_else(|| "no file".into(), |file| file.display().to_string());
     let mut text = format!("the configuration is sound ({}, {file})\n", config.mode.as_str());
-    for advice in &config.advice {
+    for advice in config.advice() {
         text += &format!("note: {advice}\n");
     }
     out(&text)
+}
+
+/// What is worth a word besides the configuration: who serves it.
+fn with_advice(mut config: Config) -> Config {
+    if config.mode == Mode::Production && geteuid().is_root() {
+        config.advice_around.push(
+            "authd runs as root, which it has no need of: a flaw in it would be one of the whole host; give it a user of its own"
+                .into(),
+        );
+    }
+    config
 }
 
 fn read(flags: &Flags, env: &[(String, String)]) -> Result<Config, Failure> {
@@ -207,7 +222,7 @@ fn serve(config: &Config, flags: &Flags, env: &[(String, String)], trust_clock: 
         let flags =
             Flags { config: config.file.clone(), development: config.mode == Mode::Development, ..flags.clone() };
         let env = env.to_vec();
-        run(running, &mut signals, stop_within, Arc::new(move || config::load(&flags, &env))).await
+        run(running, &mut signals, stop_within, Arc::new(move || config::load(&flags, &env).map(with_advice))).await
     })
 }
 
@@ -228,7 +243,7 @@ async fn while_it_takes<T>(start: impl Future<Output = T>) -> T {
 }
 
 fn announce(config: &Config, running: &Running, env: &[(String, String)]) -> Result<(), Failure> {
-    for advice in config.advice.iter().filter(|_| config.mode == Mode::Production) {
+    for advice in config.advice().filter(|_| config.mode == Mode::Production) {
         warn!("{advice}");
     }
     info!(

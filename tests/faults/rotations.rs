@@ -340,10 +340,11 @@ async fn f_18_no_verifier_refuses_a_valid_token_nor_takes_one_of_a_revoked_key()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f_18_a_key_that_signs_before_it_is_known_is_found_out() {
-    let report = rotations(4, true, |_| ()).await;
+    let report = rotations(6, true, |_| ()).await;
     eprintln!("with keys that sign at once: {report}");
     let by = |who: &str| report.refused.iter().any(|refused| refused.starts_with(who));
-    assert!(by("one that only keeps the key set"), "{report}");
+    // Which of the two meets a new token before its copy is old is chance.
+    assert!(by("one that only keeps the key set") || by("one that is late and only keeps it"), "{report}");
     assert!(!by("one that asks for unknown keys"), "{report}: that is what asking is for");
 }
 

@@ -232,6 +232,30 @@ async fn what_authd_init_makes_is_enough_for_production_and_a_second_init_keeps_
     assert_eq!([std::fs::read(&config).unwrap(), std::fs::read(&key).unwrap()], before);
 }
 
+#[tokio::test]
+async fn in_production_a_daemon_of_root_says_that_it_need_not_be() {
+    let host = host!();
+    init(&host).await.ok();
+    let said = "authd runs as root";
+    let in_status = async |host: &Host| {
+        let status = host.ctl("status -o json").await.ok().json();
+        status["notes"].as_array().unwrap().iter().filter(|note| note.as_str().unwrap().starts_with(said)).count()
+    };
+    let config = host.path("etc/authd.toml");
+    let mut daemon = host.bare_daemon().flag("--config", &config).flag("--data-dir", host.data()).start().await;
+    let expected = usize::from(nix::unistd::geteuid().is_root());
+    assert_eq!((daemon.log().matches(said).count(), in_status(&host).await), (expected, expected), "{}", daemon.log());
+    daemon.signal(nix::sys::signal::Signal::SIGHUP);
+    daemon.logs("the configuration was read again").await;
+    assert_eq!(in_status(&host).await, expected);
+    daemon.stop().await.ok();
+    // Whoever tries authd out in a container or on a machine of their own is not bothered.
+    let host = host!();
+    let daemon = host.daemon().start().await;
+    assert!(!daemon.log().contains(said) && in_status(&host).await == 0, "{}", daemon.log());
+    daemon.stop().await.ok();
+}
+
 /// Kills a first start as soon as a file is there, and starts again. Nobody has to tidy up in between.
 async fn killed_at(moment: &str) {
     let host = host!();

@@ -108,12 +108,19 @@ async fn a_damaged_sled_is_named_and_made_anew_and_a_damaged_snapshot_is_named()
     let status = host.ctl("status").await.ok();
     assert!(status.err.contains("the last snapshot of the store failed") && status.err.contains(named), "{status:?}");
     daemon.stop().await.ok();
+
+    // And there is a way out.
+    let saved = store(&host, "snapshot").end().await.ok();
+    assert!(saved.out.contains("a snapshot of sled was made: sequence"), "{saved:?}");
+    store(&host, "verify").end().await.ok();
+    store(&host, "rebuild").end().await.ok();
+    assert_eq!(users(&host).await, 2);
 }
 
 #[tokio::test]
 async fn op_04_the_store_of_a_running_daemon_and_a_place_without_one_are_left_alone() {
     let host = host!();
-    for what in ["verify", "rebuild", "compact"] {
+    for what in ["verify", "rebuild", "compact", "snapshot"] {
         failed(&store(&host, what).end().await, 74, &["there is no store in"]);
     }
     assert!(!host.data().exists(), "none was made");

@@ -217,7 +217,7 @@ struct Layer {
 
 /// STYLE, section 1: `main → app → {http, admin} → service → domain → common`.
 const LAYERS: &[Layer] = &[
-    Layer { folder: "authd/src/domain", may: &["domain"], crates: &["url"] },
+    Layer { folder: "authd/src/domain", may: &["domain"], crates: &["psl", "url"] },
     Layer {
         folder: "authd/src/service",
         may: &["service", "domain", "ports", "store", "digest"],

@@ -364,6 +364,8 @@ pub struct Config {
     pub origins: Vec<Origin>,
     /// What is not wrong but worth a look.
     pub advice: Vec<String>,
+    /// The same, of what is around the settings: whose the file is, as whom authd runs.
+    pub advice_around: Vec<String>,
 }
 
 impl Settings {
@@ -398,9 +400,17 @@ impl Config {
         let mut problems = vec![];
         let advice = check::check(self.mode, &settings, &new.origins, &mut problems);
         match problems.is_empty() {
-            true => Ok(Self { settings, advice, origins: new.origins.clone(), ..self.clone() }),
+            true => {
+                let (origins, advice_around) = (new.origins.clone(), new.advice_around.clone());
+                Ok(Self { settings, origins, advice, advice_around, ..self.clone() })
+            }
             false => Err(problems),
         }
+    }
+
+    /// All that is worth a look.
+    pub fn advice(&self) -> impl Iterator<Item = &String> {
+        self.advice.iter().chain(&self.advice_around)
     }
 
     /// The list of all settings as a section of the manual.

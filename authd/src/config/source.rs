@@ -226,13 +226,14 @@ pub fn load(flags: &Flags, env: &[(String, String)]) -> Result<Config, Vec<Probl
             None
         }
     };
-    let mut advice = check::check(mode, &settings, &origins, &mut problems);
-    advice.extend(of_file);
+    let advice = check::check(mode, &settings, &origins, &mut problems);
     if let Some(places) = &places {
         check::files(&settings, places, &origins, &mut problems);
     }
     match places {
-        Some(places) if problems.is_empty() => Ok(Config { mode, file, settings, places, origins, advice }),
+        Some(places) if problems.is_empty() => {
+            Ok(Config { mode, file, settings, places, origins, advice, advice_around: of_file })
+        }
         _ => Err(problems),
     }
 }
@@ -489,9 +490,9 @@ mod tests {
             chmod(mode);
             assert_eq!(load(&flags, &[]).is_ok(), is_taken, "{mode:o}");
         }
-        assert!(!load(&flags, &[]).unwrap().advice.iter().any(|advice| advice.contains("uid")));
+        assert!(!load(&flags, &[]).unwrap().advice().any(|advice| advice.contains("uid")));
         if std::os::unix::fs::chown(&path, Some(4242), None).is_ok() {
-            let advice = load(&flags, &[]).unwrap().advice;
+            let advice = load(&flags, &[]).unwrap().advice_around;
             assert!(advice.iter().any(|advice| advice.contains("uid 4242")), "{advice:?}");
         }
     }

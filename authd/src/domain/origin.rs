@@ -122,11 +122,24 @@ fn check_wild(pattern: &str) -> Result<(), &'static str> {
         return if is_named { Ok(()) } else { Err("it would match addresses of strangers: write 192.168.*.*") };
     }
     // Behind the last wildcard a dot, and then a name that somebody has for themselves: not `*com`, `*.com`, `*example.com`.
-    let domain = host.get(wild + 1..).unwrap_or_default().split_once('.').map_or("", |(_, domain)| domain);
-    match domain.contains('.') && !domain.starts_with('.') || PRIVATE.contains(&domain.to_ascii_lowercase().as_str()) {
+    let (label, domain) = host.get(wild + 1..).unwrap_or_default().split_once('.').unwrap_or_default();
+    let domain = domain.to_ascii_lowercase();
+    let is_of_one = domain.contains('.') && !domain.starts_with('.') && !is_shared(label, &domain);
+    match is_of_one || PRIVATE.contains(&domain.as_str()) {
         true => Ok(()),
         false => Err("it would match hosts of strangers: write *.example.com"),
     }
+}
+
+/// Whether anybody can have a name that ends like this under this domain, a public suffix: `*.co.uk`, `*.github.io`. Where
+/// a host gives its customers names with theirs behind a hyphen, `*-team.vercel.app` is one's own.
+fn is_shared(label: &str, domain: &str) -> bool {
+    // What is below it counts too: the list has *.kawasaki.jp, whose hosts are suffixes.
+    if psl::domain_str(domain).and(psl::domain_str(&format!("any.{domain}"))).is_some() {
+        return false;
+    }
+    let is_of_host = psl::suffix(domain.as_bytes()).is_some_and(|suffix| suffix.typ() == Some(psl::Type::Private));
+    !(is_of_host && label.len() > 1 && label.starts_with('-'))
 }
 
 /// `*` is any run of characters, `?` is one.
@@ -378,6 +391,9 @@ mod tests {
             "*.localhost:3000",
             "app-*.example.com",
             "https://*-team.vercel.app",
+            "*.example.co.uk",
+            "*.ada.github.io",
+            "*.auth.corp",
         ] {
             assert!(good.parse::<OriginPattern>().is_ok(), "{good}");
         }
@@ -397,6 +413,14 @@ mod tests {
             "*1",
             "1*.2.3.4",
             "*.168.1.1",
+            "*.co.uk",
+            "https://*.co.uk",
+            "https://*.CO.UK:8443",
+            "*-team.co.uk",
+            "*.kawasaki.jp",
+            "*.github.io",
+            "https://*.vercel.app",
+            "*-.vercel.app",
         ] {
             assert!(strangers.parse::<OriginPattern>().unwrap_err().contains("of strangers"), "{strangers}");
         }

@@ -140,6 +140,7 @@ pub(super) fn erase(tx: &mut Txn<'_>, erasure: &Erasure, found: &[u64], act: &Ac
     }
     if records > 0 {
         tx.audit(act, &chain::erasure(&erasure.user, erasure.before, records, tx.mac))?;
+        tx.forgets()?;
     }
     Ok(Erased { records, left })
 }

@@ -52,12 +52,14 @@ pub(super) fn encode<T: Stored>(key: &[u8], value: &T) -> Result<Vec<u8>, StoreE
     Ok(out)
 }
 
-pub(super) fn decode<T: Stored>(key: &[u8], bytes: &[u8]) -> Result<T, StoreError> {
+/// A record whose checksum is right, without it.
+pub(super) fn check<'a>(key: &[u8], bytes: &'a [u8]) -> Result<&'a [u8], StoreError> {
     let (body, sum) = bytes.split_last_chunk::<4>().ok_or_else(|| damaged(key))?;
-    if *sum != checksum(key, body) {
-        return Err(damaged(key));
-    }
-    match body.split_first() {
+    if *sum == checksum(key, body) { Ok(body) } else { Err(damaged(key)) }
+}
+
+pub(super) fn decode<T: Stored>(key: &[u8], bytes: &[u8]) -> Result<T, StoreError> {
+    match check(key, bytes)?.split_first() {
         Some((version, record)) if *version == T::VERSION => {
             postcard::from_bytes(record).ok().and_then(T::from_record).ok_or_else(|| damaged(key))
         }

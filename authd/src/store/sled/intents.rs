@@ -388,6 +388,7 @@ pub(super) fn rewrap(
         tx.put(keys::secret(&secret.purpose, &secret.id), secret)?;
     }
     tx.put(at, &Meta { fingerprint: rewrap.to.clone(), ..meta })?;
+    tx.forgets()?;
     put_keys(tx, version, &rewrap.keys, act, event)
 }
 

@@ -16,6 +16,7 @@ mod opening;
 mod power_cut;
 #[cfg(test)]
 mod remaking;
+mod saving;
 #[cfg(test)]
 mod slow_disk;
 #[cfg(test)]
@@ -474,7 +475,6 @@ impl Store for SledStore {
         if let Err(error) = self.log_keys.keep_only(&to) {
             warn!(%error, "the commit log's key is still there sealed under the old master key; the next start removes it");
         }
-        self.wants_snapshot();
         Ok(())
     }
 
@@ -502,9 +502,7 @@ impl Store for SledStore {
     async fn erase_audit(&self, erasure: Erasure, act: Act) -> Result<Erased, StoreError> {
         let of_scan = erasure.clone();
         let found = self.scan(move |db| audit::naming(db, &of_scan)).await?;
-        let erased = self.act(act, move |tx, act| audit::erase(tx, &erasure, &found, act)).await?;
-        self.wants_snapshot();
-        Ok(erased)
+        self.act(act, move |tx, act| audit::erase(tx, &erasure, &found, act)).await
     }
 
     async fn remove_audit(&self, through: UnixTime, limit: usize, act: Act) -> Result<u64, StoreError> {

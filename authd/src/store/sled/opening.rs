@@ -230,13 +230,13 @@ pub struct Opening {
 pub struct Opened {
     pub(super) db: sled::Db,
     disk: Disk,
-    log: Log,
-    log_key: Arc<dyn Mac>,
+    pub(super) log: Log,
+    pub(super) log_key: Arc<dyn Mac>,
     log_keys: Keys,
     mark: Mark,
-    path: PathBuf,
+    pub(super) path: PathBuf,
     options: SledOptions,
-    syncs: Arc<dyn Syncs>,
+    pub(super) syncs: Arc<dyn Syncs>,
     /// Why sled could not be compared with what it should be.
     problem: Option<String>,
 }
@@ -597,7 +597,6 @@ impl Opened {
             rotate,
             at_work: Mutex::default(),
             ends: AtomicBool::new(false),
-            is_wanted: AtomicBool::new(false),
             problem: Mutex::new(problem),
             was_compared: AtomicBool::new(false),
             every: options.snapshot_every,

@@ -16,7 +16,7 @@ use crate::{
     domain::{Event, EventKind},
     ports::Mac,
     store::{
-        Ending, SealedSecret, Store, StoreError, Upkeep,
+        Ending, Erasure, SealedSecret, Store, StoreError, Upkeep,
         contract::{act, session, user},
     },
 };
@@ -288,6 +288,18 @@ async fn f_05_a_damaged_snapshot_or_log_is_refused_and_sled_stays_as_it_is() {
         fs::write(&snapshot, &whole).unwrap();
         assert_eq!(place.verified(), Ok(120), "sled was touched");
     }
+    // As long as sled is sound, there is a way out of it.
+    flip(&snapshot, whole.len() as u64 / 2);
+    place.look().unwrap().replay(key(b"log")).unwrap().save().unwrap();
+    assert_eq!(place.verified(), Ok(120));
+    assert_eq!((place.files("log").len(), place.files("snapshot").len()), (1, 1));
+    fs::remove_dir_all(place.sled()).unwrap();
+    let store = place.open();
+    has_all(&store, 40).await;
+    add(&store, 40..45).await;
+    assert_eq!(store.snapshot().await.unwrap().unwrap().sequence, 135);
+    add(&store, 45..50).await;
+    drop(store);
     // A hole behind the snapshot.
     let gone = place.files("log").remove(1);
     fs::remove_file(&gone).unwrap();
@@ -344,4 +356,24 @@ async fn a_snapshot_that_is_not_to_go_on_leaves_nothing() {
     assert_eq!(place.files("snapshot"), before);
     drop(store);
     has_all(&place.open(), 40).await;
+}
+
+#[tokio::test]
+async fn lg_06_a_snapshot_stays_due_until_what_was_erased_has_left_the_log() {
+    let place = Place::new();
+    let store = place.open();
+    add(&store, 0..4).await;
+    let now = UnixTime::EPOCH;
+    let erasure = Erasure { user: user_of("u1").id, before: None, limit: 100 };
+    store.snapshot().await.unwrap();
+    add(&store, 4..5).await;
+    assert!(store.snapshot_if_due(now).await.unwrap().is_none(), "nothing went");
+    assert!(store.erase_audit(erasure, act()).await.unwrap().records > 0);
+    // Nobody came to make it: the next start knows of it all the same, also one with a sled that was made anew.
+    drop(store);
+    fs::remove_dir_all(place.sled()).unwrap();
+    let store = place.open();
+    assert!(store.snapshot_if_due(now).await.unwrap().is_some());
+    add(&store, 5..6).await;
+    assert!(store.snapshot_if_due(now).await.unwrap().is_none(), "once");
 }

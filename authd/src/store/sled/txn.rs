@@ -23,6 +23,8 @@ pub(super) type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 pub(super) struct Group {
     pub changes: Changes,
     pub chain: ChainHead,
+    /// The first sequence that it takes in the commit log.
+    pub seq: u64,
 }
 
 /// The view and the changes of one intent.
@@ -108,6 +110,11 @@ impl<'a> Txn<'a> {
         }
     }
 
+    /// What was taken away must not stay in the commit log either: a snapshot is due, until there is one of this group.
+    pub(super) fn forgets(&mut self) -> Result<(), StoreError> {
+        self.put(keys::meta(FORGOTTEN), &Number(self.group.seq))
+    }
+
     /// The end of the audit chain.
     pub(super) fn head(&self) -> ChainHead {
         self.chain
@@ -133,5 +140,7 @@ impl<'a> Txn<'a> {
 
 /// The name under which the end of the chain is kept.
 pub(super) const CHAIN: &str = "chain";
+/// The name under which it is kept since when a snapshot is due because something was taken away.
+pub(super) const FORGOTTEN: &str = "forgotten";
 /// The name under which its beginning is kept, once records were removed.
 pub(super) const CHECKPOINT: &str = "chain-begin";

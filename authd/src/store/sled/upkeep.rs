@@ -18,11 +18,13 @@ use tracing::{error, info};
 use super::{
     SledStore,
     checkpoint::Progress,
+    codec::Number,
     disk::Disk,
     keys,
     log::{self, LogError, Mark, Snapshot, Snapshots},
     opening::{aside, remove},
-    txn::unreadable,
+    read,
+    txn::{FORGOTTEN, unreadable},
     writer::Health,
 };
 use crate::store::{Files, Snapshotted, StoreError, Upkeep};
@@ -40,8 +42,6 @@ pub(super) struct Keeper {
     pub rotate: Arc<AtomicBool>,
     pub at_work: Mutex<()>,
     pub ends: AtomicBool,
-    /// Something went that must not stay in the log either.
-    pub is_wanted: AtomicBool,
     /// Whether sled was compared with a snapshot since the start.
     pub was_compared: AtomicBool,
     /// Why the last one failed.
@@ -115,10 +115,10 @@ impl Keeper {
     }
 
     /// Whether it is time for a snapshot.
-    fn is_due(&self, now: UnixTime) -> Result<bool, LogError> {
-        let newest = self.snapshots.newest()?;
-        let is_new = self.progress.applied() > newest.as_ref().map_or(0, |snapshot| snapshot.position.seq);
-        if !is_new {
+    fn is_due(&self, now: UnixTime) -> Result<bool, StoreError> {
+        let newest = self.snapshots.newest().map_err(failed)?;
+        let reached = newest.as_ref().map_or(0, |snapshot| snapshot.position.seq);
+        if self.progress.applied() <= reached {
             return Ok(false);
         }
         let (size, made) = match &newest {
@@ -128,8 +128,9 @@ impl Keeper {
         // A clock that was set back makes it wait, and one of the future makes it early: neither does harm.
         let is_old = now > made.plus(self.every);
         // Each one is written whole: as the store grows, it takes more of a log to make one worth while.
-        let is_long = self.snapshots.log_bytes()? > self.log_bytes.max(size / 2);
-        Ok(is_old || is_long || self.is_wanted.load(Ordering::Relaxed))
+        let is_long = self.snapshots.log_bytes().map_err(failed)? > self.log_bytes.max(size / 2);
+        let Number(forgotten) = read(&self.db, &keys::meta(FORGOTTEN))?.unwrap_or_default();
+        Ok(is_old || is_long || forgotten > reached)
     }
 
     /// When the store was made, as far as the file system knows.
@@ -140,7 +141,6 @@ impl Keeper {
     /// Makes a snapshot of everything in closed segments, compares sled with it, and shortens the log.
     fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {
         let _at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
-        self.is_wanted.store(false, Ordering::Relaxed);
         let before = self.snapshots.newest().map_err(failed)?;
         let needed = before.map_or(0, |snapshot| snapshot.bytes) + self.snapshots.log_bytes().map_err(failed)?;
         if !self.disk.has_space_for(needed) {
@@ -221,13 +221,8 @@ impl SledStore {
                 done.unwrap_or_else(|e| Err(StoreError::Unavailable(format!("comparing failed: {e}").into())))?;
                 Ok(None)
             }
-            Err(e) => Err(keeper.note_failure(failed(e))),
+            Err(e) => Err(keeper.note_failure(e)),
         }
-    }
-
-    /// Something went that must not stay in the commit log either: a snapshot is due.
-    pub(super) fn wants_snapshot(&self) {
-        self.keeper.is_wanted.store(true, Ordering::Relaxed);
     }
 
     /// Lets a snapshot that is being made be, so that the store can close.

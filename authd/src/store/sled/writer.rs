@@ -178,7 +178,7 @@ fn write_groups(ground: Ground, jobs: &Receiver<Box<dyn Job>>, health: &Health) 
             waiting.into_iter().for_each(|job| job.answer(&Err(problem.clone())));
             continue;
         }
-        let mut group = Group { chain, ..Group::default() };
+        let mut group = Group { chain, seq: log.end().seq + 1, ..Group::default() };
         let mut draft = Draft::default();
         for job in &mut waiting {
             let mut tx = Txn::new(&db, &group, &*mac);

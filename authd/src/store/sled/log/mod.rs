@@ -225,6 +225,17 @@ impl Snapshots {
         snapshot::make(&self.directory, &self.key, &*self.syncs, go_on)
     }
 
+    /// Makes one of these entries, in the order of their keys: what the store has at this position.
+    pub(super) fn write(
+        &self,
+        position: Position,
+        entries: impl Iterator<Item = Result<Pair, LogError>>,
+    ) -> Result<Snapshot, LogError> {
+        let made = snapshot::write(&self.directory, position, entries, &self.key, &*self.syncs, &|| true)?;
+        let not_done = || io::Error::other("it was not written");
+        made.ok_or_else(|| LogError::Io { path: self.directory.clone(), source: not_done() })
+    }
+
     /// What a snapshot has, key by key in their order.
     pub(super) fn read(&self, snapshot: &Snapshot) -> Result<impl Iterator<Item = Result<Pair, LogError>>, LogError> {
         let reader = sorted::Reader::open(&snapshot.path, self.key.clone())?;

@@ -14,7 +14,7 @@ use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
 use super::{
     super::disk::Syncs,
-    LogError, Position,
+    LogError, Pair, Position,
     merge::{Merged, Overlay},
     replay::{Walked, walk},
     segment::{self, Segment, io_at},
@@ -132,13 +132,25 @@ pub(in super::super) fn make(
         let what = format!("the segments before it end at {}", walked.end.seq);
         return Err(LogError::Damaged { path: open.path.clone(), offset: 0, sequence: walked.end.seq, what });
     }
+    write(directory, end, merged, key, syncs, go_on)
+}
 
+/// Writes a snapshot of these entries, in the order of their keys. It has its name when it is whole, on disk and was read
+/// back. `None`: `go_on` said no.
+pub(super) fn write(
+    directory: &Path,
+    end: Position,
+    entries: impl Iterator<Item = Result<Pair, LogError>>,
+    key: &Arc<dyn Mac>,
+    syncs: &dyn Syncs,
+    go_on: &dyn Fn() -> bool,
+) -> Result<Option<Snapshot>, LogError> {
     let unborn = directory.join(format!("unborn.{EXTENSION}"));
     let io = io_at(&unborn);
     let create = || OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&unborn);
     let mut writer = Writer::begin(create().map_err(&io)?, &end, &**key).map_err(&io)?;
     let written = (|| {
-        for entry in merged {
+        for entry in entries {
             if !go_on() {
                 return Ok(None);
             }
