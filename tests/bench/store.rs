@@ -1,4 +1,4 @@
-//! What the store costs: `cargo bench -p tests --bench store -- writers | size [USERS] | growth [USERS]`.
+//! What the store costs: `cargo bench -p tests --bench store -- writers | size [USERS] | growth [USERS [ROUNDS]]`.
 //!
 //! Every figure of `writers` stands beside a floor that is measured in the same round on the same disk. `AUTHD_BENCH_DIR` is
 //! where the stores are made (default: the current directory).
@@ -33,6 +33,8 @@ use tempfile::TempDir;
 /// What a sign-in appends to the commit log, about.
 const RECORD: usize = 1_300;
 const ROUNDS: usize = 5;
+/// How many sessions a user opens, about as many as one has devices.
+const SESSIONS: usize = 8;
 
 fn place() -> TempDir {
     let directory = std::env::var_os("AUTHD_BENCH_DIR").map_or_else(|| PathBuf::from("."), PathBuf::from);
@@ -70,18 +72,19 @@ fn median(mut values: Vec<f64>) -> (f64, f64, f64) {
 
 /// Operations a second of `writers` who each wait for one sign-in after the other.
 async fn sign_ins(store: &Arc<SledStore>, writers: usize, each: usize, begin: &AtomicU64) -> f64 {
-    let first = begin.fetch_add((writers * each) as u64, Ordering::Relaxed);
-    for n in 0..writers as u64 {
-        add_user(store, 1_000_000 + first + n).await;
+    let users = each.div_ceil(SESSIONS);
+    let first = 1_000_000 + begin.fetch_add((writers * users) as u64, Ordering::Relaxed);
+    for n in 0..(writers * users) as u64 {
+        add_user(store, first + n).await;
     }
     let began = Instant::now();
     let mut at_work = tokio::task::JoinSet::new();
     for n in 0..writers as u64 {
         let store = store.clone();
         at_work.spawn(async move {
-            let name = name(1_000_000 + first + n);
             for i in 0..each {
-                sign_in(&store, &name, (i % 200) as u8 + 2).await;
+                let user = first + n * users as u64 + (i / SESSIONS) as u64;
+                sign_in(&store, &name(user), (i % SESSIONS) as u8 + 2).await;
             }
         });
     }
@@ -296,7 +299,7 @@ async fn sizes(users: u64) {
 }
 
 /// F-24: a million touches of sessions, and accounts that come and go.
-async fn growth(users: u64) {
+async fn growth(users: u64, rounds: u64) {
     let temp = place();
     let root = temp.path();
     println!("{COLUMNS}");
@@ -304,7 +307,7 @@ async fn growth(users: u64) {
     let of = &store;
     store.snapshot().await.unwrap();
     say(root, "snapshot", Duration::ZERO);
-    for round in 1..=5 {
+    for round in 1..=rounds {
         let began = Instant::now();
         let touches = 10 * users;
         all(touches, |n| async move {
@@ -325,21 +328,30 @@ async fn growth(users: u64) {
         .await;
         say(root, &format!("{many} users came and went, {round}"), began.elapsed());
         let began = Instant::now();
+        // What the retention of the audit trail does.
+        while store.remove_audit(UnixTime::from_secs(1 << 40), 1_000, act()).await.unwrap() > 0 {}
+        say(root, "older audit records removed", began.elapsed());
+        let began = Instant::now();
         store.snapshot().await.unwrap();
         say(root, "snapshot", began.elapsed());
     }
     let counts = store.counts().await.unwrap();
+    drop(store);
+    let began = Instant::now();
+    let store = open(root);
+    say(root, "start", began.elapsed());
+    assert_eq!(store.counts().await.unwrap().sessions, counts.sessions);
     println!("\n{counts:?}");
 }
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
-    let number = |default: u64| words.get(1).map_or(default, |n| n.replace('_', "").parse().unwrap());
+    let number = |at: usize, default: u64| words.get(at).map_or(default, |n| n.replace('_', "").parse().unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     match words.first().map(String::as_str) {
         Some("writers") => runtime.block_on(writers()),
-        Some("size") => runtime.block_on(sizes(number(1_000_000))),
-        Some("growth") => runtime.block_on(growth(number(100_000))),
-        _ => println!("one of: writers, size [USERS], growth [USERS]"),
+        Some("size") => runtime.block_on(sizes(number(1, 1_000_000))),
+        Some("growth") => runtime.block_on(growth(number(1, 100_000), number(2, 5))),
+        _ => println!("one of: writers, size [USERS], growth [USERS [ROUNDS]]"),
     }
 }
