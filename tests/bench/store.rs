@@ -1,4 +1,5 @@
-//! What the store costs: `cargo bench -p tests --bench store -- writers | size [USERS] | growth [USERS [ROUNDS]]`.
+//! What the store costs: `cargo bench -p tests --bench store -- writers | size [USERS] | growth [USERS [ROUNDS]]`;
+//! and `fill [USERS]`, which leaves a store behind for `start USERS DIRECTORY` and `anew DIRECTORY`, each a process of its own.
 //!
 //! Every figure of `writers` stands beside a floor that is measured in the same round on the same disk. `AUTHD_BENCH_DIR` is
 //! where the stores are made (default: the current directory).
@@ -298,6 +299,33 @@ async fn sizes(users: u64) {
     say(root, "start and stop of that", began.elapsed());
 }
 
+/// A store that is there, as a daemon of its own opens it.
+async fn start(root: &Path, users: u64) {
+    println!("{COLUMNS}");
+    let began = Instant::now();
+    let store = open(root);
+    say(root, "start", began.elapsed());
+    let began = Instant::now();
+    for n in (0..users).step_by((users / 20_000).max(1) as usize) {
+        assert!(store.session_by_token(&session(&name(n), 1).session.digest).await.unwrap().is_some());
+    }
+    say(root, "20,000 session checks all over the store", began.elapsed());
+    let began = Instant::now();
+    drop(store);
+    say(root, "stop", began.elapsed());
+}
+
+/// Makes sled anew in a process that has done nothing else.
+fn anew(root: &Path) {
+    println!("{COLUMNS}");
+    let began = Instant::now();
+    let mut opening = Opening::open(&root.join("sled"), SledOptions::default()).unwrap();
+    opening.make_anew("a bench");
+    opening.replay(Arc::new(HmacKey::new(b"log"))).unwrap().close().unwrap();
+    say(root, "made anew", began.elapsed());
+    std::fs::remove_dir_all(root.join("sled.aside")).unwrap();
+}
+
 /// F-24: a million touches of sessions, and accounts that come and go.
 async fn growth(users: u64, rounds: u64) {
     let temp = place();
@@ -351,7 +379,20 @@ fn main() {
     match words.first().map(String::as_str) {
         Some("writers") => runtime.block_on(writers()),
         Some("size") => runtime.block_on(sizes(number(1, 1_000_000))),
+        Some("fill") => {
+            let root = place().keep();
+            println!("{COLUMNS}");
+            runtime.block_on(async {
+                let store = fill(&root, number(1, 1_000_000)).await;
+                store.snapshot().await.unwrap();
+            });
+            println!("\n{}", root.display());
+        }
+        Some("start") => runtime.block_on(start(Path::new(&words[2]), number(1, 1_000_000))),
+        Some("anew") => anew(Path::new(&words[1])),
         Some("growth") => runtime.block_on(growth(number(1, 100_000), number(2, 5))),
-        _ => println!("one of: writers, size [USERS], growth [USERS [ROUNDS]]"),
+        _ => println!(
+            "one of: writers, size [USERS], growth [USERS [ROUNDS]], fill [USERS], start USERS DIRECTORY, anew DIRECTORY"
+        ),
     }
 }

@@ -1,3 +1,5 @@
+//! What the counters do to those who guess, and to those whom they must not touch.
+
 use super::{written::WRITTEN_AT_ONCE, *};
 use crate::store::Counter;
 

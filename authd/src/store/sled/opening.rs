@@ -206,6 +206,21 @@ impl Behind {
         bytes.map(|bytes| codec::decode(&key, &bytes)).transpose().map_err(OpenError::Store)
     }
 
+    /// The same once more, with nothing in memory.
+    fn reopened(self, path: &Path, options: &SledOptions, syncs: &Arc<dyn Syncs>) -> Result<Self, OpenError> {
+        self.settle()?;
+        drop(self);
+        let mut waited = 0;
+        loop {
+            match Self::open(path, options, syncs) {
+                // Its threads let go of its files a moment after it was closed.
+                Err(e) if e.to_string().contains("acquire lock") && waited < 1_000 => waited += 1,
+                opened => return opened,
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Makes certain what a replay brought.
     fn settle(&self) -> Result<(), OpenError> {
         self.db.flush().map_err(sled_says)?;
@@ -240,6 +255,10 @@ pub struct Opened {
     /// Why sled could not be compared with what it should be.
     problem: Option<String>,
 }
+
+/// After so many bytes of keys and values a sled that is made anew is closed and opened again: of what it was given at a
+/// stretch it keeps all in memory, whatever its cache may take (3.9 GiB for a million users).
+const REOPENED_EVERY: usize = 256 << 20;
 
 /// A store is small up to so many bytes of sled, snapshot and log: about 20,000 users.
 const SMALL_BYTES: u64 = 64 << 20;
@@ -497,11 +516,23 @@ impl Opening {
         put_aside(path, &**syncs).map_err(|e| OpenError::Io(path.clone(), e))?;
         let made = Behind::open(path, &self.options, syncs).and_then(|behind| {
             guarded(|| {
-                let applied = self.found.load(&behind.db, key.clone())?;
+                let mut slot = Some(behind);
+                let gone = || OpenError::Io(path.clone(), std::io::Error::other("sled is closed"));
+                let mut loaded = 0;
+                let applied = self.found.load(key.clone(), |batch, bytes| {
+                    slot.as_ref().ok_or_else(gone)?.db.apply_batch(batch).map_err(sled_says)?;
+                    loaded += bytes;
+                    if loaded > REOPENED_EVERY {
+                        loaded = 0;
+                        slot = Some(slot.take().ok_or_else(gone)?.reopened(path, &self.options, syncs)?);
+                    }
+                    Ok(())
+                })?;
+                let behind = slot.ok_or_else(gone)?;
                 self.found.apply(&behind.db, applied, walked, &self.options)?;
-                behind.settle()
-            })?;
-            Ok(behind)
+                behind.settle()?;
+                Ok(behind)
+            })
         });
         let behind = match made {
             Ok(behind) => behind,

@@ -255,8 +255,12 @@ impl Found {
         Reader::open(&snapshot.path, key)?.try_for_each(|entry| entry.map(drop))
     }
 
-    /// Gives an empty sled what the snapshot has; answers where that is.
-    pub(in super::super) fn load(&self, db: &sled::Db, key: Arc<dyn Mac>) -> Result<Position, OpenError> {
+    /// Hands on what the snapshot has, in batches for an empty sled and with their bytes; answers where that is.
+    pub(in super::super) fn load(
+        &self,
+        key: Arc<dyn Mac>,
+        mut put: impl FnMut(sled::Batch, usize) -> Result<(), OpenError>,
+    ) -> Result<Position, OpenError> {
         let Some(snapshot) = &self.snapshot else { return Ok(Position::default()) };
         info!(sequence = snapshot.position.seq, bytes = snapshot.bytes, "the store is made from its snapshot");
         let (mut batch, mut size, mut entries) = (sled::Batch::default(), 0, 0_u64);
@@ -267,15 +271,14 @@ impl Found {
             batch.insert(key, value);
             entries += 1;
             if size > BATCH_BYTES {
-                db.apply_batch(std::mem::take(&mut batch)).map_err(sled_says)?;
-                size = 0;
+                put(std::mem::take(&mut batch), std::mem::take(&mut size))?;
             }
             if entries.is_multiple_of(1_000_000) {
                 info!(entries, "loaded");
             }
         }
         put_applied(&mut batch, snapshot.position)?;
-        db.apply_batch(batch).map_err(sled_says)?;
+        put(batch, size)?;
         info!(entries, "the snapshot is loaded");
         Ok(snapshot.position)
     }
