@@ -6,7 +6,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, atomic::AtomicBool},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use common::Span;
@@ -210,14 +210,15 @@ impl Behind {
     fn reopened(self, path: &Path, options: &SledOptions, syncs: &Arc<dyn Syncs>) -> Result<Self, OpenError> {
         self.settle()?;
         drop(self);
-        let mut waited = 0;
+        let closed = Instant::now();
         loop {
             match Self::open(path, options, syncs) {
                 // Its threads let go of its files a moment after it was closed.
-                Err(e) if e.to_string().contains("acquire lock") && waited < 1_000 => waited += 1,
+                Err(e) if e.to_string().contains("acquire lock") && closed.elapsed() < LETS_GO => {
+                    std::thread::yield_now();
+                }
                 opened => return opened,
             }
-            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
@@ -259,6 +260,9 @@ pub struct Opened {
 /// After so many bytes of keys and values a sled that is made anew is closed and opened again: of what it was given at a
 /// stretch it keeps all in memory, whatever its cache may take (3.9 GiB for a million users).
 const REOPENED_EVERY: usize = 256 << 20;
+
+/// How long sled's threads may hold its files after it was closed.
+const LETS_GO: Duration = Duration::from_secs(10);
 
 /// A store is small up to so many bytes of sled, snapshot and log: about 20,000 users.
 const SMALL_BYTES: u64 = 64 << 20;
