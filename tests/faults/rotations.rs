@@ -1,7 +1,12 @@
 //! F-18: keys are rotated, rolled back and revoked again and again while tokens are issued, and verifiers outside, who know
 //! nothing but the key set's address and its `Cache-Control`, check every token that lives.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Instant,
+};
 
 use common::{Span, UnixTime};
 use futures_util::future::{join, join_all};
@@ -127,6 +132,9 @@ struct Report {
     tokens: usize,
     checks: usize,
     fetches: usize,
+    /// Requests that authd answered, and how many that were in a second.
+    requests: usize,
+    rate: usize,
     /// Valid tokens that were refused, and tokens of revoked keys that were taken.
     refused: Vec<String>,
     taken: Vec<String>,
@@ -134,12 +142,13 @@ struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, rotations, rolled_back, revoked, tokens, checks, fetches, refused, taken } = self;
+        let Self { seed, rotations, rolled_back, revoked, tokens, checks, fetches, requests, rate, refused, taken } =
+            self;
         let (refused, taken) = (refused.len(), taken.len());
         write!(
             f,
             "{rotations} rotations ({rolled_back} rolled back), {revoked} revocations, {tokens} tokens, {checks} checks \
-             outside, {fetches} fetches of the key set: {refused} valid refused, {taken} revoked taken \
+             outside, {fetches} fetches of the key set, {requests} requests in all, {rate} a second: {refused} valid refused, {taken} revoked taken \
              (AUTHD_TEST_SEED={seed})"
         )
     }
@@ -156,6 +165,8 @@ struct World {
     /// Keys that signed at once because the one before was revoked, and since when.
     emergencies: BTreeMap<String, UnixTime>,
     report: Report,
+    asked: AtomicUsize,
+    began: Instant,
 }
 
 fn claims(token: &str) -> Value {
@@ -169,7 +180,8 @@ impl World {
         assert_eq!(server.sign_up("ada@example.com").await.status, 201);
         let report = Report { seed, ..Report::default() };
         let (tokens, revoked, emergencies) = (vec![], BTreeMap::new(), BTreeMap::new());
-        Self { server, public, verifiers: vec![], tokens, revoked, emergencies, report }
+        let (asked, began) = (AtomicUsize::new(0), Instant::now());
+        Self { server, public, verifiers: vec![], tokens, revoked, emergencies, report, asked, began }
     }
 
     /// What may be kept of a key set at most.
@@ -187,6 +199,7 @@ impl World {
         let refresh = json!({"refresh_token": made.text("/refresh_token")});
         let (refreshed, shown) =
             join(self.public.post("/api/auth/refresh", &refresh), bearer.get("/api/auth/token")).await;
+        self.asked.fetch_add(3, Ordering::Relaxed);
         let mut all = vec![made.text("/access_token"), made.header("set-auth-jwt").to_owned()];
         // The key may have been revoked meanwhile, and then its token is none.
         all.extend((refreshed.status == 200).then(|| refreshed.text("/access_token")));
@@ -287,6 +300,9 @@ impl World {
 
     fn finish(mut self) -> Report {
         self.report.fetches = self.verifiers.iter().map(|verifier| verifier.fetches).sum();
+        self.report.requests = self.asked.into_inner() + self.report.fetches;
+        let millis = usize::try_from(self.began.elapsed().as_millis()).unwrap();
+        self.report.rate = self.report.requests * 1000 / millis.max(1);
         self.report
     }
 
