@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod error;
 pub mod keys;
+mod refusals;
 pub mod request;
 pub mod routes;
 pub mod sessions;
@@ -23,10 +24,10 @@ use common::{
 };
 use futures_util::Stream;
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use tracing::{error, warn};
+use tracing::error;
 use warp::{Filter, reply::Response};
 
-pub use self::{error::AdminError, request::AdminReq, routes::Route};
+pub use self::{error::AdminError, refusals::Refusals, request::AdminReq, routes::Route};
 use crate::{
     config::Mode,
     domain::{Access, Role, access::ADMIN_GROUP},
@@ -92,6 +93,7 @@ pub struct AdminApp {
     /// Connections on the public door.
     pub connections: Arc<Gauge>,
     router: Arc<Router<Route>>,
+    refusals: Arc<Refusals>,
 }
 
 impl AdminApp {
@@ -101,15 +103,16 @@ impl AdminApp {
         for route in routes::ROUTES {
             router.insert(route.verb.method(), route.path, route);
         }
-        Self { services, info, last_read, connections, router: Arc::new(router) }
+        let (router, refusals) = (Arc::new(router), Arc::default());
+        Self { services, info, last_read, connections, router, refusals }
     }
 
     /// The same door after its configuration was read again.
     #[must_use]
     pub fn successor(&self, services: Arc<Services>, last_read: LastRead) -> Self {
-        let Self { info, connections, router, .. } = self;
+        let Self { info, connections, router, refusals, .. } = self;
         let (info, connections) = (info.clone(), connections.clone());
-        Self { services, info, last_read, connections, router: router.clone() }
+        Self { services, info, last_read, connections, router: router.clone(), refusals: refusals.clone() }
     }
 
     #[allow(clippy::expect_used)]
@@ -178,7 +181,9 @@ impl AdminApp {
             Found::Nothing => return Err(AdminError::new(ErrorCode::NotFound).cause("there is no such path")),
         };
         if role < route.role {
-            return Err(refused(&operator, role, route.role, &format!("{} {}", head.method, route.path)));
+            let what = format!("{} {}", head.method, route.path);
+            self.refusals.role_too_low(&operator, (role, route.role), &what, self.services.clock.now());
+            return Err(refused(&operator, role, route.role));
         }
         let (body, raw) = read_body(head, stream).await?;
         let req = AdminReq {
@@ -191,6 +196,8 @@ impl AdminApp {
             idempotency: request::idempotency(head, &raw, &operator)?,
             operator,
             role,
+            at: self.services.clock.now(),
+            refusals: self.refusals.clone(),
         };
         if route.changes
             && let Some(key) = &req.idempotency
@@ -210,11 +217,7 @@ impl AdminApp {
         if let Some(role) = access.role(peer.uid, peer.name.as_deref(), &peer.groups) {
             return Ok((peer.clone(), role));
         }
-        warn!(
-            operator.uid = peer.uid,
-            operator.pid = peer.pid,
-            "a peer without a role on the admin socket was refused"
-        );
+        self.refusals.without_role(peer, self.services.clock.now());
         let forbidden = AdminError::new(ErrorCode::Forbidden);
         // As configured by default, or on a host without the group.
         Err(match self.last_read.only_admin_group {
@@ -229,14 +232,7 @@ impl AdminApp {
 }
 
 /// The refusal of what needs a higher role, in the log and for the caller.
-fn refused(operator: &PeerCredentials, role: Role, needed: Role, what: &str) -> AdminError {
-    warn!(
-        operator.uid = operator.uid,
-        operator.pid = operator.pid,
-        role = role.as_str(),
-        needed = needed.as_str(),
-        "a peer was refused what its role does not allow: {what}"
-    );
+fn refused(operator: &PeerCredentials, role: Role, needed: Role) -> AdminError {
     AdminError::new(ErrorCode::Forbidden)
         .cause(format!("{} has the role {role}, and this needs the role {needed}", operator.who()))
         .fix(format!("ask somebody with the role {needed}, or an administrator for that role: admin.roles.{needed}"))

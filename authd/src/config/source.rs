@@ -15,6 +15,7 @@ use nix::{fcntl::OFlag, unistd::geteuid};
 use toml::de::{DeTable, DeValue};
 
 use super::{Config, Mode, Places, SECTIONS, SETTINGS, Setting, Settings, check, places::is_under_systemd};
+use crate::files::open_to_everybody;
 
 /// Where the value of a setting came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -253,14 +254,9 @@ fn read_whole(path: &Path) -> io::Result<(String, Vec<String>)> {
         let message = format!("everybody may change it (mode {:04o}): chmod o-w {shown}", meta.mode() & 0o7777);
         return Err(io::Error::other(message));
     }
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let dir_mode = dir.metadata()?.mode();
-    if dir_mode & 0o002 != 0 && dir_mode & 0o1000 == 0 {
+    if let Some((dir, mode)) = open_to_everybody(path)? {
         let dir = dir.display();
-        let message = format!(
-            "everybody may put another in its place ({dir} has mode {:04o}): chmod o-w {dir}",
-            dir_mode & 0o7777
-        );
+        let message = format!("everybody may put another in its place ({dir} has mode {mode:04o}): chmod o-w {dir}");
         return Err(io::Error::other(message));
     }
     let mut advice = vec![];

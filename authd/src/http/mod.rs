@@ -242,10 +242,10 @@ impl App {
         let served = |host: &str| {
             let settings = &self.settings;
             let host = host.to_ascii_lowercase();
-            let is_port = |port: &str| port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit());
+            let is_port = |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
             let (name, port) = match host.rsplit_once(':') {
                 Some((name, port)) if !host.ends_with(']') => (name, port),
-                _ => (host.as_str(), ""),
+                _ => (host.as_str(), "80"),
             };
             if !is_port(port) {
                 return false;

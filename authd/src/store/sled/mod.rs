@@ -47,7 +47,8 @@ use self::{
 pub use self::{
     log::{LogError, PURPOSE as LOG_PURPOSE},
     opening::{Faults, OpenError, Opened, Opening, SledOptions, remove_aside},
-    verify::{Verified, Whole},
+    saving::{Aside, put_aside_damaged},
+    verify::{Verified, Whole, Wrong},
 };
 use super::{
     AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Live, Meta, NewSession, Page, Profile, Refresh,
