@@ -135,7 +135,7 @@ async fn sessions_are_listed_shown_and_revoked() {
 
 #[tokio::test]
 async fn a_name_is_looked_for_on_every_page() {
-    use authd::domain::{Act, Event, EventKind, User};
+    use authd::domain::{Act, Event, EventKind, FieldValues, User};
     let server = Server::start().await;
     let services = server.services();
     let at = services.clock.now();
@@ -146,6 +146,9 @@ async fn a_name_is_looked_for_on_every_page() {
             email_verified: false,
             name: name.into(),
             image: None,
+            username: None,
+            display_username: None,
+            fields: FieldValues::default(),
             role: "user".into(),
             ban: None,
             password_change_required: false,

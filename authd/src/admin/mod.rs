@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod error;
+mod fields;
 pub mod keys;
 pub mod request;
 pub mod routes;
