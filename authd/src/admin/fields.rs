@@ -2,24 +2,31 @@
 
 use serde_json::{Map, Value};
 
-use super::{AdminApp, AdminError};
+use super::{AdminApp, AdminError, AdminReq};
 use crate::{
-    domain::{Field, FieldType, FieldValue, GivenFields},
+    domain::{Field, FieldType, FieldValue, GivenFields, Role},
     door::type_name,
     service::fields,
 };
 
-/// What an operator gives for the fields of a user, all of which an operator may set.
+/// What an operator gives for the fields of a user. What users may not set themselves may mean power in some application, as a
+/// role does, and is for the same operators.
 ///
 /// # Errors
-/// `ValidationError`.
-pub(super) fn of_user(app: &AdminApp, given: &Map<String, Value>) -> Result<GivenFields, AdminError> {
+/// `ValidationError`, `Forbidden`.
+pub(super) fn of_user(app: &AdminApp, req: &AdminReq, given: &Map<String, Value>) -> Result<GivenFields, AdminError> {
     let set = &app.services.policy.user_fields;
     let mut values = GivenFields::default();
     for (name, value) in given {
         let field = set.get(name).ok_or_else(|| {
             AdminError::validation(format!("there is no field '{name}'")).fix("see [user.fields]: authd config show")
         })?;
+        if !field.is_input {
+            req.require(
+                Role::Admin,
+                &format!("{} {}, with a field that users may not set", req.head.method, req.route),
+            )?;
+        }
         values.values.insert(name.clone(), read(field, value).map_err(AdminError::validation)?);
     }
     Ok(values)
@@ -28,7 +35,6 @@ pub(super) fn of_user(app: &AdminApp, given: &Map<String, Value>) -> Result<Give
 /// Its JSON, or the text that somebody typed, in a list with commas between the items.
 fn read(field: &Field, value: &Value) -> Result<Option<FieldValue>, String> {
     let typed = match (field.kind, value) {
-        (FieldType::Text | FieldType::Date, _) | (_, Value::Null) => None,
         (FieldType::Number | FieldType::Bool, Value::String(text)) => serde_json::from_str(text).ok(),
         (FieldType::Texts, Value::String(text)) => Some(text.split(',').map(str::trim).collect()),
         (FieldType::Numbers, Value::String(text)) => serde_json::from_str(&format!("[{text}]")).ok(),

@@ -90,6 +90,7 @@ pub async fn create(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> 
     let wanted: CreateUser = req.json()?;
     let email = wanted.email.parse().map_err(|_| AdminError::new(ErrorCode::InvalidEmail))?;
     require_for_role(&req, wanted.role.as_deref().unwrap_or(DEFAULT_ROLE))?;
+    let fields = of_user(app, &req, &wanted.fields)?;
     let account = NewAccount {
         email,
         name: wanted.name,
@@ -97,7 +98,7 @@ pub async fn create(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> 
         temporary: wanted.temporary,
         email_verified: wanted.email_verified,
         role: wanted.role,
-        fields: of_user(app, &wanted.fields)?,
+        fields,
     };
     let now = app.services.clock.now();
     let user = users::create(&app.services, account, req.act(now)).await?;

@@ -255,14 +255,14 @@ mod tests {
         Field { name: name.into(), kind, is_required: false, default: None, is_input: true, is_returned: true }
     }
 
-    fn text(text: &str) -> Option<FieldValue> {
-        Some(FieldValue::Text(text.into()))
+    fn text(text: &str) -> FieldValue {
+        FieldValue::Text(text.into())
     }
 
     fn set() -> FieldSet {
         let must = Field { is_required: true, ..field("must", FieldType::Text) };
-        let plan = Field { default: text("free"), ..field("plan", FieldType::Text) };
-        let vip = Field { default: text("no"), is_input: false, ..field("vip", FieldType::Text) };
+        let plan = Field { default: Some(text("free")), ..field("plan", FieldType::Text) };
+        let vip = Field { default: Some(text("no")), is_input: false, ..field("vip", FieldType::Text) };
         let locked = Field { is_input: false, ..field("locked", FieldType::Text) };
         FieldSet(vec![must, plan, vip, locked, field("note", FieldType::Text)])
     }
@@ -280,32 +280,31 @@ mod tests {
 
     #[test]
     fn a_new_record_begins_with_what_was_given_and_the_defaults() {
-        let all = set().begin(given(&[("must", text("x")), ("note", None)], &["vip"])).unwrap();
-        let free = FieldValue::Text("free".into());
-        let (no, x) = (FieldValue::Text("no".into()), FieldValue::Text("x".into()));
+        let all = set().begin(given(&[("must", Some(text("x"))), ("note", None)], &["vip"])).unwrap();
+        let free = text("free");
+        let (no, x) = (text("no"), text("x"));
         assert_eq!(pairs(&all), [("must", &x), ("plan", &free), ("vip", &no)]);
-        let cleared = set().begin(given(&[("must", text("x")), ("plan", None)], &[])).unwrap();
+        let cleared = set().begin(given(&[("must", Some(text("x"))), ("plan", None)], &[])).unwrap();
         assert_eq!(pairs(&cleared), [("must", &x), ("vip", &no)], "null is a value, and no default takes its place");
     }
 
     #[test]
     fn the_first_problem_in_the_order_of_the_fields_counts() {
         assert_eq!(set().begin(given(&[], &["locked"])), Err(FieldProblem::Missing("must".into())));
-        let with = given(&[("must", text(""))], &["vip", "locked"]);
+        let with = given(&[("must", Some(text("")))], &["vip", "locked"]);
         assert_eq!(set().begin(with), Err(FieldProblem::NotAllowed("locked".into())));
     }
 
     #[test]
     fn ht_06_what_clients_may_not_set_does_not_change() {
         for name in ["vip", "locked"] {
-            let tried = set().changes(given(&[("note", text("x"))], &[name]));
+            let tried = set().changes(given(&[("note", Some(text("x")))], &[name]));
             assert_eq!(tried, Err(FieldProblem::NotAllowed(name.into())));
         }
-        let changes = set().changes(given(&[("note", text("x")), ("plan", None)], &[])).unwrap();
-        let before =
-            FieldValues::from_pairs([("plan".into(), text("pro").unwrap()), ("gone".into(), text("y").unwrap())]);
+        let changes = set().changes(given(&[("note", Some(text("x"))), ("plan", None)], &[])).unwrap();
+        let before = FieldValues::from_pairs([("plan".into(), text("pro")), ("gone".into(), text("y"))]);
         let after = before.changed(&changes);
-        let (x, y) = (FieldValue::Text("x".into()), FieldValue::Text("y".into()));
+        let (x, y) = (text("x"), text("y"));
         assert_eq!(pairs(&after), [("gone", &y), ("note", &x)], "what nobody named stays");
     }
 

@@ -19,8 +19,8 @@ use super::{
     StoreError,
 };
 use crate::domain::{
-    Act, Ban, ClientDigest, Credential, Event, EventKind, Generation, IdempotencyKey, PasswordHash, Session,
-    SessionPolicy, SigningKey, User,
+    Act, Ban, ClientDigest, Credential, Event, EventKind, Generation, IdempotencyKey, PasswordHash, SessionPolicy,
+    SigningKey, User,
 };
 
 fn event(kind: EventKind) -> Event {

@@ -1,6 +1,12 @@
 //! The application's own fields: what the intents that change them promise.
 
-use super::{fixtures::field, *};
+use common::Span;
+
+use super::{StoreError, T0, act, event, fixtures::field, new_user, session};
+use crate::{
+    domain::{EventKind, Session, User},
+    store::{Profile, Store},
+};
 
 #[allow(clippy::unwrap_used)]
 pub(super) async fn of_users_and_sessions(store: &dyn Store) {
