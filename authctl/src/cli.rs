@@ -180,7 +180,7 @@ pub enum User {
         verified: bool,
         /// A field of the application's own (see user.fields); a list has commas between its items. May be given again
         #[arg(long = "field", value_name = "NAME=VALUE", value_parser = field)]
-        fields: Vec<(String, String)>,
+        field: Vec<(String, String)>,
         /// Without a password: nobody can sign in until one is set
         #[arg(long, conflicts_with_all = ["password_stdin", "password_file", "generate", "temporary"])]
         no_password: bool,

@@ -1,6 +1,7 @@
 //! The application's own fields of users and sessions. That they are what the real server makes of them is shown by
 //! `tests/node/differential`; here is what differs, what must never happen, and what lasts.
 
+use common::Span;
 use serde_json::{Value, json};
 use tests::{Client, PASSWORD, Server, ctl::ctl};
 
@@ -159,6 +160,7 @@ async fn ht_06_no_client_sets_a_field_that_is_not_its_to_set_or_no_field_at_all(
 async fn a_change_is_seen_at_once_by_every_device_and_in_the_jwt_and_outlives_a_restart() {
     let server = with_fields().start().await;
     let page = signed_up(&server).await;
+    server.clock.advance(Span::from_secs(1));
     let phone = server.browser("http://localhost:5173");
     phone.post("/api/auth/sign-in/email", &json!({"email": "ada@example.com", "password": PASSWORD})).await;
     let before = phone.get("/api/auth/token").await.text("/token");

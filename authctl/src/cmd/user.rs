@@ -48,8 +48,8 @@ fn path(user: &str, rest: &str) -> String {
 
 pub(super) async fn run(cx: &mut Context<'_>, command: User) -> Result<Exit, Error> {
     match command {
-        User::Create { email, name, role, verified, fields, no_password, password } => {
-            create(cx, email, name, role, verified, fields, no_password, &password).await
+        User::Create { email, name, role, verified, field, no_password, password } => {
+            create(cx, email, name, role, verified, field, no_password, &password).await
         }
         User::List { search, banned, page } => list(cx, search, banned, &page).await,
         User::Show { user } => {
