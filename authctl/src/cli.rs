@@ -178,6 +178,9 @@ pub enum User {
         /// The address counts as proved
         #[arg(long)]
         verified: bool,
+        /// A field of the application's own (see user.fields); a list has commas between its items. May be given again
+        #[arg(long = "field", value_name = "NAME=VALUE", value_parser = field)]
+        field: Vec<(String, String)>,
         /// Without a password: nobody can sign in until one is set
         #[arg(long, conflicts_with_all = ["password_stdin", "password_file", "generate", "temporary"])]
         no_password: bool,
@@ -231,6 +234,11 @@ pub enum User {
         #[command(flatten)]
         consent: Consent,
     },
+}
+
+fn field(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    pair.map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or_else(|| "write NAME=VALUE".to_owned())
 }
 
 fn at_least_one() -> RangedU64ValueParser<usize> {

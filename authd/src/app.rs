@@ -547,5 +547,7 @@ pub(crate) fn policy(config: &Config, origin: &str) -> Policy {
         password_change_ends_sessions: s.account.password_change_ends_sessions,
         self_delete: s.account.self_delete,
         audit_retention: Some(s.audit.retention).filter(|retention| *retention != Span::ZERO),
+        user_fields: s.user.fields.0.clone(),
+        session_fields: s.session.fields.0.clone(),
     }
 }

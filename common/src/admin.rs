@@ -1,6 +1,7 @@
 //! JSON bodies of the admin door: HTTP/1.1 over a Unix socket, paths under `/v1`.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::{Kid, SecretString, SessionId, UnixTime, UserId};
 
@@ -176,6 +177,9 @@ pub struct UserView {
     pub created_at: UnixTime,
     /// When it last changed.
     pub updated_at: UnixTime,
+    /// The application's own fields, all of them.
+    #[serde(skip_serializing_if = "Map::is_empty", default)]
+    pub fields: Map<String, Value>,
 }
 
 /// `POST /v1/users`.
@@ -199,6 +203,9 @@ pub struct CreateUser {
     /// The role; `user` if absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub role: Option<String>,
+    /// The application's own fields: JSON of their types, or texts.
+    #[serde(skip_serializing_if = "Map::is_empty", default)]
+    pub fields: Map<String, Value>,
 }
 
 /// `POST /v1/users/{user}/password`.
@@ -400,10 +407,10 @@ pub struct TokenReport {
     pub checks: Vec<TokenCheck>,
     /// The decoded header. Never the signature.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub header: Option<serde_json::Value>,
+    pub header: Option<Value>,
     /// The decoded claims.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub claims: Option<serde_json::Value>,
+    pub claims: Option<Value>,
     /// The state of the key that it names.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub key: Option<KeyView>,
@@ -434,7 +441,7 @@ pub struct AuditView {
     /// What, for example `session.revoked`.
     pub event: String,
     /// Who did it: a user, an operator (uid and pid on the socket) or the daemon itself.
-    pub actor: serde_json::Value,
+    pub actor: Value,
     /// By what that was known: `password`, `session` (its cookie or a JWT), `refresh_token`, `socket`, `daemon`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub method: Option<String>,
@@ -457,8 +464,8 @@ pub struct AuditView {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
     /// What else is known of it.
-    #[serde(skip_serializing_if = "serde_json::Map::is_empty", default)]
-    pub details: serde_json::Map<String, serde_json::Value>,
+    #[serde(skip_serializing_if = "Map::is_empty", default)]
+    pub details: Map<String, Value>,
     /// The record of the act that erased all but the event, its result, the kind of its actor and the method; absent if nothing was.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub erased_by: Option<u64>,

@@ -1,6 +1,7 @@
 //! JSON bodies of the public door.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::{SecretString, SessionId, UnixTime, UserId};
 
@@ -22,6 +23,9 @@ pub struct UserBody {
     pub created_at: UnixTime,
     /// When one of these fields last changed.
     pub updated_at: UnixTime,
+    /// The application's own fields.
+    #[serde(flatten)]
+    pub fields: Map<String, Value>,
 }
 
 /// The session, in Better Auth's shape (`GET /get-session`).
@@ -44,6 +48,9 @@ pub struct SessionBody {
     pub ip_address: String,
     /// The client's `User-Agent` at sign-in, or the empty text.
     pub user_agent: String,
+    /// The application's own fields.
+    #[serde(flatten)]
+    pub fields: Map<String, Value>,
 }
 
 /// The session as `GET /me` shows it.
@@ -161,6 +168,13 @@ pub struct SuccessBody {
 pub struct StatusBody {
     /// Always true.
     pub status: bool,
+}
+
+/// `POST /update-session`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdatedSessionBody {
+    /// The session as it is now.
+    pub session: SessionBody,
 }
 
 /// `POST /change-password`.

@@ -152,6 +152,10 @@ codes! {
     CredentialAccountNotFound = "CREDENTIAL_ACCOUNT_NOT_FOUND", "Credential account not found";
     /// `/update-user` does not change addresses.
     EmailCanNotBeUpdated = "EMAIL_CAN_NOT_BE_UPDATED", "Email can not be updated";
+    /// A field of the application (`user.fields`, `session.fields`) that clients may not set.
+    FieldNotAllowed = "FIELD_NOT_ALLOWED", "Field is not allowed to be set";
+    /// A field of the application that must have a value.
+    MissingField = "MISSING_FIELD", "Field is required";
 }
 
 impl fmt::Display for ErrorCode {

@@ -8,6 +8,7 @@ mod attacks;
 mod better_auth;
 mod claims;
 mod failures;
+mod fields;
 mod hosts;
 mod json_bodies;
 mod jwks;

@@ -25,6 +25,8 @@ const MATRIX: &[(&str, &[&str], Role)] = &[
     ("user show {ada}", &["GET /v1/users/{user}"], View),
     ("user create --email {new} --no-password", &["POST /v1/users"], Helpdesk),
     ("user create --email {new} --no-password --role admin", &["POST /v1/users"], Admin),
+    ("user create --email {new} --no-password --field plan=pro", &["POST /v1/users"], Helpdesk),
+    ("user create --email {new} --no-password --field vip=true", &["POST /v1/users"], Admin),
     ("user set-password {ada} --generate", &["POST /v1/users/{user}/password"], Helpdesk),
     ("user set-password {boss} --generate", &["POST /v1/users/{user}/password"], Admin),
     ("user disable {ada} --yes", &["POST /v1/users/{user}/disable"], Helpdesk),
@@ -199,6 +201,10 @@ async fn az_04_each_verb_is_done_for_those_whose_role_allows_it_and_exits_5_for_
     let nobody = People::name("gone");
     let daemon = host
         .daemon()
+        .env(
+            "AUTHD_USER__FIELDS",
+            "plan = { type = 'string', default = 'free' }\nvip = { type = 'boolean', default = false, input = false }",
+        )
         .env("AUTHD_ADMIN__ROLES__VIEW", format!("{vera},{vero}"))
         .env("AUTHD_ADMIN__ROLES__HELPDESK", format!("@{support}"))
         .env("AUTHD_ADMIN__ROLES__ONCALL", format!("@{keepers},{nobody}"))

@@ -12,8 +12,8 @@ use std::{
 use async_trait::async_trait;
 use authd::{
     domain::{
-        Act, AuditRecord, Ban, Checkpoint, Credential, Event, Family, IdempotencyKey, KeySet, Session, SigningKey,
-        TokenDigest, User, throttle::Place,
+        Act, AuditRecord, Ban, Checkpoint, Credential, Event, Family, FieldChanges, IdempotencyKey, KeySet, Session,
+        SigningKey, TokenDigest, User, throttle::Place,
     },
     store::{
         AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Live, NewSession, Page, Profile, Refresh,
@@ -191,6 +191,7 @@ faulty! {
     fn check_not_done(&self, key: &IdempotencyKey) -> ();
     fn count_repeated_sign_up(&self) -> ();
     fn open_session(&self, new: NewSession, epoch: u64, rehash: Option<Rehash>, act: Act, event: Event) -> ();
+    fn update_session(&self, id: SessionId, changes: FieldChanges, now: UnixTime) -> Arc<Session>;
     fn prolong_session(&self, id: SessionId, expires_at: UnixTime, now: UnixTime) -> ();
     fn end_sessions(&self, which: Ending, expect: Option<u64>, act: Act, event: Event) -> Ended;
     fn set_password(

@@ -38,6 +38,7 @@ const SHAPE: Shape = Shape {
         text("sessions", "sessions"),
         time("createdAt", "created"),
         time("updatedAt", "changed"),
+        text("fields", "fields"),
     ],
 };
 
@@ -47,8 +48,8 @@ fn path(user: &str, rest: &str) -> String {
 
 pub(super) async fn run(cx: &mut Context<'_>, command: User) -> Result<Exit, Error> {
     match command {
-        User::Create { email, name, role, verified, no_password, password } => {
-            create(cx, email, name, role, verified, no_password, &password).await
+        User::Create { email, name, role, verified, field, no_password, password } => {
+            create(cx, email, name, role, verified, field, no_password, &password).await
         }
         User::List { search, banned, page } => list(cx, search, banned, &page).await,
         User::Show { user } => {
@@ -83,6 +84,7 @@ async fn create(
     name: Option<String>,
     role: Option<String>,
     verified: bool,
+    fields: Vec<(String, String)>,
     no_password: bool,
     source: &PasswordSource,
 ) -> Result<Exit, Error> {
@@ -103,7 +105,9 @@ async fn create(
     };
     let shown = password.clone().filter(|_| generated);
     cx.admin.acts(&["user create", &email]);
-    let wanted = CreateUser { email, name, password, temporary: source.temporary, email_verified: verified, role };
+    let fields = fields.into_iter().map(|(name, value)| (name, value.into())).collect();
+    let wanted =
+        CreateUser { email, name, password, temporary: source.temporary, email_verified: verified, role, fields };
     let user: UserView = cx.admin.post("/v1/users", &wanted).await?;
     cx.done(&format!("{} is created", user.email))?;
     let value = with_password(&user, shown.as_ref().map(common::SecretString::expose))?;

@@ -8,7 +8,7 @@ use tracing::error;
 
 use crate::{
     domain::{
-        PasswordProblem,
+        FieldProblem, PasswordProblem,
         key::{KeyProblem, MAX_KEYS},
     },
     door::Reply,
@@ -112,6 +112,14 @@ impl From<ServiceError> for AdminError {
             S::InvalidRole => Self::validation("a role has 1 to 128 printable ASCII characters, and no space"),
             S::InvalidImage(why) => Self::validation(format!("the image cannot be used: {why}")),
             S::InvalidName(why) => Self::validation(format!("the name cannot be used: {why}")),
+            S::Field(FieldProblem::Missing(name)) => Self::new(ErrorCode::MissingField)
+                .cause(format!("the field {name} must have a value"))
+                .fix(format!("--field {name}=VALUE")),
+            // Operators may set every field.
+            S::Field(FieldProblem::NotAllowed(name)) => Self::new(ErrorCode::FieldNotAllowed).cause(name),
+            S::Field(FieldProblem::TooLarge(most)) => {
+                Self::validation(format!("the fields may have {most} bytes together"))
+            }
             S::Password(PasswordProblem::TooShort) => {
                 Self::new(ErrorCode::PasswordTooShort).fix("see password.min_length")
             }

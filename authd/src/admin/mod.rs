@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod error;
+mod fields;
 pub mod keys;
 mod refusals;
 pub mod request;

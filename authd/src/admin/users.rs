@@ -6,15 +6,18 @@ use common::{
 };
 use http::StatusCode;
 
-use super::{AdminApp, AdminError, AdminReq};
+use super::{AdminApp, AdminError, AdminReq, fields::of_user};
 use crate::{
     domain::{EventKind, HashScheme, Role, User, user::DEFAULT_ROLE},
     door::Reply,
-    service::users::{self, Changed, NewAccount},
+    service::{
+        fields,
+        users::{self, Changed, NewAccount},
+    },
     store::UserQuery,
 };
 
-fn view(user: &User, now: UnixTime) -> UserView {
+fn view(app: &AdminApp, user: &User, now: UnixTime) -> UserView {
     let ban = user.active_ban(now);
     UserView {
         id: user.id.clone(),
@@ -31,18 +34,19 @@ fn view(user: &User, now: UnixTime) -> UserView {
         sessions: None,
         created_at: user.created_at,
         updated_at: user.updated_at,
+        fields: fields::all(&app.services.policy.user_fields, &user.fields),
     }
 }
 
 fn changed(app: &AdminApp, changed: &Changed) -> Reply {
-    let user = view(&changed.user, app.services.clock.now());
+    let user = view(app, &changed.user, app.services.clock.now());
     let ended_sessions = changed.ended.unwrap_or_default().sessions;
     Reply::json(&UserChanged { user, changed: changed.ended.is_some(), ended_sessions, dry_run: false })
 }
 
 async fn preview(app: &AdminApp, user: &User, changes: bool) -> Result<Reply, AdminError> {
     let ended_sessions = users::sessions_of(&app.services, &user.id).await?;
-    let user = view(user, app.services.clock.now());
+    let user = view(app, user, app.services.clock.now());
     Ok(Reply::json(&UserChanged { user, changed: changes, ended_sessions, dry_run: true }))
 }
 
@@ -75,7 +79,7 @@ pub async fn list(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     };
     let page = users::list(&app.services, query).await?;
     let now = app.services.clock.now();
-    Ok(Reply::json(&Page { items: page.items.iter().map(|user| view(user, now)).collect(), next: page.next }))
+    Ok(Reply::json(&Page { items: page.items.iter().map(|user| view(app, user, now)).collect(), next: page.next }))
 }
 
 /// `POST /v1/users`
@@ -86,6 +90,7 @@ pub async fn create(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> 
     let wanted: CreateUser = req.json()?;
     let email = wanted.email.parse().map_err(|_| AdminError::new(ErrorCode::InvalidEmail))?;
     require_for_role(&req, wanted.role.as_deref().unwrap_or(DEFAULT_ROLE))?;
+    let fields = of_user(app, &req, &wanted.fields)?;
     let account = NewAccount {
         email,
         name: wanted.name,
@@ -93,11 +98,12 @@ pub async fn create(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> 
         temporary: wanted.temporary,
         email_verified: wanted.email_verified,
         role: wanted.role,
+        fields,
     };
     let now = app.services.clock.now();
     let user = users::create(&app.services, account, req.act(now)).await?;
     req.log_done(EventKind::UserCreated, user.id.as_str());
-    Ok(Reply::json(&view(&user, now)).status(StatusCode::CREATED))
+    Ok(Reply::json(&view(app, &user, now)).status(StatusCode::CREATED))
 }
 
 /// `GET /v1/users/{user}`
@@ -109,7 +115,7 @@ pub async fn show(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let user = users::find(services, req.param("user")).await?;
     let (scheme, sessions) = users::about(services, &user.id).await?;
     let password = scheme.map_or("none", HashScheme::as_str);
-    let view = view(&user, services.clock.now());
+    let view = view(app, &user, services.clock.now());
     Ok(Reply::json(&UserView { password: Some(password.into()), sessions: Some(sessions), ..view }))
 }
 
@@ -170,6 +176,7 @@ pub async fn delete(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> 
     let now = app.services.clock.now();
     let ended = users::delete(&app.services, &user.id, req.act(now)).await?;
     req.log_done(EventKind::UserDeleted, user.id.as_str());
-    let body = UserChanged { user: view(&user, now), changed: true, ended_sessions: ended.sessions, dry_run: false };
+    let body =
+        UserChanged { user: view(app, &user, now), changed: true, ended_sessions: ended.sessions, dry_run: false };
     Ok(Reply::json(&body))
 }

@@ -3,6 +3,7 @@
 
 mod check;
 mod cookies;
+mod fields;
 mod manual;
 pub mod places;
 mod render;
@@ -15,6 +16,7 @@ use common::{Span, UnixTime};
 
 pub use self::{
     cookies::{CookieDomain, CookiePrefix},
+    fields::{SessionFields, UserFields},
     places::Places,
     setting::{AddressHeader, ByteSize, Host, LogFormat, LogLevel, Mount, PublicUrl, Setting, Switch},
     source::{Flags, Origin, Problem, load},
@@ -207,6 +209,14 @@ settings! {
         /// Whether users may delete their own accounts (/delete-user).
         self_delete: bool = "false", live;
     }
+    /// Users: what the application keeps of them besides the name, the address and the picture.
+    "user" user: UserSettings {
+        /// Fields of the application's own (Better Auth's user.additionalFields), each a table [user.fields.NAME] with: type
+        /// (string, number, boolean, date, string[] or number[]), required (true unless it is written otherwise), default, input
+        /// (whether users may set it; true) and returned (whether answers and JWTs show it; true). A change is for what comes
+        /// after it: who has no value yet shows null.
+        fields: UserFields = "";
+    }
     /// Sessions: signed-in browsers and devices.
     "session" session: Session {
         /// How long a session lives without being used.
@@ -229,6 +239,9 @@ settings! {
         reuse_window: Span = "10s", live;
         /// How many sessions a user may have; the oldest ends when there is one more.
         max_per_user: u32 = "100", live;
+        /// Fields of the application's own (Better Auth's session.additionalFields), each a table [session.fields.NAME] as under
+        /// user.fields. A new session has their defaults; /update-session sets them.
+        fields: SessionFields = "";
         /// A file with the secret (BETTER_AUTH_SECRET) of the Better Auth server that authd takes over from: cookies signed
         /// with it are taken until legacy_secret_until, and signed anew when they are used. Unset: the systemd credential
         /// `authd.legacy-secret`, if there is one.

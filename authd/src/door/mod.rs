@@ -14,5 +14,5 @@ pub use self::{
     panics::Panic,
     reply::Reply,
     router::{Found, Router, Verb},
-    validate::Fields,
+    validate::{Fields, is_truthy, type_name},
 };

@@ -13,7 +13,7 @@ pub struct Fields<'a> {
 }
 
 /// The word that Better Auth's messages have for the type of a value.
-fn type_name(value: Option<&Value>) -> &'static str {
+pub fn type_name(value: Option<&Value>) -> &'static str {
     match value {
         None => "undefined",
         Some(Value::Null) => "null",
@@ -76,11 +76,13 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn get(&self, name: &str) -> Option<&'a Value> {
+    /// The value of a field, whatever it is.
+    pub fn get(&self, name: &str) -> Option<&'a Value> {
         self.fields.and_then(|fields| fields.get(name))
     }
 
-    fn expect(&mut self, name: &str, what: &str, found: Option<&Value>) {
+    /// Adds the problem that a value is of another type.
+    pub fn expect(&mut self, name: &str, what: &str, found: Option<&Value>) {
         // A body that is no object has one problem, not one for each field.
         if self.fields.is_some() {
             let found = type_name(found);

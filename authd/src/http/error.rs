@@ -6,7 +6,11 @@ use common::{ErrorCode, RequestId, Span, error::ErrorBody};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use tracing::{error, warn};
 
-use crate::{domain::PasswordProblem, door::Reply, service::ServiceError};
+use crate::{
+    domain::{FieldProblem, PasswordProblem},
+    door::Reply,
+    service::ServiceError,
+};
 
 /// A refusal: what the client sees, and for the log what it does not.
 #[derive(Debug)]
@@ -37,6 +41,8 @@ pub fn status(code: ErrorCode) -> StatusCode {
         | E::InvalidPassword
         | E::CredentialAccountNotFound
         | E::EmailCanNotBeUpdated
+        | E::FieldNotAllowed
+        | E::MissingField
         | E::UntrustedProxy => StatusCode::BAD_REQUEST,
         E::Unauthorized
         | E::InvalidEmailOrPassword
@@ -166,6 +172,16 @@ impl From<ServiceError> for ApiError {
             S::InvalidRole => ErrorCode::ValidationError,
             S::InvalidImage(why) => {
                 let message = format!("[body.image] Invalid image: {why}");
+                return Self::with_message(ErrorCode::ValidationError, message);
+            }
+            S::Field(FieldProblem::Missing(name)) => {
+                return Self::with_message(ErrorCode::MissingField, format!("{name} is required"));
+            }
+            S::Field(FieldProblem::NotAllowed(name)) => {
+                return Self::with_message(ErrorCode::FieldNotAllowed, format!("{name} is not allowed to be set"));
+            }
+            S::Field(FieldProblem::TooLarge(most)) => {
+                let message = format!("[body] Too large: the application's fields may have {most} bytes together");
                 return Self::with_message(ErrorCode::ValidationError, message);
             }
             S::Password(PasswordProblem::TooShort) => ErrorCode::PasswordTooShort,

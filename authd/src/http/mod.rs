@@ -5,6 +5,7 @@ pub mod better_auth;
 pub mod client;
 pub mod cookie;
 pub mod error;
+mod given;
 pub mod health;
 pub mod jwks;
 pub mod origin;
@@ -502,6 +503,8 @@ pub(crate) mod tests {
             password_change_ends_sessions: true,
             self_delete: true,
             audit_retention: None,
+            user_fields: Arc::default(),
+            session_fields: Arc::default(),
         };
         let vault = Arc::new(MasterVault::new(Sealer::new(&[7; 32]), entropy.clone()));
         let store = Arc::new(MemoryStore::new(mac()));

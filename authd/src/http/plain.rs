@@ -12,6 +12,7 @@ use http::{StatusCode, header};
 use super::{
     ApiError, App, Req,
     auth::{CookieSession, set_auth_jwt, use_cookie, wish},
+    given::application,
 };
 use crate::{
     domain::User,
@@ -55,7 +56,10 @@ pub(super) fn token_fields(
 }
 
 fn token_reply(app: &App, live: &Live, refresh_token: Option<&SecretString>) -> Result<Reply, ApiError> {
-    let body = TokenBody { tokens: token_fields(app, live, refresh_token)?, user: tokens::user_body(&live.user) };
+    let body = TokenBody {
+        tokens: token_fields(app, live, refresh_token)?,
+        user: tokens::user_body(&app.services, &live.user),
+    };
     set_auth_jwt(app, live, Reply::json(&body))
 }
 
@@ -100,23 +104,24 @@ pub(super) fn delete_session_cookies(app: &App, reply: &mut Reply) {
 /// # Errors
 /// `ValidationError`, the rules of passwords, `UserAlreadyExists`, `Busy`.
 pub async fn sign_up(app: &App, req: Req) -> Result<Reply, ApiError> {
-    let (email, password, name, remember, mode) = req.fields(|f| {
+    let (email, password, name, remember, mode, fields) = req.fields(|f| {
         (
             f.any_email("email"),
             f.password("password"),
             f.optional_string("name").unwrap_or_default().to_owned(),
             f.optional_bool("rememberMe"),
             f.optional_choice("mode", &MODES),
+            application(f, &app.services.policy.user_fields),
         )
     })?;
     let email = email.ok_or(ApiError::new(ErrorCode::InvalidEmail))?;
     let mode = mode_of(&req, mode);
     let wish = wish(app, &req, remember, mode == Mode::Token).await?;
-    let wanted = SignUp { email, name, image: None, password, wish };
+    let wanted = SignUp { email, name, image: None, fields, password, wish };
     let made = accounts::sign_up(&app.services, wanted, &req.requester).await?;
     let reply = match &made.opened {
         Some(opened) => opened_reply(app, &req, opened, mode)?,
-        None => Reply::json(&UserOnlyBody { user: tokens::user_body(&made.user) }),
+        None => Reply::json(&UserOnlyBody { user: tokens::user_body(&app.services, &made.user) }),
     };
     Ok(reply.status(StatusCode::CREATED))
 }
@@ -203,7 +208,7 @@ pub async fn me(app: &App, req: Req) -> Result<Reply, ApiError> {
     };
     let session = &live.session;
     let mut reply = Reply::json(&MeBody {
-        user: tokens::user_body(&live.user),
+        user: tokens::user_body(&app.services, &live.user),
         session: MeSession {
             id: session.id.clone(),
             created_at: session.created_at,

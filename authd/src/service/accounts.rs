@@ -6,7 +6,7 @@ use common::{Email, RequestId, SecretString, text::normalised_password};
 use tracing::info;
 
 use super::{
-    Requester, ServiceError, Services,
+    Requester, ServiceError, Services, fields,
     passwords::{self, OwnWords},
     random,
     sessions::{self, Opened, Wish},
@@ -15,8 +15,8 @@ use super::{
 use crate::{
     digest::is_same_secret,
     domain::{
-        Actor, Credential, Event, EventKind, Method, PasswordHash, PasswordProblem, User, address, throttle::Place,
-        user::DEFAULT_ROLE,
+        Actor, Credential, Event, EventKind, GivenFields, Method, PasswordHash, PasswordProblem, User, address,
+        throttle::Place, user::DEFAULT_ROLE,
     },
     ports::{HasherError, Verdict},
     store::{Rehash, StoreError},
@@ -31,6 +31,8 @@ pub struct SignUp {
     pub name: String,
     /// Address of a picture.
     pub image: Option<String>,
+    /// What was given for the application's fields.
+    pub fields: GivenFields,
     /// The chosen password.
     pub password: SecretString,
     /// What is asked of the session, if one is opened.
@@ -45,17 +47,21 @@ pub struct SignedUp {
     pub opened: Option<Opened>,
 }
 
-/// Makes an account, and signs it in. Order of the checks as recorded of Better Auth: allowed at all, length, strength,
-/// and last whether the address is free; that is decided by the store, so that a hundred at once make one account.
+/// Makes an account, and signs it in. Order of the checks as recorded of Better Auth: allowed at all, length, the
+/// application's fields, strength, and last whether the address is free; that is decided by the store, so that a hundred at once make one account.
 ///
 /// # Errors
-/// `SignUpDisabled`, `InvalidName`, `Password`, `UserExists`, `Busy`.
+/// `SignUpDisabled`, `InvalidName`, `Field`, `Password`, `UserExists`, `Busy`.
 pub async fn sign_up(app: &Services, wanted: SignUp, requester: &Requester) -> Result<SignedUp, ServiceError> {
     if !app.policy.sign_up_enabled {
         return Err(ServiceError::SignUpDisabled);
     }
     passwords::check_name(&wanted.name)?;
     wanted.image.as_deref().map_or(Ok(()), passwords::check_image)?;
+    // Of the password only what Better Auth looks at before the fields; the rest, which costs, when all else is sound.
+    app.policy.password.check_length(wanted.password.expose())?;
+    let values = app.policy.user_fields.begin(wanted.fields).map_err(ServiceError::Field)?;
+    fields::check(&values, User::MAX_FIELD_BYTES)?;
     // Where a sign-up signs nobody in, its answer does not tell whether the address was free: then the work must not tell
     // either, and a taken address costs the same hash (AU-08).
     let tells = app.policy.auto_sign_in;
@@ -72,6 +78,9 @@ pub async fn sign_up(app: &Services, wanted: SignUp, requester: &Requester) -> R
         email_verified: false,
         name: wanted.name,
         image: wanted.image,
+        username: None,
+        display_username: None,
+        fields: values,
         role: DEFAULT_ROLE.into(),
         ban: None,
         password_change_required: false,

@@ -3,7 +3,7 @@
 use common::{Span, UnixTime};
 
 use crate::{
-    domain::{PasswordProblem, key::KeyProblem},
+    domain::{FieldProblem, PasswordProblem, key::KeyProblem},
     ports::{HasherError, SignerError, VaultError},
     store::StoreError,
 };
@@ -23,6 +23,9 @@ pub enum ServiceError {
     /// The text cannot be the address of a picture.
     #[error("not the address of a picture: {0}")]
     InvalidImage(&'static str),
+    /// What was given for the application's fields is not taken.
+    #[error("a field is not taken: {0:?}")]
+    Field(FieldProblem),
     /// The password may not be one.
     #[error("the password is refused: {0:?}")]
     Password(PasswordProblem),

@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod audit;
 pub mod device;
 pub mod error;
+pub mod fields;
 pub mod keys;
 pub mod maintenance;
 pub mod master_key;
@@ -26,7 +27,8 @@ pub use self::error::ServiceError;
 use crate::{
     digest::sha256,
     domain::{
-        Act, Actor, Algorithm, ClientDigest, KeyPolicy, Method, PasswordPolicy, SessionPolicy, address, token::Expected,
+        Act, Actor, Algorithm, ClientDigest, FieldSet, KeyPolicy, Method, PasswordPolicy, SessionPolicy, address,
+        token::Expected,
     },
     ports::{Clock, Entropy, PasswordHasher, Secrets, TokenSigner, Vault},
     store::{Store, Upkeep},
@@ -110,6 +112,10 @@ pub struct Policy {
     pub self_delete: bool,
     /// How long audit records are kept; `None`: for ever.
     pub audit_retention: Option<Span>,
+    /// The application's own fields of users.
+    pub user_fields: Arc<FieldSet>,
+    /// And those of sessions.
+    pub session_fields: Arc<FieldSet>,
 }
 
 impl Policy {

@@ -6,29 +6,73 @@ use common::{RequestId, SecretString};
 use tracing::info;
 
 use super::{
-    Requester, ServiceError, Services, accounts,
+    Requester, ServiceError, Services, accounts, fields,
     passwords::{self, OwnWords},
     sessions::{self, Opened, Wish},
 };
 use crate::{
-    domain::{Actor, Credential, Event, EventKind, Method, PasswordHash, PasswordProblem, User},
+    domain::{Actor, Credential, Event, EventKind, GivenFields, Method, PasswordHash, PasswordProblem, Session, User},
     store::{Live, Profile, Rehash},
 };
 
-/// Changes name and picture, so often that the trail does not fill the disk.
+/// What a user wants to change of the own account.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct OwnChange {
+    /// The display name.
+    pub name: Option<String>,
+    /// The address of a picture; `Some(None)` takes it away.
+    pub image: Option<Option<String>>,
+    /// What was given for the application's fields.
+    pub fields: GivenFields,
+}
+
+/// Changes name, picture and the application's fields, so often that the trail does not fill the disk. `false` if nothing was
+/// to be changed.
 ///
 /// # Errors
-/// `InvalidName`, `InvalidImage`, `Throttled`.
-pub async fn update(app: &Services, user: &User, profile: Profile, requester: &Requester) -> Result<(), ServiceError> {
+/// `Field`, `InvalidName`, `InvalidImage`, `Throttled`.
+pub async fn update(
+    app: &Services,
+    user: &User,
+    wanted: OwnChange,
+    requester: &Requester,
+) -> Result<bool, ServiceError> {
+    let fields = app.policy.user_fields.changes(wanted.fields).map_err(ServiceError::Field)?;
+    let profile = Profile { name: wanted.name, image: wanted.image, fields };
+    if profile == Profile::default() {
+        return Ok(false);
+    }
+    fields::check(&user.fields.changed(&profile.fields), User::MAX_FIELD_BYTES)?;
     profile.name.as_deref().map_or(Ok(()), passwords::check_name)?;
     profile.image.iter().flatten().try_for_each(|image| passwords::check_image(image))?;
     let now = app.clock.now();
     app.throttles.profile_change(&user.id, now).map_err(ServiceError::Throttled)?;
     let act = requester.act(Actor::User(user.id.clone()), Method::Session, now);
-    let fields = [profile.name.as_ref().map(|_| "name"), profile.image.as_ref().map(|_| "image")];
-    let fields: Vec<&str> = fields.into_iter().flatten().collect();
-    let event = Event::new(EventKind::UserUpdated).with("fields", &fields.join(", "));
-    Ok(app.store.update_profile(user.id.clone(), profile, act, event).await?)
+    let core = [profile.name.as_ref().map(|_| "name"), profile.image.as_ref().map(|_| "image")];
+    let names: Vec<&str> = core.into_iter().flatten().chain(profile.fields.keys().map(String::as_str)).collect();
+    let event = Event::new(EventKind::UserUpdated).with("fields", &names.join(", "));
+    app.store.update_profile(user.id.clone(), profile, act, event).await?;
+    Ok(true)
+}
+
+/// Changes the application's fields of a session, as often as those of a user. `None` if nothing was to be changed.
+///
+/// # Errors
+/// `Field`, `Throttled`, `SessionNotFound`.
+pub async fn update_session(
+    app: &Services,
+    live: &Live,
+    given: GivenFields,
+) -> Result<Option<Arc<Session>>, ServiceError> {
+    let session = &live.session;
+    let changes = app.policy.session_fields.changes(given).map_err(ServiceError::Field)?;
+    if changes.is_empty() {
+        return Ok(None);
+    }
+    fields::check(&session.fields.changed(&changes), Session::MAX_FIELD_BYTES)?;
+    let now = app.clock.now();
+    app.throttles.profile_change(&live.user.id, now).map_err(ServiceError::Throttled)?;
+    Ok(Some(app.store.update_session(session.id.clone(), changes, now).await?))
 }
 
 /// Whether this is the user's password. It is a guess like any other: with the same hasher, counted and put off together

@@ -10,7 +10,8 @@ use super::{Requester, ServiceError, Services, random, tokens};
 use crate::{
     digest::sha256,
     domain::{
-        Act, Actor, Event, EventKind, Family, Generation, Method, RepeatSeen, Session, SessionState, TokenDigest, User,
+        Act, Actor, Event, EventKind, Family, Generation, GivenFields, Method, RepeatSeen, Session, SessionState,
+        TokenDigest, User,
     },
     store::{Ended, Ending, Live, NewSession, Page},
 };
@@ -187,6 +188,7 @@ pub(super) fn prepare(
         user_agent: requester.user_agent.clone(),
         methods: vec!["pwd".into()],
         family: family.as_ref().map(|family| family.id.clone()),
+        fields: app.policy.session_fields.begin(GivenFields::default()).unwrap_or_default(),
     };
     let new = NewSession {
         session: session.clone(),

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use common::{Email, SecretString, UserId};
 
 use super::{
-    ServiceError, Services,
+    ServiceError, Services, fields,
     passwords::{self, OwnWords},
     random,
 };
 use crate::{
-    domain::{Act, Ban, Credential, Event, EventKind, HashScheme, User, user::DEFAULT_ROLE},
+    domain::{Act, Ban, Credential, Event, EventKind, GivenFields, HashScheme, User, user::DEFAULT_ROLE},
     store::{AuditQuery, Ended, Page, UserQuery},
 };
 
@@ -29,16 +29,20 @@ pub struct NewAccount {
     pub email_verified: bool,
     /// `user` if absent.
     pub role: Option<String>,
+    /// The application's fields. An operator may set all of them.
+    pub fields: GivenFields,
 }
 
 /// Makes an account. Rules for passwords hold here as well.
 ///
 /// # Errors
-/// `InvalidName`, `InvalidRole`, `Password`, `UserExists`, `Busy`.
+/// `InvalidName`, `InvalidRole`, `Field`, `Password`, `UserExists`, `Busy`.
 pub async fn create(app: &Services, wanted: NewAccount, mut act: Act) -> Result<Arc<User>, ServiceError> {
     passwords::check_name(&wanted.name)?;
     let role = wanted.role.unwrap_or_else(|| DEFAULT_ROLE.into());
     check_role(&role)?;
+    let values = app.policy.user_fields.begin(wanted.fields).map_err(ServiceError::Field)?;
+    fields::check(&values, User::MAX_FIELD_BYTES)?;
     if app.store.user_by_email(&wanted.email).await?.is_some() {
         return Err(ServiceError::UserExists);
     }
@@ -55,6 +59,9 @@ pub async fn create(app: &Services, wanted: NewAccount, mut act: Act) -> Result<
         email_verified: wanted.email_verified,
         name: wanted.name,
         image: None,
+        username: None,
+        display_username: None,
+        fields: values,
         role,
         ban: None,
         password_change_required: wanted.temporary && hash.is_some(),

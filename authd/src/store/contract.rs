@@ -1,6 +1,7 @@
 //! One suite for every implementation of [`Store`], and a comparison of two of them step by step.
 
 mod audit;
+mod fields;
 mod fixtures;
 #[cfg(test)]
 mod model;
@@ -37,6 +38,7 @@ pub async fn suite(store: Arc<dyn Store>) {
     refreshes(&*store).await;
     places_and_counters(&*store).await;
     passwords_and_bans(&*store).await;
+    fields::of_users_and_sessions(&*store).await;
     signing_keys(&*store).await;
     notes(&*store).await;
     sweeping(&*store).await;
@@ -295,11 +297,11 @@ async fn passwords_and_bans(store: &dyn Store) {
         (user.name.clone(), user.image.clone(), user.epoch)
     };
     let image = Some("https://example.com/e.png".to_owned());
-    assert_eq!(update(Profile { name: None, image: Some(image.clone()) }).await, Ok(()));
+    assert_eq!(update(Profile { image: Some(image.clone()), ..Profile::default() }).await, Ok(()));
     assert_eq!(seen().await, ("EVE".into(), image.clone(), 3));
-    assert_eq!(update(Profile { name: Some("E".into()), image: None }).await, Ok(()));
+    assert_eq!(update(Profile { name: Some("E".into()), ..Profile::default() }).await, Ok(()));
     assert_eq!(seen().await, ("E".into(), image, 3));
-    assert_eq!(update(Profile { name: None, image: Some(None) }).await, Ok(()));
+    assert_eq!(update(Profile { image: Some(None), ..Profile::default() }).await, Ok(()));
     assert_eq!(seen().await, ("E".into(), None, 3));
     let nobody = user("nobody").id;
     let update = store.update_profile(nobody, Profile::default(), act(), event(EventKind::UserUpdated)).await;

@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     domain::{
-        Act, AuditRecord, Ban, Checkpoint, Credential, Event, EventKind, Family, IdempotencyKey, KeySet, Session,
-        SessionState, SigningKey, TokenDigest, Turn, User, address, throttle::Place,
+        Act, AuditRecord, Ban, Checkpoint, Credential, Event, EventKind, Family, FieldChanges, IdempotencyKey, KeySet,
+        Session, SessionState, SigningKey, TokenDigest, Turn, User, address, throttle::Place,
     },
     ports::Mac,
 };
@@ -315,6 +315,20 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn update_session(
+        &self,
+        id: SessionId,
+        changes: FieldChanges,
+        now: UnixTime,
+    ) -> Result<Arc<Session>, StoreError> {
+        let mut state = self.state();
+        let session = state.sessions.get_mut(&id).ok_or(StoreError::NoSuchSession)?;
+        let fields = session.fields.changed(&changes);
+        fields.check_size(Session::MAX_FIELD_BYTES).map_err(|_| StoreError::Stale)?;
+        (session.fields, session.updated_at) = (fields, now);
+        Ok(Arc::new(session.clone()))
+    }
+
     async fn refresh(&self, refresh: Refresh, act: Act) -> Result<Refreshed, StoreError> {
         let Refresh { family, shown, window, client, policy } = refresh;
         let mut state = self.state_for(&act)?;
@@ -432,6 +446,9 @@ impl Store for MemoryStore {
     async fn update_profile(&self, user: UserId, profile: Profile, act: Act, event: Event) -> Result<(), StoreError> {
         let mut state = self.state_for(&act)?;
         let owner = state.users.get_mut(&user).ok_or(StoreError::NoSuchUser)?;
+        let fields = owner.fields.changed(&profile.fields);
+        fields.check_size(User::MAX_FIELD_BYTES).map_err(|_| StoreError::Stale)?;
+        owner.fields = fields;
         owner.name = profile.name.unwrap_or_else(|| owner.name.clone());
         owner.image = profile.image.unwrap_or_else(|| owner.image.clone());
         owner.updated_at = act.at;

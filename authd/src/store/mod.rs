@@ -18,8 +18,8 @@ use async_trait::async_trait;
 use common::{Email, FamilyId, SessionId, Span, UnixTime, UserId, admin::Counts};
 
 use crate::domain::{
-    Act, AuditRecord, Ban, Checkpoint, ClientDigest, Credential, Event, EventKind, Family, Generation, IdempotencyKey,
-    KeySet, PasswordHash, Session, SessionPolicy, SigningKey, TokenDigest, User, throttle::Place,
+    Act, AuditRecord, Ban, Checkpoint, ClientDigest, Credential, Event, EventKind, Family, FieldChanges, Generation,
+    IdempotencyKey, KeySet, PasswordHash, Session, SessionPolicy, SigningKey, TokenDigest, User, throttle::Place,
 };
 
 /// Why the store did not do it. A variant exists where a caller does something else because of it.
@@ -140,6 +140,8 @@ pub struct Profile {
     pub name: Option<String>,
     /// The address of a picture; `Some(None)` takes it away.
     pub image: Option<Option<String>>,
+    /// The application's fields; `None` takes one's value away.
+    pub fields: FieldChanges,
 }
 
 /// Which sessions to end.
@@ -402,6 +404,17 @@ pub trait Store: Send + Sync {
     /// Moves the end of a session that was used. Not an audit event. A session that has ended meanwhile stays ended.
     async fn prolong_session(&self, id: SessionId, expires_at: UnixTime, now: UnixTime) -> Result<(), StoreError>;
 
+    /// Changes fields of a session. Not an audit event. Answers the session as it is then.
+    ///
+    /// # Errors
+    /// `NoSuchSession`; `Stale` if the fields would have more than [`Session::MAX_FIELD_BYTES`].
+    async fn update_session(
+        &self,
+        id: SessionId,
+        changes: FieldChanges,
+        now: UnixTime,
+    ) -> Result<Arc<Session>, StoreError>;
+
     /// Uses a refresh token: decides by [`Family::judge`], prolongs the session, ends it if the token was used before.
     /// Events `token.refreshed`, `token.refresh_repeated` (each once in 24 hours, the latter for each kind of client) and
     /// `token.refresh_reused`.
@@ -452,7 +465,7 @@ pub trait Store: Send + Sync {
     /// Changes what users may change of their own accounts.
     ///
     /// # Errors
-    /// `NoSuchUser`.
+    /// `NoSuchUser`; `Stale` if the fields, which others changed meanwhile, would have more than [`User::MAX_FIELD_BYTES`].
     async fn update_profile(&self, user: UserId, profile: Profile, act: Act, event: Event) -> Result<(), StoreError>;
 
     /// Bans a user and ends all sessions, or lifts the ban. Nothing happens, and no event is written, if that is the state

@@ -34,7 +34,7 @@ const EXPECTED = {
   "POST /revoke-session": [200, 400, 401],
   "POST /revoke-sessions": [200, 401, 403],
   "POST /revoke-other-sessions": [200, 400, 401],
-  "POST /update-session": [400, 401],
+  "POST /update-session": [200, 400, 401, 403],
   "POST /update-user": [200, 400, 401, 403],
   "POST /change-password": [200, 400, 401, 403],
   "POST /verify-password": [200, 400, 401],

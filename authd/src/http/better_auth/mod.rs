@@ -9,7 +9,7 @@ pub mod sign_up;
 use common::{SecretString, api::SessionBody};
 
 use super::{App, auth::wire_token};
-use crate::domain::Session;
+use crate::{domain::Session, service::fields};
 
 /// The session in Better Auth's shape; with its token, if the caller showed it.
 fn session_body(app: &App, session: &Session, own: Option<&SecretString>) -> SessionBody {
@@ -22,5 +22,6 @@ fn session_body(app: &App, session: &Session, own: Option<&SecretString>) -> Ses
         updated_at: session.updated_at,
         ip_address: session.ip_address.clone(),
         user_agent: session.user_agent.clone(),
+        fields: fields::shown(&app.services.policy.session_fields, &session.fields),
     }
 }

@@ -27,7 +27,11 @@ fn no_store(reply: Reply) -> Reply {
 
 fn body_of(app: &App, live: &Live, own: Option<&SecretString>, needs_refresh: Option<bool>) -> Reply {
     let session = session_body(app, &live.session, own);
-    no_store(Reply::json(&GetSessionBody { session, user: tokens::user_body(&live.user), needs_refresh }))
+    no_store(Reply::json(&GetSessionBody {
+        session,
+        user: tokens::user_body(&app.services, &live.user),
+        needs_refresh,
+    }))
 }
 
 fn shown(app: &App, live: &Live, own: Option<&SecretString>, needs_refresh: Option<bool>) -> Result<Reply, ApiError> {

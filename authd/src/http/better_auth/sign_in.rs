@@ -41,7 +41,7 @@ pub async fn email(app: &App, req: Req) -> Result<Reply, ApiError> {
         redirect,
         token: wire_token(app, &live.session, Some(&opened.token)),
         url: callback.clone(),
-        user: tokens::user_body(&live.user),
+        user: tokens::user_body(&app.services, &live.user),
     };
     let mut reply = Reply::json(&body);
     if let Some(url) = callback.filter(|_| redirect) {

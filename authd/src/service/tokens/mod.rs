@@ -17,7 +17,7 @@ pub use self::{
     refresh::{REFRESH_PREFIX, looks_like_refresh, read_refresh, refresh},
 };
 use super::{
-    ServiceError, Services, random,
+    ServiceError, Services, fields, random,
     sessions::{self, Found},
 };
 use crate::{
@@ -37,8 +37,8 @@ pub struct AccessToken {
     pub expires_in: u64,
 }
 
-/// The user in Better Auth's shape.
-pub fn user_body(user: &User) -> UserBody {
+/// The user in Better Auth's shape, with those of the application's fields that clients see.
+pub fn user_body(app: &Services, user: &User) -> UserBody {
     UserBody {
         id: user.id.clone(),
         name: user.name.clone(),
@@ -47,6 +47,7 @@ pub fn user_body(user: &User) -> UserBody {
         image: user.image.clone(),
         created_at: user.created_at,
         updated_at: user.updated_at,
+        fields: fields::shown(&app.policy.user_fields, &user.fields),
     }
 }
 
@@ -119,7 +120,7 @@ pub fn better_auth_jwt(app: &Services, live: &Live, until: Option<UnixTime>) -> 
     }
     let issued = now.as_secs();
     let expires = expiry(app, live, now).min(until.map_or(i64::MAX, UnixTime::as_secs));
-    let mut claims = serde_json::to_value(user_body(&live.user)).unwrap_or_default();
+    let mut claims = serde_json::to_value(user_body(app, &live.user)).unwrap_or_default();
     claims["iat"] = issued.into();
     claims["exp"] = expires.into();
     claims["iss"] = app.policy.token.issuer.as_str().into();

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     domain::{
-        Act, Ban, Credential, Event, EventKind, Family, Session, SessionState, SigningKey, Turn, User, address,
-        throttle::Place,
+        Act, Ban, Credential, Event, EventKind, Family, FieldChanges, Session, SessionState, SigningKey, Turn, User,
+        address, throttle::Place,
     },
     store::{Counter, Ended, Ending, Live, Meta, NewSession, Profile, Refresh, Refreshed, Rehash, Rewrap, StoreError},
 };
@@ -163,6 +163,21 @@ pub(super) fn prolong_session(
     tx.put(keys::session(id), &Session { expires_at, updated_at: now, ..session })
 }
 
+pub(super) fn update_session(
+    tx: &mut Txn<'_>,
+    id: &SessionId,
+    changes: &FieldChanges,
+    now: UnixTime,
+) -> Result<Arc<Session>, StoreError> {
+    let key = keys::session(id);
+    let session: Session = tx.get(&key)?.ok_or(StoreError::NoSuchSession)?;
+    let fields = session.fields.changed(changes);
+    fields.check_size(Session::MAX_FIELD_BYTES).map_err(|_| StoreError::Stale)?;
+    let changed = Session { fields, updated_at: now, ..session };
+    tx.put(key, &changed)?;
+    Ok(Arc::new(changed))
+}
+
 pub(super) fn refresh(tx: &mut Txn<'_>, refresh: Refresh, act: &Act) -> Result<Refreshed, StoreError> {
     let Refresh { family, shown, window, client, policy } = refresh;
     let gone = StoreError::NoSuchSession;
@@ -290,7 +305,9 @@ pub(super) fn update_profile(
     let owner = user(tx, id)?;
     let name = profile.name.unwrap_or_else(|| owner.name.clone());
     let image = profile.image.unwrap_or_else(|| owner.image.clone());
-    tx.put(keys::user(id), &User { name, image, updated_at: act.at, ..owner })?;
+    let fields = owner.fields.changed(&profile.fields);
+    fields.check_size(User::MAX_FIELD_BYTES).map_err(|_| StoreError::Stale)?;
+    tx.put(keys::user(id), &User { name, image, fields, updated_at: act.at, ..owner })?;
     tx.audit(act, &event.user(id))
 }
 

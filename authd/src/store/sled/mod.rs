@@ -56,8 +56,8 @@ use super::{
 };
 use crate::{
     domain::{
-        Act, AuditRecord, Ban, Checkpoint, Credential, Event, Family, IdempotencyKey, KeySet, Session, SigningKey,
-        TokenDigest, User, throttle::Place,
+        Act, AuditRecord, Ban, Checkpoint, Credential, Event, Family, FieldChanges, IdempotencyKey, KeySet, Session,
+        SigningKey, TokenDigest, User, throttle::Place,
     },
     ports::Mac,
 };
@@ -379,6 +379,15 @@ impl Store for SledStore {
 
     async fn prolong_session(&self, id: SessionId, expires_at: UnixTime, now: UnixTime) -> Result<(), StoreError> {
         self.writer.write(move |tx| intents::prolong_session(tx, &id, expires_at, now)).await
+    }
+
+    async fn update_session(
+        &self,
+        id: SessionId,
+        changes: FieldChanges,
+        now: UnixTime,
+    ) -> Result<Arc<Session>, StoreError> {
+        self.writer.write(move |tx| intents::update_session(tx, &id, &changes, now)).await
     }
 
     async fn refresh(&self, refresh: Refresh, act: Act) -> Result<Refreshed, StoreError> {

@@ -2,6 +2,7 @@
 
 import { ACCOUNT, DELETION } from "./account.mjs";
 import { BY_PATTERN_GROUP, WHENCE } from "./clients.mjs";
+import { FIELDS } from "./fields.mjs";
 import { HTTP, ORIGINS } from "./http.mjs";
 import { OPTIONS } from "./options.mjs";
 import { SESSION } from "./session.mjs";
@@ -23,4 +24,5 @@ export const GROUPS = [
   { name: "as installed: where requests come from", scenarios: WHENCE },
   BY_PATTERN_GROUP,
   ...OPTIONS,
+  ...FIELDS,
 ];
