@@ -5,7 +5,6 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::atomic::{AtomicUsize, Ordering},
-    time::Instant,
 };
 
 use common::{Span, UnixTime};
@@ -13,6 +12,7 @@ use futures_util::future::{join, join_all};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, jwk::JwkSet};
 use serde_json::{Value, json};
 use tests::{Client, Dice, PASSWORD, Server, size};
+use tokio::time::Instant;
 
 /// How long a token may be of use after it has expired by authd's clock, to a verifier whose clock is late (RFC 7519 §4.1.4:
 /// "no more than a few minutes").
