@@ -10,6 +10,8 @@ export default defineConfig({
   },
   test: {
     include: ["test/**/*.test.ts"],
+    // Better Auth checks no origins in what it takes for a test.
+    env: { NODE_ENV: "production", TEST: "" },
     pool: "forks",
     testTimeout: 60_000,
     hookTimeout: 120_000,

@@ -3,13 +3,12 @@
 
 import { createReadStream } from "node:fs";
 import { mkdir } from "node:fs/promises";
-import { createServer, request, type RequestListener } from "node:http";
 import { extname, join } from "node:path";
-import { createRemoteJWKSet, jwtVerify } from "jose";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { build } from "vite";
 import { afterAll, beforeAll, expect } from "vitest";
-import { ADA, after, type Authd, isProgram, startAuthd, testsThatNeed, until } from "./authd.js";
+import { ADA, after, isProgram, startAuthd, testsThatNeed, until } from "./authd.js";
+import { serve, startApi, startProxy } from "./servers.js";
 
 const EXAMPLE = join(import.meta.dirname, "../examples/page");
 const SCREENSHOTS = process.env["AUTHD_BROWSER_SCREENSHOTS"];
@@ -27,47 +26,6 @@ beforeAll(async () => {
   browser = await chromium.launch({ executablePath: CHROMIUM, args: process.getuid?.() === 0 ? ["--no-sandbox"] : [] });
 });
 afterAll(() => browser?.close());
-
-async function serve(listener: RequestListener): Promise<number> {
-  const server = createServer(listener);
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return (server.address() as { port: number }).port;
-}
-
-/** Passes everything on to authd, and counts. */
-async function startProxy(authd: Authd) {
-  const counts: Record<string, number> = {};
-  const port = await serve((asked, answered) => {
-    const what = `${asked.method} ${asked.url}`;
-    counts[what] = (counts[what] ?? 0) + 1;
-    const { method, url: path, headers } = asked;
-    const onward = request({ hostname: "127.0.0.1", port: authd.port, method, path, headers }, (answer) => {
-      answered.writeHead(answer.statusCode!, answer.rawHeaders);
-      answer.pipe(answered);
-    });
-    onward.on("error", () => answered.destroy());
-    asked.pipe(onward);
-  });
-  return { url: `http://localhost:${port}`, refreshes: () => counts["POST /api/refresh"] ?? 0 };
-}
-
-/** An API that verifies access tokens, and answers with the user's id. */
-async function startApi(authd: Authd): Promise<string> {
-  const keys = createRemoteJWKSet(new URL("/.well-known/jwks.json", authd.url));
-  const port = await serve(async (asked, answered) => {
-    const headers = { "access-control-allow-origin": asked.headers.origin ?? "", "access-control-allow-headers": "authorization" };
-    if (asked.method === "OPTIONS") return void answered.writeHead(204, headers).end();
-    const token = asked.headers.authorization?.replace("Bearer ", "") ?? "";
-    const options = { issuer: authd.url, audience: authd.url, typ: "at+jwt", algorithms: ["EdDSA"] };
-    const verified = await jwtVerify(token, keys, options).catch(() => null);
-    answered.writeHead(verified === null ? 401 : 200, headers).end(verified?.payload.sub ?? "who are you?");
-  });
-  return `http://localhost:${port}`;
-}
 
 /** authd, a proxy in front of it, an API, the page's own server, and a browser. */
 async function start(env: Record<string, string> = {}, { host = "localhost", options = {} } = {}) {
