@@ -292,9 +292,7 @@ describe("what is wrong is named", () => {
     createAuthClient({ ...(baseURL && { baseURL }), plugins: [authdClient({ ...options, platform: { page } })] });
   const wrong: [string, () => unknown][] = [
     ["baseURL", make({}, undefined)],
-    ["mode", make({ mode: "cookie" }, "https://auth.example.com/api")],
     ["storage", make({ storage: "localStorage" }, "https://auth.example.com/api", "https://app.example.com")],
-    ["baseURL", make({ mode: "token" }, "http://auth.example.com/api")],
     ["apiOrigins", make({ apiOrigins: ["https://api.example.com/v1"] }, "https://auth.example.com/api")],
     ["apiOrigins", make({ apiOrigins: ["http://api.example.com"] }, "https://auth.example.com/api")],
     ["apiOrigins", make({ apiOrigins: ["api.example.com"] }, "https://auth.example.com/api")],
@@ -302,6 +300,11 @@ describe("what is wrong is named", () => {
   test.for(wrong)("%s", ([setting, make]) => {
     expect(make).toThrow(AuthdSettingError);
     expect(make).toThrow(new RegExp(`^authd: ${setting}: `));
+  });
+
+  test("tokens do not go over plain http", async () => {
+    const client = createAuthClient({ baseURL: "http://auth.example.com/api", plugins: [authdClient()] });
+    await expect(client.login(CREDENTIALS)).rejects.toThrow(/^authd: baseURL: http:\/\/auth.example.com is plain http/);
   });
 
   test("cookie mode is for pages of the same site", async () => {

@@ -1,13 +1,14 @@
 // The server plugin on the Node server of examples/node-server, against a real authd: no database, no store, cookies alone.
 
 import { createServer } from "node:http";
+import { join } from "node:path";
 import { memoryAdapter } from "better-auth/adapters/memory";
 import { createAuthClient } from "better-auth/client";
 import { afterEach, describe, expect, vi } from "vitest";
 import { createAuth } from "../examples/node-server/auth.mjs";
 import { createApp } from "../examples/node-server/server.mjs";
 import { ADA, type Authd, call, CookieJar, CREDENTIALS, events, pageFetch, startAuthd, test } from "./authd.js";
-import { listen, startApi, startProxy } from "./servers.js";
+import { listen, startApi, startProgram, startProxy } from "./servers.js";
 
 const MINUTE = 60_000;
 const LIFE = 15 * MINUTE;
@@ -36,7 +37,7 @@ async function startApp({ authd, url = authd.url, secret = SECRET, options = {},
   const port = await listen(server);
   const origin = `http://localhost:${port}`;
   const logger = { log: (_level: string, message: string, ...more: unknown[]) => void logs.push([message, ...more].map(String).join(" ")) };
-  const auth = createAuth({ url, secret, baseURL: origin, logger, rateLimit: { enabled: false }, ...options });
+  const auth = createAuth({ url, secret, baseURL: origin, ...{ logger, rateLimit: { enabled: false } }, ...options });
   server.on("request", createApp(auth, api).listeners("request")[0] as never);
   return { origin, auth };
 }
@@ -151,6 +152,16 @@ describe("the session", () => {
     expect(await get("/whoami")).toBe("UNAUTHORIZED");
   });
 
+  test("ends in the browser even if authd is down, which is said", async () => {
+    const authd = await start();
+    const { client, jar } = open(await startApp({ authd }));
+    await client.signIn.email(CREDENTIALS);
+    await authd.halt();
+    expect((await client.signOut()).error).toMatchObject({ status: 503, code: "AUTHD_UNREACHABLE" });
+    expect(jar.names()).toEqual([]);
+    await authd.start();
+  });
+
   test("that was revoked is gone at the next refresh: within the life of a token", async () => {
     const authd = await start();
     const { client, jar, get } = open(await startApp({ authd }));
@@ -215,6 +226,16 @@ describe("the session", () => {
     const planted = jar.header()!.split("; ").filter((pair) => !pair.includes("authd_tokens")).join("; ");
     expect(await app.auth.api.getSession({ headers: new Headers({ cookie: planted }) })).toBe(null);
   });
+});
+
+test("the example runs as it is installed, by its environment alone", async () => {
+  const authd = await start();
+  const env = { NODE_ENV: "production", AUTHD_URL: authd.url, BETTER_AUTH_SECRET: SECRET, API_URL: await startApi(authd) };
+  const origin = await startProgram(process.execPath, [join(import.meta.dirname, "../examples/node-server/server.mjs")], env);
+  const { client, get } = open({ origin });
+  expect((await client.signIn.email(CREDENTIALS)).error).toBe(null);
+  expect(await get("/")).toBe("<h1>Hello, Ada</h1>");
+  expect(await get("/whoami")).toBe((await client.getSession()).data!.user.id);
 });
 
 describe("clients", () => {

@@ -1,6 +1,8 @@
 // Servers of the tests, on ports of the system's choice, until the end of the test.
 
+import { spawn } from "node:child_process";
 import { createServer, request, type RequestListener, type Server } from "node:http";
+import { createInterface } from "node:readline";
 import { createRemoteJWKSet, jwtVerify } from "jose";
 import { after, type Authd } from "./authd.js";
 
@@ -30,7 +32,12 @@ export async function startProxy(authd: Authd) {
     onward.on("error", () => answered.destroy());
     asked.pipe(onward);
   });
-  return { url: `http://localhost:${port}`, refreshes: () => (counts["POST /api/refresh"] ?? 0) + (counts["POST /api/auth/refresh"] ?? 0) };
+  const count = (what: string) => counts[what] ?? 0;
+  return {
+    url: `http://localhost:${port}`,
+    refreshes: () => count("POST /api/refresh") + count("POST /api/auth/refresh"),
+    keySets: () => count("GET /.well-known/jwks.json"),
+  };
 }
 
 /** An API that verifies access tokens, and answers with the user's id. */
@@ -47,3 +54,17 @@ export async function startApi(authd: Authd): Promise<string> {
   return `http://localhost:${port}`;
 }
 
+
+/** A server in a process of its own, which says where it listens. */
+export async function startProgram(program: string, args: string[], env: Record<string, string>): Promise<string> {
+  const child = spawn(program, args, { env: { PATH: process.env["PATH"]!, PORT: "0", ...env }, stdio: ["ignore", "pipe", "inherit"] });
+  after(() => child.kill("SIGKILL"));
+  return new Promise((resolve, reject) => {
+    child.on("exit", (code) => reject(new Error(`${program} ended: ${code}`)));
+    child.on("error", reject);
+    createInterface(child.stdout).on("line", (line) => {
+      const url = /listening on (http:\S+)/.exec(line)?.[1];
+      if (url !== undefined) resolve(url);
+    });
+  });
+}

@@ -3,6 +3,7 @@
 import { betterAuth } from "better-auth";
 import { authd } from "better-auth-authd/server";
 
+/** @param {{ url?: string, secret?: string, baseURL?: string, trustedOrigins?: string[] }} [options] */
 export const createAuth = ({ url = process.env.AUTHD_URL, ...options } = {}) =>
   betterAuth({
     emailAndPassword: { enabled: false },

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { fromNodeHeaders, toNodeHandler } from "better-auth/node";
 import { createAuth } from "./auth.mjs";
 
+/** @param {ReturnType<typeof createAuth>} auth */
 export function createApp(auth, apiUrl) {
   const betterAuth = toNodeHandler(auth);
   const routes = {
@@ -39,5 +40,6 @@ export function createApp(auth, apiUrl) {
 const escape = (text) => text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  createApp(createAuth(), process.env.API_URL).listen(process.env.PORT ?? 3000);
+  const server = createApp(createAuth(), process.env.API_URL);
+  server.listen(process.env.PORT ?? 3000, "127.0.0.1", () => console.log(`listening on http://localhost:${server.address().port}`));
 }

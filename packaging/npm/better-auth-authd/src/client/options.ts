@@ -44,14 +44,8 @@ export function settingsOf(options: AuthdClientOptions, baseURL: string | undefi
   const base = settingUrl("baseURL", baseURL ?? page, "http://localhost:8000/api");
   const mode = options.mode === undefined || options.mode === "auto" ? modeFor(base, page) : options.mode;
   const storage = options.storage ?? "memory";
-  if (mode === "cookie" && page === undefined) {
-    throw new AuthdSettingError("mode", '"cookie" needs a page in a browser; elsewhere say "token"');
-  }
   if (mode === "cookie" && storage !== "memory") {
-    throw new AuthdSettingError("storage", "cookie mode keeps nothing but the access token, in memory; leave it out, or say mode: \"token\"");
-  }
-  if (mode === "token" && !isSafe(base)) {
-    throw new AuthdSettingError("baseURL", `${base.origin} is plain http: tokens could be read on the way`);
+    throw new AuthdSettingError("storage", 'cookie mode keeps nothing but the access token, in memory; leave it out, or say mode: "token"');
   }
   const origins = new Set([base.origin, ...(options.apiOrigins ?? []).map(apiOrigin)]);
   if (page !== undefined) origins.add(page);

@@ -60,7 +60,7 @@ export function surroundings(): Platform {
   }
   return {
     ...common,
-    page: location.origin,
+    page: location.origin === "null" ? undefined : location.origin,
     // Not on plain http; tabs then do without, and authd's window for repeated refreshes covers them.
     locks: navigator.locks === undefined ? processLocks : webLocks(navigator.locks, common.pause),
     channel: tabChannel,

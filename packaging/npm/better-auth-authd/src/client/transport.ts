@@ -1,6 +1,6 @@
 // Every request of the client goes through here: what it shows, and what its answer means for the tokens.
 
-import { AuthdSettingError, AuthdUnreachableError } from "../errors.js";
+import { AuthdSettingError, AuthdUnreachableError, isSafe } from "../errors.js";
 import { hasTokens } from "../wire.js";
 import type { Keeper } from "./keeper.js";
 import type { Settings } from "./options.js";
@@ -54,6 +54,9 @@ export async function toAuthd(line: Line, path: string, send: Send, url: string,
   const askedAt = line.platform.now();
   const { era } = keeper;
   const isPlainSignIn = path === "/login" || path === "/signup";
+  if (isToken && isPlainSignIn && !isSafe(new URL(url))) {
+    throw new AuthdSettingError("baseURL", `${settings.authd} is plain http: tokens could be read on the way`);
+  }
   const answer = isToken && !isPlainSignIn ? await authorised(line, go, url, plain, path) : await go(url, plain);
   if (answer.ok && (init.method ?? "GET") !== "GET") await learn(line, path, answer, askedAt);
   else if (!isToken && (await saysNobody(path, answer))) await keeper.nobody(era);

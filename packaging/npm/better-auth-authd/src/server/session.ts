@@ -1,6 +1,6 @@
 // The session of a browser, in cookies alone: Better Auth's own two, and beside them authd's tokens, encrypted.
 
-import { applySetCookies, decodeCookieCache, deleteSessionCookie, expireCookie, getChunkedCookie, setSessionCookie } from "better-auth/cookies";
+import { applySetCookies, createSessionStore, decodeCookieCache, deleteSessionCookie, expireCookie, getChunkedCookie, setSessionCookie } from "better-auth/cookies";
 import { symmetricDecodeJWT, symmetricEncodeJWT } from "better-auth/crypto";
 import type { TokenAnswer } from "../wire.js";
 import type { Context, SessionAndUser } from "./context.js";
@@ -26,7 +26,7 @@ const cookieOf = (ctx: Context, maxAge?: number) => ctx.context.createAuthCookie
 
 /** authd's tokens, if there is such a cookie and it is ours. */
 export async function readTokens(ctx: Context): Promise<Held | null> {
-  const value = ctx.getCookie(cookieOf(ctx).name);
+  const value = getChunkedCookie(ctx, cookieOf(ctx).name);
   if (!value) return null;
   const held = await symmetricDecodeJWT<Held>(value, ctx.context.secretConfig, SALT);
   return typeof held?.refreshToken === "string" ? held : null;
@@ -51,14 +51,19 @@ export async function setSession(ctx: Context, answer: TokenAnswer, how: { isRem
   const made = { session: sessionOf(ctx, answer, held, left), user: userOf(answer) };
   await setSessionCookie(ctx, made, !isRemembered);
   const cookie = cookieOf(ctx, isRemembered ? left : undefined);
-  ctx.setCookie(cookie.name, await symmetricEncodeJWT({ ...held }, ctx.context.secretConfig, SALT, left), cookie.attributes);
+  // An access token with many claims of its own is more than one cookie holds.
+  const store = createSessionStore(cookie.name, cookie.attributes, ctx);
+  store.setCookies(store.chunk(await symmetricEncodeJWT({ ...held }, ctx.context.secretConfig, SALT, left), cookie.attributes));
   return made;
 }
 
 /** Deletes all cookies of the session. */
 export function clearSession(ctx: Context): void {
   deleteSessionCookie(ctx);
-  expireCookie(ctx, cookieOf(ctx));
+  const { name, attributes } = cookieOf(ctx);
+  expireCookie(ctx, { name, attributes });
+  const store = createSessionStore(name, attributes, ctx);
+  store.setCookies(store.clean());
 }
 
 /** The request as it would be, had the browser the cookies of the answer already. */
