@@ -239,6 +239,15 @@ describe("token mode", () => {
     expect(await client.refresh()).toBe(true);
   });
 
+  test("se_04 a second sign-in leaves one session", async () => {
+    const { authd, device } = await start({}, null);
+    const client = device.open();
+    await client.login(CREDENTIALS);
+    await client.login(CREDENTIALS);
+    expect((await authd.ctl(["session", "list", "--user", ADA.email, "-o", "json"])).length).toBe(1);
+    expect((await client.me()).data?.user.email).toBe(ADA.email);
+  });
+
   test("a token that authd refuses before its time costs a refresh, not the session in useSession", async () => {
     const { authd, device } = await start({}, null);
     const client = device.open();

@@ -152,6 +152,14 @@ describe("the session", () => {
     expect(await get("/whoami")).toBe("UNAUTHORIZED");
   });
 
+  test("se_04 of before ends when the same browser signs in again", async () => {
+    const authd = await start();
+    const { client } = open(await startApp({ authd }));
+    await client.signIn.email(CREDENTIALS);
+    const { data } = await client.signIn.email(CREDENTIALS);
+    expect((await sessions(authd)).map(({ id }: { id: string }) => id)).toEqual([data!.token]);
+  });
+
   test("ends in the browser even if authd is down, which is said", async () => {
     const authd = await start();
     const { client, jar } = open(await startApp({ authd }));
@@ -172,6 +180,18 @@ describe("the session", () => {
     expect(await get("/")).toBe("<h1>Nobody is signed in</h1>");
     expect(await get("/whoami")).toBe("UNAUTHORIZED");
     expect((await client.getSession()).data).toBe(null);
+    expect(jar.names()).toEqual([]);
+  });
+
+  test("is asked after at once by who does not want what is in the cookies", async () => {
+    const authd = await start();
+    const { client, jar } = open(await startApp({ authd }));
+    const ask = () => client.getSession({ query: { disableCookieCache: true } });
+    expect((await ask()).data).toBe(null);
+    await client.signIn.email(CREDENTIALS);
+    expect((await ask()).data?.user.email).toBe(ADA.email);
+    await revoke(authd);
+    expect((await ask()).data).toBe(null);
     expect(jar.names()).toEqual([]);
   });
 

@@ -24,6 +24,13 @@ export interface Credentials {
 
 type GetActions = NonNullable<BetterAuthClientPlugin["getActions"]>;
 
+/** A client plugin with no more than it has, so that Better Auth infers nothing else from it. */
+export interface AuthdClientPlugin {
+  id: "authd";
+  getActions: (...given: Parameters<GetActions>) => AuthdActions;
+  fetchPlugins: NonNullable<BetterAuthClientPlugin["fetchPlugins"]>;
+}
+
 /** The methods that the plugin adds to the client. */
 export interface AuthdActions {
   /** Signs in. `newPassword` takes the place of a password that an operator set for one sign-in. */
@@ -42,9 +49,9 @@ export interface AuthdActions {
   $api(input: string | URL | Request, init?: RequestInit): Promise<Response>;
 }
 
-export function authdClient(options: AuthdClientOptions = {}) {
+export function authdClient(options: AuthdClientOptions = {}): AuthdClientPlugin {
   let line: Line | undefined;
-  const getActions = (($fetch, $store, clientOptions): AuthdActions => {
+  const getActions: AuthdClientPlugin["getActions"] = ($fetch, $store, clientOptions) => {
     const platform: Platform = { ...surroundings(), ...options.platform };
     const settings = settingsOf(options, clientOptions?.baseURL, platform.page);
     const onChange = () => $store.notify("$sessionSignal");
@@ -65,7 +72,7 @@ export function authdClient(options: AuthdClientOptions = {}) {
     });
     line = { settings, keeper, platform };
     return actions(line, post, $fetch, onChange);
-  }) satisfies GetActions;
+  };
 
   return {
     id: "authd",
@@ -82,7 +89,7 @@ export function authdClient(options: AuthdClientOptions = {}) {
         },
       },
     ],
-  } satisfies BetterAuthClientPlugin;
+  };
 }
 
 function storageOf({ authd, mode, storage }: Settings, platform: Platform) {

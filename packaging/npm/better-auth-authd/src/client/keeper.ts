@@ -21,7 +21,7 @@ export interface Keeping {
   platform: Platform;
   /** `POST /refresh`, with this token or with the cookie. */
   refresh(refreshToken: string | undefined): Promise<RefreshAnswer>;
-  /** `POST /logout` for a session that only this tab has. */
+  /** `POST /logout` for a session that nobody needs any more. */
   abandon(refreshToken: string): Promise<unknown>;
   /** The session may be another one now, or none. */
   onChange(): void;
@@ -85,11 +85,13 @@ export class Keeper {
     return this.#flight;
   }
 
-  /** Tokens of a sign-in. */
-  async take(tokens: Tokens): Promise<void> {
+  /** Tokens of another session, or of the same one: after a sign-in the session of before is ended, so that none is left behind. */
+  async take(tokens: Tokens, isSignIn: boolean): Promise<void> {
+    const before = (await this.held())?.refreshToken;
     this.#era += 1;
     await this.#save(tokens);
     this.#channel.tell({ type: "changed" });
+    if (isSignIn && before !== undefined) await this.#keeping.abandon(before).catch(() => {});
   }
 
   /** The session of the cookie may be another one now: the access token of the one before is forgotten. */

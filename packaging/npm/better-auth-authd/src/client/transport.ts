@@ -69,8 +69,9 @@ async function learn({ keeper, settings }: Line, path: string, answer: Response,
     .clone()
     .json()
     .catch(() => null);
-  const isOurs = settings.mode === "cookie" || /^\/(login|signup|change-password)$/.test(path);
-  if (isOurs && hasTokens(body)) await keeper.take(tokensOf(body, askedAt));
+  const isSignIn = path === "/login" || path === "/signup";
+  const isOurs = settings.mode === "cookie" || isSignIn || path === "/change-password";
+  if (isOurs && hasTokens(body)) await keeper.take(tokensOf(body, askedAt), isSignIn);
   else if (settings.mode === "cookie") await keeper.forget();
 }
 

@@ -50,6 +50,14 @@ export function authd(options: AuthdOptions) {
     return asked;
   };
 
+  /** The cookies of a sign-in. The session that the browser showed until now is ended: it has nobody any more. */
+  const open = async (ctx: Context, answer: TokenAnswer, rememberMe: boolean | undefined, askedAt: number) => {
+    const before = await readTokens(ctx);
+    const made = await setSession(ctx, answer, { isRemembered: rememberMe !== false, askedAt });
+    if (before !== null) await upstream.signOut(ctx, before.refreshToken).catch(() => {});
+    return made;
+  };
+
   /** Before whatever asks for the session: a session that authd has not heard of for the life of a token is asked after. */
   const check = createAuthMiddleware(async (ctx) => {
     const held = await readTokens(ctx);
@@ -57,18 +65,21 @@ export function authd(options: AuthdOptions) {
       if (!showsSession(ctx)) return;
       // A session that nobody can ask after is none.
       clearSession(ctx);
-      return withNewCookies(ctx);
+      return { context: withNewCookies(ctx) };
     }
     const askedAt = Date.now();
-    const isDue = askedAt >= held.dueAt || !(await isInCookies(ctx, held));
+    // Whoever does not want what is in the cookies wants what authd knows now.
+    const isForced = Boolean((ctx.query as { disableCookieCache?: unknown } | undefined)?.disableCookieCache);
+    const isDue = isForced || askedAt >= held.dueAt || !(await isInCookies(ctx, held));
     if (!isDue) return;
     try {
       const answer = await refresh(ctx, held);
       if (answer === null) clearSession(ctx);
       else await setSession(ctx, answer, { ...held, askedAt });
-      return withNewCookies(ctx);
+      const { headers } = withNewCookies(ctx);
+      return { context: isForced ? { headers, query: { disableCookieCache: false } } : { headers } };
     } catch (error) {
-      if (askedAt >= held.expiresAt) throw error;
+      if (isForced || askedAt >= held.expiresAt) throw error;
       return;
     }
   });
@@ -93,7 +104,7 @@ export function authd(options: AuthdOptions) {
           const askedAt = Date.now();
           const answer = await upstream.tokens(ctx, "/login", { email, password, rememberMe, mode: "token" });
           if (answer === null) throw new APIError("BAD_GATEWAY", { code: "AUTHD_SET_UP", message: "authd answered without tokens" });
-          const { session, user } = await setSession(ctx, answer, { isRemembered: rememberMe !== false, askedAt });
+          const { session, user } = await open(ctx, answer, rememberMe, askedAt);
           return ctx.json({ redirect: Boolean(callbackURL), token: session.token, url: callbackURL, user });
         },
       ),
@@ -106,7 +117,7 @@ export function authd(options: AuthdOptions) {
           const wanted = { email, password, name, rememberMe, mode: "token" };
           const { status, body: made } = await upstream.signUp(ctx, wanted);
           if (status === "signed-in") {
-            const { session, user } = await setSession(ctx, made, { isRemembered: rememberMe !== false, askedAt });
+            const { session, user } = await open(ctx, made, rememberMe, askedAt);
             return ctx.json({ token: session.token as string | null, user: user as User });
           }
           return ctx.json({ token: null as string | null, user: made.user });

@@ -67,10 +67,10 @@ export function clearSession(ctx: Context): void {
 }
 
 /** The request as it would be, had the browser the cookies of the answer already. */
-export function withNewCookies(ctx: Context): { context: { headers: Headers } } {
+export function withNewCookies(ctx: Context): { headers: Headers } {
   const headers = new Headers({ cookie: ctx.headers?.get("cookie") ?? "" });
   applySetCookies(headers, ctx.responseHeaders.getSetCookie());
-  return { context: { headers } };
+  return { headers };
 }
 
 /** Whether Better Auth will find the session of these tokens in its own cookies. */

@@ -105,7 +105,8 @@ impl IntoResponse for Refusal {
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "Bearer"),
             Self::InvalidToken => (StatusCode::UNAUTHORIZED, "INVALID_TOKEN", "Bearer error=\"invalid_token\""),
             Self::KeysUnavailable => {
-                return (StatusCode::SERVICE_UNAVAILABLE, Json(serde_json::json!({ "code": "KEYS_UNAVAILABLE" }))).into_response();
+                return (StatusCode::SERVICE_UNAVAILABLE, Json(serde_json::json!({ "code": "KEYS_UNAVAILABLE" })))
+                    .into_response();
             }
         };
         (status, [(header::WWW_AUTHENTICATE, challenge)], Json(serde_json::json!({ "code": code }))).into_response()
