@@ -52,6 +52,8 @@ export class Device {
   isVisible = true;
   readonly jar = new CookieJar();
   readonly #storage = new Map<string, string>();
+  /** What each tab reads of it: what others wrote arrives later than their messages do. */
+  readonly #views = new Set<Map<string, string>>();
   readonly #channels = new Set<(message: Message) => void>();
   readonly #alarms = new Set<{ at: number; ring: () => void }>();
   readonly #wakes = new Set<() => void>();
@@ -101,6 +103,8 @@ export class Device {
   }
 
   #platform(): Partial<Platform> {
+    const view = new Map(this.#storage);
+    this.#views.add(view);
     let alarm: { at: number; ring: () => void } | undefined;
     return {
       now: () => this.now,
@@ -109,9 +113,9 @@ export class Device {
       locks: this.locks,
       channel: () => this.#channel(),
       localStorage: () => ({
-        getItem: (key) => this.#storage.get(key) ?? null,
-        setItem: (key, value) => void this.#storage.set(key, value),
-        removeItem: (key) => void this.#storage.delete(key),
+        getItem: (key) => view.get(key) ?? null,
+        setItem: (key, value) => this.#write(view, key, value),
+        removeItem: (key) => this.#write(view, key, undefined),
       }),
       alarm: (ring) => (ms) => {
         if (alarm !== undefined) this.#alarms.delete(alarm);
@@ -121,6 +125,14 @@ export class Device {
       onWake: (wake) => void this.#wakes.add(wake),
       isVisible: () => this.isVisible,
     };
+  }
+
+  #write(view: Map<string, string>, key: string, value: string | undefined): void {
+    const set = (map: Map<string, string>, text: string | undefined) => (text === undefined ? map.delete(key) : map.set(key, text));
+    set(this.#storage, value);
+    set(view, value);
+    const arrive = () => this.#views.forEach((other) => set(other, this.#storage.get(key)));
+    void turn().then(turn).then(turn).then(arrive);
   }
 
   #channel(): Channel {
@@ -156,7 +168,7 @@ export class Device {
 
   /** Puts back what was stored. */
   restore(text: string): void {
-    for (const key of this.#storage.keys()) this.#storage.set(key, text);
+    for (const map of [this.#storage, ...this.#views]) for (const key of this.#storage.keys()) map.set(key, text);
   }
 }
 

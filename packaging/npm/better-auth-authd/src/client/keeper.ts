@@ -41,6 +41,8 @@ export class Keeper {
   #waiting: AbortController | undefined;
   /** Counts sign-ins and sign-outs: what was asked for before one of them is not taken after it. */
   #era = 0;
+  /** What another tab stored, as long as this one still reads what was there before: storages of browsers take a moment. */
+  #ahead: { of: string | null; text: string | null } | undefined;
   /** In cookie mode: authd said that nobody is signed in, and nothing has changed since. */
   #isNobody = false;
 
@@ -58,7 +60,9 @@ export class Keeper {
   }
 
   async held(): Promise<Tokens | null> {
-    return read(await this.#keeping.storage.get());
+    const text = await this.#keeping.storage.get();
+    if (this.#ahead !== undefined && this.#ahead.of !== text) this.#ahead = undefined;
+    return read(this.#ahead === undefined ? text : this.#ahead.text);
   }
 
   /** An access token that is good for a while; null if nobody is signed in. */
@@ -89,7 +93,7 @@ export class Keeper {
   async take(tokens: Tokens, isSignIn: boolean): Promise<void> {
     const before = (await this.held())?.refreshToken;
     this.#era += 1;
-    await this.#save(tokens);
+    await this.#save(tokens, this.#keeping.mode === "token");
     this.#channel.tell({ type: "changed" });
     if (isSignIn && before !== undefined) await this.#keeping.abandon(before).catch(() => {});
   }
@@ -196,6 +200,7 @@ export class Keeper {
       const mine = isShared ? undefined : (await this.held())?.refreshToken;
       this.#isNobody = mode === "cookie";
       this.#era += 1;
+      this.#ahead = { of: await storage.get(), text: null };
       // A storage for all was emptied by who signed out, and may have the tokens of the next sign-in already.
       if (mode === "cookie" || !isShared) await storage.remove();
       // A session that only this tab has is not left behind.
@@ -208,7 +213,9 @@ export class Keeper {
     } else if (isShared && message.type === "tokens") {
       const tokens = read(message.tokens);
       if (tokens === null) return;
+      const before = await storage.get();
       if (mode === "cookie") await storage.set(message.tokens);
+      else if (before !== message.tokens) this.#ahead = { of: before, text: message.tokens };
       this.#isNobody = false;
       this.#waiting?.abort();
       this.#setAlarm(tokens.dueAt - this.#keeping.platform.now());
@@ -218,6 +225,7 @@ export class Keeper {
   async #save(tokens: Tokens, tellOthers = false): Promise<void> {
     const text = write(tokens);
     this.#isNobody = false;
+    this.#ahead = undefined;
     await this.#keeping.storage.set(text);
     if (tellOthers && this.#keeping.isShared) this.#channel.tell({ type: "tokens", tokens: text });
     this.#setAlarm(tokens.dueAt - this.#keeping.platform.now());
@@ -226,6 +234,7 @@ export class Keeper {
   async #drop(): Promise<void> {
     this.#era += 1;
     this.#isNobody = false;
+    this.#ahead = undefined;
     await this.#keeping.storage.remove();
   }
 
