@@ -129,6 +129,10 @@ export class Keeper {
     try {
       return await platform.locks.alone(name, waiting.signal, async () => {
         this.#waiting = undefined;
+        const found = await faster();
+        if (found !== null) return found;
+        // What the tab before us told may be in the queue still.
+        await platform.pause(0);
         return (await faster()) ?? this.#ask();
       });
     } catch (error) {

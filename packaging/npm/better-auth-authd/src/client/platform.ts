@@ -115,7 +115,7 @@ export const processLocks: Locks = {
 };
 
 /** How often, and how long after each other, it is looked whether somebody still waits who ought to have heard. */
-const HAND_OVER = { times: 20, ms: 25 };
+const HAND_OVER = { times: 20, ms: 50 };
 
 /** Locks over all tabs of an origin. */
 export function webLocks(manager: Pick<LockManager, "request" | "query">, pause: Platform["pause"]): Locks {
