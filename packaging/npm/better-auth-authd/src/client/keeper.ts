@@ -60,9 +60,19 @@ export class Keeper {
   }
 
   async held(): Promise<Tokens | null> {
+    return read(await this.#text());
+  }
+
+  async #text(): Promise<string | null> {
     const text = await this.#keeping.storage.get();
     if (this.#ahead !== undefined && this.#ahead.of !== text) this.#ahead = undefined;
-    return read(this.#ahead === undefined ? text : this.#ahead.text);
+    return this.#ahead === undefined ? text : this.#ahead.text;
+  }
+
+  /** Another tab stored this in the place of that. Where something else is read it came too late. */
+  async #goAhead(of: string | null, text: string | null): Promise<void> {
+    await this.#text(); // forgets what the storage shows by now
+    this.#ahead = { of: this.#ahead?.text === of ? this.#ahead.of : of, text };
   }
 
   /** An access token that is good for a while; null if nobody is signed in. */
@@ -107,14 +117,15 @@ export class Keeper {
   /** Signs out by `send`, with the tokens of the last moment. Everything is forgotten here, whatever authd answers. */
   async signOut<T>(send: (refreshToken: string | undefined) => Promise<T>): Promise<T> {
     const never = new AbortController().signal;
+    let of: string | null = null;
     try {
       return await this.#keeping.platform.locks.alone(this.#keeping.name, never, async () => {
-        const refreshToken = (await this.held())?.refreshToken;
+        of = await this.#text();
         await this.#clear();
-        return send(refreshToken);
+        return send(read(of)?.refreshToken);
       });
     } finally {
-      this.#channel.tell({ type: "signed-out" });
+      this.#channel.tell({ type: "signed-out", of });
     }
   }
 
@@ -189,10 +200,11 @@ export class Keeper {
 
   /** Whether there was something to end. */
   async #end(code: string): Promise<boolean> {
-    const wasSignedIn = (await this.held()) !== null;
+    const of = await this.#text();
+    const wasSignedIn = read(of) !== null;
     await this.#clear();
     if (wasSignedIn) {
-      this.#channel.tell({ type: "signed-out" });
+      this.#channel.tell({ type: "signed-out", of });
       this.#keeping.onEnded(code);
     }
     return wasSignedIn;
@@ -204,7 +216,7 @@ export class Keeper {
       const mine = isShared ? undefined : (await this.held())?.refreshToken;
       this.#isNobody = mode === "cookie";
       this.#era += 1;
-      this.#ahead = { of: await storage.get(), text: null };
+      await this.#goAhead(message.of, null);
       // A storage for all was emptied by who signed out, and may have the tokens of the next sign-in already.
       if (mode === "cookie" || !isShared) await storage.remove();
       // A session that only this tab has is not left behind.
@@ -217,9 +229,8 @@ export class Keeper {
     } else if (isShared && message.type === "tokens") {
       const tokens = read(message.tokens);
       if (tokens === null) return;
-      const before = await storage.get();
       if (mode === "cookie") await storage.set(message.tokens);
-      else if (before !== message.tokens) this.#ahead = { of: before, text: message.tokens };
+      else await this.#goAhead(message.of, message.tokens);
       this.#isNobody = false;
       this.#waiting?.abort();
       this.#setAlarm(tokens.dueAt - this.#keeping.platform.now());
@@ -228,10 +239,11 @@ export class Keeper {
 
   async #save(tokens: Tokens, tellOthers = false): Promise<void> {
     const text = write(tokens);
+    const of = await this.#text();
     this.#isNobody = false;
     this.#ahead = undefined;
     await this.#keeping.storage.set(text);
-    if (tellOthers && this.#keeping.isShared) this.#channel.tell({ type: "tokens", tokens: text });
+    if (tellOthers && this.#keeping.isShared) this.#channel.tell({ type: "tokens", tokens: text, of });
     this.#setAlarm(tokens.dueAt - this.#keeping.platform.now());
   }
 

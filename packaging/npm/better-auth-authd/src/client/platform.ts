@@ -2,12 +2,12 @@
 
 /** What tabs of one origin say to each other. */
 export type Message =
-  /** New tokens, for those who wait for them. */
-  | { type: "tokens"; tokens: string }
+  /** New tokens, for those who wait for them, in the place of what was stored before. */
+  | { type: "tokens"; tokens: string; of: string | null }
   /** Somebody signed in, or the session changed: look again. */
   | { type: "changed" }
   /** The session is over, for all. */
-  | { type: "signed-out" };
+  | { type: "signed-out"; of: string | null };
 
 export interface Channel {
   tell(message: Message): void;
