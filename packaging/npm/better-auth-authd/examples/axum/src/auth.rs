@@ -1,6 +1,6 @@
 //! Verifies authd's access tokens: an extractor for axum, with jsonwebtoken.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::{
     Json,
@@ -10,7 +10,7 @@ use axum::{
 };
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, jwk::JwkSet};
 use serde::Deserialize;
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::Instant};
 
 /// How long a key set is used without being asked for again: what its `Cache-Control` says.
 const LIFESPAN: Duration = Duration::from_secs(300);
