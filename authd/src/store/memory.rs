@@ -350,6 +350,12 @@ impl Store for MemoryStore {
         if state.users.get(&user).ok_or(StoreError::NoSuchUser)?.epoch != epoch {
             return Err(StoreError::Stale);
         }
+        if let Some(owner) = state.users.get_mut(&user)
+            && owner.active_ban(act.at).is_none()
+            && owner.ban.take().is_some()
+        {
+            owner.updated_at = act.at;
+        }
         if let Some(rehash) = rehash {
             let stored = state.credentials.get_mut(&user).filter(|c| c.hash == rehash.old).ok_or(StoreError::Stale)?;
             stored.hash = rehash.new;

@@ -425,7 +425,7 @@ pub trait Store: Send + Sync {
     async fn count_repeated_sign_up(&self) -> Result<(), StoreError>;
 
     /// Opens a session, if the user still is at `epoch`: a ban, a password change or a deletion that came between the
-    /// check of the password and this wins.
+    /// check of the password and this wins. A ban that is over is taken away.
     ///
     /// # Errors
     /// `Stale`, also if the stored hash is not `rehash.old`; `NoSuchUser`.

@@ -161,9 +161,14 @@ pub(super) fn open_session(
     act: &Act,
     event: &Event,
 ) -> Result<(), StoreError> {
-    let owner = user(tx, &new.session.user)?;
+    let mut owner = user(tx, &new.session.user)?;
     if owner.epoch != epoch {
         return Err(StoreError::Stale);
+    }
+    // A ban that is over goes with the first sign-in after it.
+    if owner.ban.is_some() && owner.active_ban(act.at).is_none() {
+        owner = User { ban: None, updated_at: act.at, ..owner };
+        tx.put(keys::user(&owner.id), &owner)?;
     }
     if let Some(rehash) = rehash {
         let key = keys::credential(&owner.id);
