@@ -83,8 +83,8 @@ pub(super) fn check(s: &Settings, refuse: &mut impl FnMut(&str, String)) {
     }
     let mut names: Vec<&str> = admin.roles.iter().map(|role| role.name.as_str()).collect();
     names.sort_unstable();
-    if let Some(twice) = names.windows(2).find(|two| two[0] == two[1]) {
-        refuse("admin_plugin.roles", format!("the role {} is there twice: write it once with all it may", twice[0]));
+    if let Some([twice, _]) = names.windows(2).find(|two| two[0] == two[1]) {
+        refuse("admin_plugin.roles", format!("the role {twice} is there twice: write it once with all it may"));
     }
     let (least, most) = (s.username.min_length, s.username.max_length);
     if least < 1 || least > most {
