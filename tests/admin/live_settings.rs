@@ -133,8 +133,8 @@ async fn root(server: &Server) -> (Client, String) {
     let other = json!({"email": "other@example.com", "password": PASSWORD, "name": "Other"});
     let other = client(server).post("/api/auth/signup", &other).await.text("/user/id");
     for email in ["ada@example.com", "other@example.com"] {
-        let line = format!("user role {email} admin --yes");
-        tests::ctl::ctl(&server.socket).run(&line).await.ok();
+        let given = server.admin().post(&format!("/v1/users/{email}/role"), &json!({"role": "admin"})).await;
+        assert_eq!(given.status, 200, "{given:?}");
     }
     (root, other)
 }

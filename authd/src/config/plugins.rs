@@ -78,6 +78,15 @@ pub(super) fn check(s: &Settings, refuse: &mut impl FnMut(&str, String)) {
     if life < Span::from_secs(1) || life > MAX_IMPERSONATION {
         refuse("admin_plugin.impersonation_session_duration", format!("it must be between 1s and {MAX_IMPERSONATION}"));
     }
+    let texts = [
+        ("admin_plugin.default_ban_reason", &admin.default_ban_reason),
+        ("admin_plugin.banned_user_message", &admin.banned_user_message),
+    ];
+    for (key, text) in texts {
+        if text.trim().is_empty() {
+            refuse(key, "it cannot be empty".into());
+        }
+    }
     if admin.default_ban_reason.chars().count() > MAX_REASON {
         refuse("admin_plugin.default_ban_reason", format!("it may have {MAX_REASON} characters"));
     }
