@@ -157,6 +157,12 @@ pub struct UserView {
     pub email_verified: bool,
     /// Address of a picture.
     pub image: Option<String>,
+    /// The name to sign in with.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub username: Option<String>,
+    /// How it is spelled.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub display_username: Option<String>,
     /// Better Auth's role text, `user` by default.
     pub role: String,
     /// Whether the account is banned or disabled now.
@@ -203,9 +209,29 @@ pub struct CreateUser {
     /// The role; `user` if absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub role: Option<String>,
+    /// The name to sign in with, while the username plugin is on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub username: Option<String>,
     /// The application's own fields: JSON of their types, or texts.
     #[serde(skip_serializing_if = "Map::is_empty", default)]
     pub fields: Map<String, Value>,
+}
+
+/// `POST /v1/users/{user}/ban`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BanUser {
+    /// How long, in seconds; absent: for good.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires_in: Option<u64>,
+}
+
+/// `POST /v1/users/{user}/role`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SetRole {
+    /// One, or some separated by commas, in place of those before.
+    pub role: String,
 }
 
 /// `POST /v1/users/{user}/password`.
@@ -250,6 +276,9 @@ pub struct SessionView {
     pub methods: Vec<String>,
     /// Whether a refresh token family hangs on it.
     pub refreshable: bool,
+    /// The administrator who acts as the user in it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub impersonated_by: Option<UserId>,
     /// The client's address at sign-in.
     pub ip_address: String,
     /// The client's `User-Agent` at sign-in.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests are tests
 
 mod abandoned;
+mod administrators;
 mod answers;
 mod attacks;
 mod better_auth;
@@ -31,4 +32,5 @@ mod takeover;
 mod throttles;
 mod token_cache;
 mod tokens;
+mod usernames;
 mod vectors;

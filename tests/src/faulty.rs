@@ -13,11 +13,11 @@ use async_trait::async_trait;
 use authd::{
     domain::{
         Act, AuditRecord, Ban, Checkpoint, Credential, Event, Family, FieldChanges, IdempotencyKey, KeySet, Session,
-        SigningKey, TokenDigest, User, throttle::Place,
+        SigningKey, TokenDigest, User, UserSearch, throttle::Place,
     },
     store::{
-        AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Live, NewSession, Page, Profile, Refresh,
-        Refreshed, Rehash, Rewrap, SealedSecret, Store, StoreError, UserQuery,
+        Amendment, AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Listed, Live, NewSession, Page,
+        Profile, Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Store, StoreError, UserQuery,
     },
 };
 use common::{Email, FamilyId, SessionId, Span, UnixTime, UserId, admin::Counts};
@@ -168,7 +168,10 @@ macro_rules! faulty {
 faulty! {
     fn user(&self, id: &UserId) -> Option<Arc<User>>;
     fn user_by_email(&self, email: &Email) -> Option<Arc<User>>;
+    fn user_by_username(&self, username: &str) -> Option<Arc<User>>;
     fn users(&self, query: UserQuery) -> Page<Arc<User>>;
+    fn find_users(&self, search: UserSearch) -> Listed;
+    fn amend_user(&self, user: UserId, amendment: Amendment, act: Act, event: Event) -> Ended;
     fn credential(&self, user: &UserId) -> Option<Credential>;
     fn session_by_token(&self, digest: &TokenDigest) -> Option<Live>;
     fn session(&self, id: &SessionId) -> Option<Live>;

@@ -289,6 +289,8 @@ mod tests {
         ("POST /v1/users/{user}/password", Role::Helpdesk),
         ("POST /v1/users/{user}/disable", Role::Helpdesk),
         ("POST /v1/users/{user}/enable", Role::Helpdesk),
+        ("POST /v1/users/{user}/ban", Role::Helpdesk),
+        ("POST /v1/users/{user}/role", Role::Helpdesk),
         ("GET /v1/sessions", Role::View),
         ("POST /v1/sessions/revoke", Role::Helpdesk),
         ("GET /v1/sessions/{session}", Role::View),

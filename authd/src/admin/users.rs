@@ -1,17 +1,18 @@
 //! Accounts.
 
 use common::{
-    ErrorCode, UnixTime,
-    admin::{CreateUser, Page, SetPassword, UserChanged, UserView},
+    ErrorCode, Span, UnixTime,
+    admin::{BanUser, CreateUser, Page, SetPassword, SetRole, UserChanged, UserView},
 };
 use http::StatusCode;
 
 use super::{AdminApp, AdminError, AdminReq, fields::of_user};
 use crate::{
-    domain::{EventKind, HashScheme, Role, User, user::DEFAULT_ROLE},
+    domain::{Ban, EventKind, HashScheme, Role, User},
     door::Reply,
     service::{
         fields,
+        usernames::GivenUsername,
         users::{self, Changed, NewAccount},
     },
     store::UserQuery,
@@ -25,6 +26,8 @@ fn view(app: &AdminApp, user: &User, now: UnixTime) -> UserView {
         name: user.name.clone(),
         email_verified: user.email_verified,
         image: user.image.clone(),
+        username: user.username.clone(),
+        display_username: user.display_username.clone(),
         role: user.role.clone(),
         banned: ban.is_some(),
         ban_reason: ban.and_then(|ban| ban.reason.clone()),
@@ -56,14 +59,13 @@ fn is_dry_run(req: &AdminReq) -> Result<bool, AdminError> {
 
 /// An account whose role is not plain `user` has power in some application: who makes one, or takes one over by its password,
 /// has that power. Which words mean power only the applications know, so every other word does.
-pub(super) fn require_for_role(req: &AdminReq, role: &str) -> Result<(), AdminError> {
-    if role == DEFAULT_ROLE {
+pub(super) fn require_for_role(app: &AdminApp, req: &AdminReq, role: &str) -> Result<(), AdminError> {
+    let plain = app.services.policy.default_role();
+    // Who has no role counts as who has the plain one.
+    if role == plain || role.is_empty() {
         return Ok(());
     }
-    req.require(
-        Role::Admin,
-        &format!("{} {}, on an account whose role is not {DEFAULT_ROLE}", req.head.method, req.route),
-    )
+    req.require(Role::Admin, &format!("{} {}, on an account whose role is not {plain}", req.head.method, req.route))
 }
 
 /// `GET /v1/users?search=&banned=&cursor=&limit=`
@@ -89,7 +91,8 @@ pub async fn list(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
 pub async fn create(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let wanted: CreateUser = req.json()?;
     let email = wanted.email.parse().map_err(|_| AdminError::new(ErrorCode::InvalidEmail))?;
-    require_for_role(&req, wanted.role.as_deref().unwrap_or(DEFAULT_ROLE))?;
+    require_for_role(app, &req, wanted.role.as_deref().unwrap_or(app.services.policy.default_role()))?;
+    wanted.role.as_deref().map_or(Ok(()), |role| users::check_roles(&app.services, role))?;
     let fields = of_user(app, &req, &wanted.fields)?;
     let account = NewAccount {
         email,
@@ -99,6 +102,9 @@ pub async fn create(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> 
         email_verified: wanted.email_verified,
         role: wanted.role,
         fields,
+        username: GivenUsername { username: wanted.username.map(Some), display: None },
+        image: None,
+        ban: None,
     };
     let now = app.services.clock.now();
     let user = users::create(&app.services, account, req.act(now)).await?;
@@ -126,9 +132,9 @@ pub async fn show(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
 pub async fn set_password(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let wanted: SetPassword = req.json()?;
     let user = users::find(&app.services, req.param("user")).await?;
-    require_for_role(&req, &user.role)?;
+    require_for_role(app, &req, &user.role)?;
     let act = req.act(app.services.clock.now());
-    let done = users::set_password(&app.services, &user, &wanted.password, wanted.temporary, act).await?;
+    let done = users::set_password(&app.services, &user, &wanted.password, wanted.temporary, None, act).await?;
     req.log_done(EventKind::PasswordSet, user.id.as_str());
     Ok(changed(app, &done))
 }
@@ -139,7 +145,7 @@ pub async fn set_password(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminE
 /// `UserNotFound`.
 pub async fn disable(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let user = users::find(&app.services, req.param("user")).await?;
-    require_for_role(&req, &user.role)?;
+    require_for_role(app, &req, &user.role)?;
     if is_dry_run(&req)? {
         return preview(app, &user, !users::is_disabled(&user)).await;
     }
@@ -150,13 +156,61 @@ pub async fn disable(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError>
     Ok(changed(app, &done))
 }
 
+/// `POST /v1/users/{user}/ban?dry_run=`: with the operator's reason, for good or for some time.
+///
+/// # Errors
+/// `ValidationError`, `UserNotFound`.
+pub async fn ban(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
+    let wanted: BanUser = req.json()?;
+    let user = users::find(&app.services, req.param("user")).await?;
+    require_for_role(app, &req, &user.role)?;
+    let now = app.services.clock.now();
+    let ban =
+        Ban { reason: req.reason.clone(), expires_at: wanted.expires_in.map(|secs| now.plus(Span::from_secs(secs))) };
+    if ban.expires_at.is_some_and(|end| end <= now) {
+        return Err(AdminError::validation("a ban lasts for some time: expiresIn is at least 1"));
+    }
+    if is_dry_run(&req)? {
+        return preview(app, &user, user.ban.as_ref() != Some(&ban)).await;
+    }
+    let done = users::ban(&app.services, &user.id, ban, req.act(now)).await?;
+    if done.ended.is_some() {
+        req.log_done(EventKind::UserDisabled, user.id.as_str());
+    }
+    Ok(changed(app, &done))
+}
+
+/// `POST /v1/users/{user}/role?dry_run=`: in place of the roles before.
+///
+/// # Errors
+/// `ValidationError`, `NoSuchRole`, `UserNotFound`.
+pub async fn set_role(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
+    let SetRole { role } = req.json()?;
+    let user = users::find(&app.services, req.param("user")).await?;
+    require_for_role(app, &req, &user.role)?;
+    require_for_role(app, &req, &role)?;
+    users::check_roles(&app.services, &role)?;
+    if is_dry_run(&req)? {
+        let as_it_would_be = User { role: role.clone(), ..User::clone(&user) };
+        let view = view(app, &as_it_would_be, app.services.clock.now());
+        let changed = user.role != role;
+        return Ok(Reply::json(&UserChanged { user: view, changed, ended_sessions: 0, dry_run: true }));
+    }
+    if user.role == role {
+        return Ok(changed(app, &Changed { user, ended: None }));
+    }
+    let done = users::set_role(&app.services, &user.id, role, req.act(app.services.clock.now())).await?;
+    req.log_done(EventKind::RoleSet, user.id.as_str());
+    Ok(changed(app, &done))
+}
+
 /// `POST /v1/users/{user}/enable`
 ///
 /// # Errors
 /// `UserNotFound`.
 pub async fn enable(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let user = users::find(&app.services, req.param("user")).await?;
-    require_for_role(&req, &user.role)?;
+    require_for_role(app, &req, &user.role)?;
     let done = users::enable(&app.services, &user.id, req.act(app.services.clock.now())).await?;
     if done.ended.is_some() {
         req.log_done(EventKind::UserEnabled, user.id.as_str());

@@ -4,7 +4,7 @@ use std::{fs::File, io::Read};
 
 use common::{Span, text::is_forbidden_in_names};
 
-use super::{Mode, Origin, Places, Problem, Settings, fields, origin_of};
+use super::{Mode, Origin, Places, Problem, Settings, fields, origin_of, plugins};
 use crate::{
     crypto::{
         hasher::Cost,
@@ -38,6 +38,7 @@ pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut
     };
     http(mode, s, &mut refuse);
     passwords(s, &mut refuse);
+    plugins::check(s, &mut refuse);
 
     let session = &s.session;
     for (key, span, default) in [

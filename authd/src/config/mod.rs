@@ -6,13 +6,14 @@ mod cookies;
 mod fields;
 mod manual;
 pub mod places;
+mod plugins;
 mod render;
 mod setting;
 mod source;
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use common::{Span, UnixTime};
+use common::{Span, UnixTime, UserId};
 
 pub use self::{
     cookies::{CookieDomain, CookiePrefix},
@@ -21,7 +22,7 @@ pub use self::{
     setting::{AddressHeader, ByteSize, Host, LogFormat, LogLevel, Mount, PublicUrl, Setting, Switch},
     source::{Flags, Origin, Problem, load},
 };
-use crate::domain::{Algorithm, Role, access::Principal, address::Network, origin::OriginPattern};
+use crate::domain::{Algorithm, Role, UserRole, access::Principal, address::Network, origin::OriginPattern};
 
 /// What the manual says of a setting.
 #[derive(Debug, Clone, Copy)]
@@ -274,6 +275,42 @@ settings! {
         enabled: bool = "true", live;
         /// Whether answers about the session carry one, in the header set-auth-jwt.
         set_header: bool = "true", live;
+    }
+    /// Better Auth's admin plugin: administrators among the users, who look after the others over the public door (/admin/…). The
+    /// admin socket is another matter. The first administrator is made by `authctl user role`.
+    "admin_plugin" admin_plugin: AdminPlugin {
+        /// Whether it is on. User objects then show role, banned, banReason and banExpires.
+        enabled: bool = "false", live;
+        /// The role of new accounts.
+        default_role: String = "user", live;
+        /// Who has one of these roles is an administrator, whom others do not impersonate.
+        admin_roles: Vec<String> = "admin", live;
+        /// Users, by id, who may do everything that administrators may, whatever their roles.
+        admin_user_ids: Vec<UserId> = "", live;
+        /// The reason of a ban for which none is given.
+        default_ban_reason: String = "No reason", live;
+        /// How long a ban holds for which nothing is said; 0: for good.
+        default_ban_expires_in: Span = "0s", live;
+        /// How long an administrator may act as another user at a time. At most 24h.
+        impersonation_session_duration: Span = "1h", live;
+        /// What banned users are told when they sign in with the right password.
+        banned_user_message: String = "You have been banned from this application. Please contact support if you believe this is an error.", live;
+        /// Whether who may impersonate users may impersonate administrators too.
+        allow_impersonating_admins: bool = "false", live;
+        /// The roles, each with what it may: "support user:list user:get". Unset: admin, who may everything but impersonate-admins, and
+        /// user. The plugin's own permissions are user: create, list, get, update, set-role, set-email, set-phone, set-password,
+        /// ban, impersonate, impersonate-admins, delete; and session: list, revoke, delete. Others are the application's, which
+        /// asks by /admin/has-permission.
+        roles: Vec<UserRole> = "", live;
+    }
+    /// Better Auth's username plugin: names to sign in with, besides addresses. Everybody can ask whether a name is free.
+    "username" username: Username {
+        /// Whether it is on.
+        enabled: bool = "false", live;
+        /// The shortest name.
+        min_length: u32 = "3", live;
+        /// The longest name. At most 64.
+        max_length: u32 = "30", live;
     }
     /// Access tokens (JWT).
     "token" token: Token {

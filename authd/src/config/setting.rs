@@ -2,11 +2,11 @@
 
 use std::{fmt, net::SocketAddr, ops::Range, path::PathBuf, str::FromStr};
 
-use common::{Span, UnixTime};
+use common::{Span, UnixTime, UserId};
 use toml::de::DeValue;
 
 use super::{CookieDomain, CookiePrefix};
-use crate::domain::{Algorithm, access::Principal, address::Network, origin::OriginPattern};
+use crate::domain::{Algorithm, UserRole, access::Principal, address::Network, origin::OriginPattern};
 
 /// What is wrong with the value of a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +90,8 @@ textual!(Span, "a duration such as 15m", |text| text.parse());
 textual!(Network, "an IP address or range", |text| text.parse());
 textual!(OriginPattern, "an origin", |text| text.parse());
 textual!(Principal, "a user, or @group", |text| text.parse());
+textual!(UserRole, "a role with what it may, such as support user:list user:get", |text| text.parse());
+textual!(UserId, "the id of a user", |text| text.parse().map_err(|_| format!("'{text}' is no id")));
 textual!(SocketAddr, "an address with port such as 127.0.0.1:8000", |text| {
     text.parse().map_err(|_| format!("'{text}' is not an IP address with a port, such as 127.0.0.1:8000 or [::1]:8000"))
 });

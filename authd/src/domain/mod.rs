@@ -9,10 +9,13 @@ pub mod family;
 pub mod field;
 pub mod key;
 pub mod origin;
+pub mod permission;
+pub mod search;
 pub mod session;
 pub mod throttle;
 pub mod token;
 pub mod user;
+pub mod username;
 
 pub use access::{Access, Role};
 pub use audit::{Act, Actor, AuditRecord, ChainHead, Checkpoint, Event, EventKind, IdempotencyKey, Method, Personal};
@@ -20,5 +23,8 @@ pub use credential::{Credential, HashScheme, PasswordHash, PasswordPolicy, Passw
 pub use family::{ClientDigest, Family, Generation, RepeatSeen, Turn};
 pub use field::{Field, FieldChanges, FieldProblem, FieldSet, FieldType, FieldValue, FieldValues, GivenFields};
 pub use key::{Algorithm, KeyPolicy, KeySet, KeyState, SigningKey};
-pub use session::{Session, SessionPolicy, SessionState, TokenDigest};
+pub use permission::{AdminRules, Permission, Statements, UserRole};
+pub use search::{Condition, Test, UserField, UserSearch};
+pub use session::{Impersonation, Session, SessionPolicy, SessionState, TokenDigest};
 pub use user::{Ban, User};
+pub use username::{UsernameProblem, UsernameRules};

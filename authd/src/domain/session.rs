@@ -45,6 +45,17 @@ pub struct Session {
     pub family: Option<FamilyId>,
     /// The application's own fields.
     pub fields: FieldValues,
+    /// Who acts as the user, if it is not the user.
+    pub impersonation: Option<Impersonation>,
+}
+
+/// An administrator acts as another user (AZ-07). It lives no longer than the session from which it was begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Impersonation {
+    /// The administrator.
+    pub by: UserId,
+    /// The administrator's own session.
+    pub from: SessionId,
 }
 
 /// The configured limits.
@@ -183,6 +194,7 @@ pub(crate) mod tests {
             methods: vec!["pwd".into()],
             family: None,
             fields: FieldValues::default(),
+            impersonation: None,
         }
     }
 

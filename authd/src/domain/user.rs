@@ -7,6 +7,9 @@ use super::FieldValues;
 /// The role of an ordinary user, as Better Auth's admin plugin has it.
 pub const DEFAULT_ROLE: &str = "user";
 
+/// The longest reason of a ban, in characters.
+pub const MAX_REASON: usize = 500;
+
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {

@@ -77,6 +77,10 @@ pub struct Plugins {
     pub jwt: bool,
     /// JWTs by a header, too.
     pub set_auth_jwt: bool,
+    /// Administrators among the users.
+    pub admin: bool,
+    /// Names to sign in with.
+    pub username: bool,
 }
 
 /// What the bearer plugin takes for a session.
@@ -234,6 +238,8 @@ impl App {
         match route.plugin {
             Plugin::None => true,
             Plugin::Jwt => self.settings.plugins.jwt,
+            Plugin::Admin => self.settings.plugins.admin,
+            Plugin::Username => self.settings.plugins.username,
         }
     }
 
@@ -503,6 +509,10 @@ pub(crate) mod tests {
             password_change_ends_sessions: true,
             self_delete: true,
             audit_retention: None,
+            locked_fields: Default::default(),
+            locked_session_fields: Default::default(),
+            admin: None,
+            username: None,
             user_fields: Arc::default(),
             session_fields: Arc::default(),
         };
@@ -534,7 +544,7 @@ pub(crate) mod tests {
             max_body: 1024,
             max_body_total: 1024,
             body_timeout: Span::from_secs(30),
-            plugins: Plugins { bearer: Bearer::Off, jwt: true, set_auth_jwt: true },
+            plugins: Plugins { bearer: Bearer::Off, jwt: true, set_auth_jwt: true, admin: false, username: false },
             defer_refresh: false,
         };
         change(&mut settings);

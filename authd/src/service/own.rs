@@ -6,9 +6,12 @@ use common::{RequestId, SecretString};
 use tracing::info;
 
 use super::{
-    Requester, ServiceError, Services, accounts, fields,
+    Requester, ServiceError, Services,
+    accounts::{self, Identifier},
+    fields,
     passwords::{self, OwnWords},
     sessions::{self, Opened, Wish},
+    usernames::GivenUsername,
 };
 use crate::{
     domain::{Actor, Credential, Event, EventKind, GivenFields, Method, PasswordHash, PasswordProblem, Session, User},
@@ -24,6 +27,10 @@ pub struct OwnChange {
     pub image: Option<Option<String>>,
     /// What was given for the application's fields.
     pub fields: GivenFields,
+    /// What was given for fields of plugins, which nobody sets here.
+    pub locked: GivenFields,
+    /// The name to sign in with, and how it is spelled: as [`usernames::changes`] found it sound.
+    pub username: GivenUsername,
 }
 
 /// Changes name, picture and the application's fields, so often that the trail does not fill the disk. `false` if nothing was
@@ -33,12 +40,16 @@ pub struct OwnChange {
 /// `Field`, `InvalidName`, `InvalidImage`, `Throttled`.
 pub async fn update(
     app: &Services,
-    user: &User,
+    live: &Live,
     wanted: OwnChange,
     requester: &Requester,
 ) -> Result<bool, ServiceError> {
+    let user = &live.user;
+    app.policy.locked_fields.changes(wanted.locked).map_err(ServiceError::Field)?;
     let fields = app.policy.user_fields.changes(wanted.fields).map_err(ServiceError::Field)?;
-    let profile = Profile { name: wanted.name, image: wanted.image, fields };
+    let GivenUsername { username, display } = wanted.username;
+    let (name, image) = (wanted.name, wanted.image);
+    let profile = Profile { name, image, fields, username, display_username: display };
     if profile == Profile::default() {
         return Ok(false);
     }
@@ -47,8 +58,13 @@ pub async fn update(
     profile.image.iter().flatten().try_for_each(|image| passwords::check_image(image))?;
     let now = app.clock.now();
     app.throttles.profile_change(&user.id, now).map_err(ServiceError::Throttled)?;
-    let act = requester.act(Actor::User(user.id.clone()), Method::Session, now);
-    let core = [profile.name.as_ref().map(|_| "name"), profile.image.as_ref().map(|_| "image")];
+    let act = requester.act_in(live, now);
+    let core = [
+        profile.name.as_ref().map(|_| "name"),
+        profile.image.as_ref().map(|_| "image"),
+        profile.username.as_ref().map(|_| "username"),
+        profile.display_username.as_ref().map(|_| "displayUsername"),
+    ];
     let names: Vec<&str> = core.into_iter().flatten().chain(profile.fields.keys().map(String::as_str)).collect();
     let event = Event::new(EventKind::UserUpdated).with("fields", &names.join(", "));
     app.store.update_profile(user.id.clone(), profile, act, event).await?;
@@ -90,7 +106,8 @@ pub async fn check_password(
     if let Err(PasswordProblem::TooLong) = app.policy.password.check_length(password.expose()) {
         return Err(ServiceError::WrongPassword);
     }
-    let attempt = accounts::begin(app, Some(user), &user.email, requester).await?;
+    let by = Identifier::Email(user.email.clone());
+    let attempt = accounts::begin(app, Some(user), &by, requester).await?;
     if accounts::compare(app, attempt, password, Some((user, &stored)), requester).await?.is_some() {
         return Ok(stored);
     }
@@ -105,6 +122,14 @@ pub async fn check_password(
         "a signed-in user's password was not the right one"
     );
     Err(ServiceError::WrongPassword)
+}
+
+/// What only the user may do, and nobody who acts as the user (AZ-07).
+///
+/// # Errors
+/// `Impersonating`.
+pub(super) fn forbid_impersonation(live: &Live) -> Result<(), ServiceError> {
+    if live.session.impersonation.is_some() { Err(ServiceError::Impersonating) } else { Ok(()) }
 }
 
 /// A change of a password.
@@ -128,6 +153,7 @@ pub async fn change_password(
     wanted: PasswordChange,
     requester: &Requester,
 ) -> Result<(Arc<User>, Option<Opened>), ServiceError> {
+    forbid_impersonation(live)?;
     app.policy.password.check_length(wanted.new.expose())?;
     let user = &live.user;
     let old = check_password(app, user, &wanted.current, requester).await?;
@@ -203,6 +229,7 @@ pub async fn delete(
     if !app.policy.self_delete {
         return Ok(Deletion::Off);
     }
+    forbid_impersonation(live)?;
     let method = match password {
         Some(password) => {
             check_password(app, &live.user, &password, requester).await?;

@@ -8,6 +8,7 @@ mod model;
 mod pages;
 #[cfg(test)]
 pub(super) mod restart;
+mod search;
 
 use std::sync::Arc;
 
@@ -43,6 +44,9 @@ pub async fn suite(store: Arc<dyn Store>) {
     notes(&*store).await;
     sweeping(&*store).await;
     pages::every_page(&*store).await;
+    search::lists(&*store).await;
+    search::amendments(&*store).await;
+    search::usernames(&*store).await;
     repeats(&*store).await;
     races(&store).await;
     audit::erasure(&*store).await;

@@ -79,5 +79,11 @@ export async function startReference(t, { plugins = [], withoutJwt = false, base
   const { runMigrations } = await getMigrations(auth.options);
   await runMigrations();
   handle = toNodeHandler(auth);
-  return { url };
+  /** Gives a user a role, as an operator does with the database. */
+  const promote = async (email, role) => {
+    const { internalAdapter } = await auth.$context;
+    const { user } = await internalAdapter.findUserByEmail(email);
+    await internalAdapter.updateUser(user.id, { role });
+  };
+  return { url, promote };
 }

@@ -6,7 +6,7 @@ use common::{
 };
 use http::{HeaderValue, StatusCode, header};
 
-use super::session_body;
+use super::{session_body, username::given_username};
 use crate::{
     door::Reply,
     http::{
@@ -18,7 +18,7 @@ use crate::{
     service::{
         ServiceError,
         own::{self, Deletion, OwnChange, PasswordChange},
-        tokens,
+        tokens, usernames,
     },
 };
 
@@ -28,17 +28,21 @@ use crate::{
 /// `ValidationError`, `Unauthorized`, `EmailCanNotBeUpdated`, `FieldNotAllowed`; 400 without code if nothing is to be changed
 /// (recorded).
 pub async fn update(app: &App, req: Req) -> Result<Reply, ApiError> {
+    // As recorded, what is wrong with a username comes before all else, and before it is known who asks.
+    let (username, owner) = (given_username(app, &req)?, req.caller_if_any(app).await?);
+    let username = usernames::changes(&app.services, owner.as_deref(), username).await?;
     let (wanted, email) = req.record(|f| {
         let name = f.optional_string("name").map(str::to_owned);
         let image = f.optional_nullable_string("image").map(|image| image.map(str::to_owned));
         let fields = application(f, &app.services.policy.user_fields);
-        (OwnChange { name, image, fields }, f.is_truthy("email"))
+        let locked = application(f, &app.services.policy.locked_fields);
+        (OwnChange { name, image, fields, locked, username }, f.is_truthy("email"))
     })?;
     let caller = req.caller(app).await?;
     if email {
         return Err(ApiError::new(ErrorCode::EmailCanNotBeUpdated));
     }
-    if !own::update(&app.services, &caller.live.user, wanted, &req.requester).await.map_err(of_own)? {
+    if !own::update(&app.services, &caller.live, wanted, &req.requester).await.map_err(of_own)? {
         return Err(nothing_to_update());
     }
     Ok(with_cookie(app, &caller, Reply::json(&StatusBody { status: true })))
@@ -49,8 +53,11 @@ pub async fn update(app: &App, req: Req) -> Result<Reply, ApiError> {
 /// # Errors
 /// `ValidationError`, `Unauthorized`, `FieldNotAllowed`; 400 without code if nothing is to be changed (recorded).
 pub async fn update_session(app: &App, req: Req) -> Result<Reply, ApiError> {
-    let fields = req.record(|f| application(f, &app.services.policy.session_fields))?;
+    let policy = &app.services.policy;
+    let (fields, locked) =
+        req.record(|f| (application(f, &policy.session_fields), application(f, &policy.locked_session_fields)))?;
     let caller = req.caller(app).await?;
+    policy.locked_session_fields.changes(locked).map_err(ServiceError::Field)?;
     let updated = own::update_session(&app.services, &caller.live, fields).await.map_err(of_own)?;
     let session = updated.ok_or_else(nothing_to_update)?;
     let token = caller.shown.as_ref().map(|shown| &shown.token);

@@ -94,6 +94,7 @@ pub fn session(name: &str, n: u8) -> NewSession {
         methods: vec!["pwd".into()],
         family: Some(family.id.clone()),
         fields: FieldValues::default(),
+        impersonation: None,
     };
     NewSession { session, family: Some(family), replaces: vec![], max_per_user: 100 }
 }

@@ -25,6 +25,7 @@ pub(super) enum Kind {
     ActExpiry = 0x0d,
     Places = 0x0e,
     Counter = 0x0f,
+    UserByUsername = 0x10,
 }
 
 pub(super) fn prefix(kind: Kind) -> Vec<u8> {
@@ -48,6 +49,10 @@ pub(super) fn user(id: &UserId) -> Vec<u8> {
 
 pub(super) fn email(email: &Email) -> Vec<u8> {
     key(Kind::UserByEmail, &[email.as_str().as_bytes()])
+}
+
+pub(super) fn username(username: &str) -> Vec<u8> {
+    key(Kind::UserByUsername, &[username.as_bytes()])
 }
 
 pub(super) fn credential(user: &UserId) -> Vec<u8> {
@@ -154,6 +159,7 @@ pub(super) fn describe(key: &[u8]) -> String {
         Some(0x0a) => "signing-key",
         Some(0x0b) => "secret",
         Some(0x0c | 0x0d) => "act",
+        Some(0x10) => return "of the index of usernames".into(),
         _ => "of an unknown kind",
     };
     format!("{kind} {}", common::text::printable(&String::from_utf8_lossy(&key[1.min(key.len())..])))

@@ -4,7 +4,7 @@ use common::{Moment, UnixTime};
 use serde::{Deserialize, Serialize};
 
 use super::Stored;
-use crate::domain::{Ban, FieldValue, FieldValues, Session, TokenDigest, User, field::Number};
+use crate::domain::{Ban, FieldValue, FieldValues, Impersonation, Session, TokenDigest, User, field::Number};
 
 #[derive(Serialize, Deserialize)]
 struct UserV1 {
@@ -158,6 +158,8 @@ struct SessionV1 {
 pub(in crate::store::sled) struct SessionV2 {
     first: SessionV1,
     fields: Fields,
+    /// Who acts as the user, and from which session.
+    impersonation: Option<(String, String)>,
 }
 
 impl SessionV1 {
@@ -196,6 +198,7 @@ impl SessionV1 {
                 None => None,
             },
             fields: FieldValues::default(),
+            impersonation: None,
         })
     }
 }
@@ -205,11 +208,16 @@ impl Stored for Session {
     const VERSION: u8 = 2;
 
     fn to_record(&self) -> SessionV2 {
-        SessionV2 { first: SessionV1::of(self), fields: fields_of(&self.fields) }
+        let impersonation = self.impersonation.as_ref().map(|i| (i.by.to_string(), i.from.to_string()));
+        SessionV2 { first: SessionV1::of(self), fields: fields_of(&self.fields), impersonation }
     }
 
     fn from_record(r: SessionV2) -> Option<Self> {
-        Some(Self { fields: values_of(r.fields)?, ..r.first.session()? })
+        let impersonation = match r.impersonation {
+            Some((by, from)) => Some(Impersonation { by: by.parse().ok()?, from: from.parse().ok()? }),
+            None => None,
+        };
+        Some(Self { fields: values_of(r.fields)?, impersonation, ..r.first.session()? })
     }
 
     fn from_older(version: u8, record: &[u8]) -> Option<Self> {
@@ -286,10 +294,11 @@ mod tests {
             "020275310f616461406578616d706c652e636f6d00034164610004757365720101047370616d000003000001036164610103416461060561646d696e020104626f726e03ff9f90d9fe9a02056c6576656c01000000000000f83f04706c616e000370726f0673636f7265730502000000000000f03f00000000000000c00474616773040201610038a2db2a"
         );
         assert_eq!(decode::<User>(b"k", &encode(b"k", &named).unwrap()).unwrap(), named);
-        let session = Session { fields: fields(), ..session(AT, true) };
+        let impersonation = Some(Impersonation { by: "u2".parse().unwrap(), from: "s2".parse().unwrap() });
+        let session = Session { fields: fields(), impersonation, ..session(AT, true) };
         assert_eq!(
             hex(&encode(b"k", &session).unwrap()),
-            "020273310275310707070707070707070707070707070707070707070707070707070707070707f68985b2c068f68985b2c068f699e9f2c468f6a9fbd9d368010000010370776400060561646d696e020104626f726e03ff9f90d9fe9a02056c6576656c01000000000000f83f04706c616e000370726f0673636f7265730502000000000000f03f00000000000000c0047461677304020161000e786aca"
+            "020273310275310707070707070707070707070707070707070707070707070707070707070707f68985b2c068f68985b2c068f699e9f2c468f6a9fbd9d368010000010370776400060561646d696e020104626f726e03ff9f90d9fe9a02056c6576656c01000000000000f83f04706c616e000370726f0673636f7265730502000000000000f03f00000000000000c004746167730402016100010275320273323afdb54b"
         );
         assert_eq!(decode::<Session>(b"k", &encode(b"k", &session).unwrap()).unwrap(), session);
     }
@@ -316,7 +325,7 @@ mod tests {
             role: "r".repeat(128),
             ban: Some(Ban { reason: Some(wide(500)), expires_at: Some(AT) }),
             username: Some("n".repeat(64)),
-            display_username: Some("n".repeat(64)),
+            display_username: Some(wide(64)),
             fields: largest(User::MAX_FIELD_BYTES),
             epoch: u64::MAX,
             ..user()
@@ -333,7 +342,10 @@ mod tests {
     #[test]
     fn the_largest_session_fits_a_record() {
         let agent = common::text::printable(&"\u{e0001}".repeat(512));
-        let largest = Session { user_agent: agent, fields: largest(Session::MAX_FIELD_BYTES), ..session(AT, true) };
+        let impersonation =
+            Some(Impersonation { by: "u".repeat(128).parse().unwrap(), from: "s".repeat(128).parse().unwrap() });
+        let fields = largest(Session::MAX_FIELD_BYTES);
+        let largest = Session { user_agent: agent, fields, impersonation, ..session(AT, true) };
         encode(b"k", &largest).unwrap();
     }
 }
