@@ -381,7 +381,7 @@ async fn az_06_operators_are_asked_before_a_ban_or_a_role_and_told_what_it_would
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[allow(clippy::print_stderr)]
 async fn th_06_a_list_of_many_users_is_a_bounded_part_of_them() {
-    let many = if std::env::var_os("AUTHD_TEST_LONG").is_some() { 100_000 } else { 1500 };
+    let many: u64 = if std::env::var_os("AUTHD_TEST_LONG").is_some() { 100_000 } else { 1500 };
     let server = server().await;
     let (root, ..) = root_and_bob(&server).await;
     let services = server.services();
@@ -431,7 +431,7 @@ async fn th_06_a_list_of_many_users_is_a_bounded_part_of_them() {
         let took: Duration = began.elapsed();
         let list = answer.json();
         assert_eq!(list["users"].as_array().map(Vec::len), Some(count), "{query}");
-        assert_eq!(list["total"].as_u64(), Some(expected as u64), "{query}");
+        assert_eq!(list["total"].as_u64(), Some(expected), "{query}");
         eprintln!("{query:<60} {took:?}");
     }
 }

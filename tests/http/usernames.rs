@@ -1,5 +1,6 @@
 //! Better Auth's username plugin: one name is one user's, and a sign-in by it tells no more than one by address.
 
+use common::Span;
 use serde_json::{Value, json};
 use tests::{Client, PASSWORD, Response, Server, ctl::ctl};
 
@@ -35,6 +36,8 @@ async fn au_09_of_two_who_want_one_username_at_once_one_gets_it() {
     let server = server().await;
     let (renamed, _) = sign_up(&server, "renamed", "renamed").await;
     for n in 0..rounds() {
+        // So often a profile may be changed.
+        server.clock.advance(Span::from_mins(10));
         let (name, other) = (format!("Name_{n}"), format!("NAME_{n}"));
         let change = json!({"username": other});
         let path = "/api/auth/update-user";
