@@ -221,7 +221,21 @@ const LAYERS: &[Layer] = &[
     Layer {
         folder: "authd/src/service",
         may: &["service", "domain", "ports", "store", "digest"],
-        crates: &["futures_util", "base64", "quick_cache", "serde_json", "thiserror", "tokio", "tracing"],
+        crates: &[
+            "futures_util",
+            "base64",
+            "quick_cache",
+            "percent_encoding",
+            "serde_json",
+            "thiserror",
+            "tokio",
+            "tracing",
+        ],
+    },
+    Layer {
+        folder: "authd/src/mailer",
+        may: &["mailer", "ports"],
+        crates: &["async_trait", "lettre", "tokio", "tracing"],
     },
     Layer {
         folder: "authd/src/store",

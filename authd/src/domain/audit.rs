@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use common::{RequestId, SessionId, UnixTime, UserId};
 
+use super::mail::{Post, Spent};
+
 /// Who acts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Actor {
@@ -33,6 +35,8 @@ pub enum Method {
     Session,
     /// A refresh token.
     RefreshToken,
+    /// The link of a mail to the account's address.
+    MailLink,
     /// The kernel's word about a peer of the admin socket.
     Socket,
     /// Nobody else can act by it.
@@ -46,6 +50,7 @@ impl Method {
             Self::Password => "password",
             Self::Session => "session",
             Self::RefreshToken => "refresh_token",
+            Self::MailLink => "mail_link",
             Self::Socket => "socket",
             Self::Daemon => "daemon",
         }
@@ -69,6 +74,10 @@ pub struct Act {
     pub reason: Option<String>,
     /// The caller's own name for this act: the store does an act of one name once.
     pub idempotency: Option<IdempotencyKey>,
+    /// The link in a mail that it is done by: it must be good, and is used up by the same change.
+    pub link: Option<Spent>,
+    /// The mail that it calls for: queued by the same change.
+    pub post: Vec<Post>,
 }
 
 /// The name that a caller gave to an act, and what was asked for under that name.
@@ -82,9 +91,17 @@ pub struct IdempotencyKey {
 
 impl Act {
     /// Something that the daemon does by itself.
-    pub const fn by_daemon(at: UnixTime) -> Self {
+    pub fn by_daemon(at: UnixTime) -> Self {
         let (by, method) = (Actor::Daemon, Method::Daemon);
-        Self { by, method, at, request_id: None, source: None, reason: None, idempotency: None }
+        let (link, post) = (None, vec![]);
+        Self { by, method, at, request_id: None, source: None, reason: None, idempotency: None, link, post }
+    }
+
+    /// With this mail.
+    #[must_use]
+    pub fn with_post(mut self, post: impl IntoIterator<Item = Post>) -> Self {
+        self.post.extend(post);
+        self
     }
 }
 
@@ -160,6 +177,14 @@ kinds! {
     ConfigReloaded = "config.reloaded";
     /// Users changed their own name or picture.
     UserUpdated = "user.updated";
+    /// The user proved the mailbox of the account's address.
+    EmailVerified = "user.email_verified";
+    /// The account has another address.
+    EmailChanged = "user.email_changed";
+    /// An operator sent a mail to see whether it arrives.
+    MailTested = "mail.tested";
+    /// An operator let mails be tried again that had failed.
+    MailRetried = "mail.retried";
 }
 
 impl EventKind {

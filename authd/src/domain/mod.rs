@@ -7,6 +7,7 @@ pub mod audit;
 pub mod credential;
 pub mod family;
 pub mod key;
+pub mod mail;
 pub mod origin;
 pub mod session;
 pub mod throttle;
@@ -18,5 +19,6 @@ pub use audit::{Act, Actor, AuditRecord, ChainHead, Checkpoint, Event, EventKind
 pub use credential::{Credential, HashScheme, PasswordHash, PasswordPolicy, PasswordProblem};
 pub use family::{ClientDigest, Family, Generation, RepeatSeen, Turn};
 pub use key::{Algorithm, KeyPolicy, KeySet, KeyState, SigningKey};
+pub use mail::{Link, LinkState, Mail, Post, Purpose};
 pub use session::{Session, SessionPolicy, SessionState, TokenDigest};
 pub use user::{Ban, User};

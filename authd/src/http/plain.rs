@@ -112,7 +112,7 @@ pub async fn sign_up(app: &App, req: Req) -> Result<Reply, ApiError> {
     let email = email.ok_or(ApiError::new(ErrorCode::InvalidEmail))?;
     let mode = mode_of(&req, mode);
     let wish = wish(app, &req, remember, mode == Mode::Token).await?;
-    let wanted = SignUp { email, name, image: None, password, wish };
+    let wanted = SignUp { email, name, image: None, password, wish, target: None };
     let made = accounts::sign_up(&app.services, wanted, &req.requester).await?;
     let reply = match &made.opened {
         Some(opened) => opened_reply(app, &req, opened, mode)?,
@@ -139,7 +139,8 @@ pub async fn sign_in(app: &App, req: Req) -> Result<Reply, ApiError> {
     let mode = mode_of(&req, mode);
     let wish = wish(app, &req, remember, mode == Mode::Token).await?;
     let opened =
-        accounts::sign_in(&app.services, SignIn { email, password, new_password, wish }, &req.requester).await?;
+        accounts::sign_in(&app.services, SignIn { email, password, new_password, wish, target: None }, &req.requester)
+            .await?;
     opened_reply(app, &req, &opened, mode)
 }
 

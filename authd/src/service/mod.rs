@@ -5,13 +5,16 @@
 pub mod accounts;
 pub mod audit;
 pub mod device;
+pub mod email;
 pub mod error;
 pub mod keys;
+pub mod mail;
 pub mod maintenance;
 pub mod master_key;
 pub mod own;
 pub mod passwords;
 pub mod random;
+pub mod reset;
 pub mod sessions;
 pub mod store;
 pub mod throttle;
@@ -52,6 +55,8 @@ pub struct Services {
     pub secrets: Secrets,
     /// The configured rules.
     pub policy: Policy,
+    /// Where mail goes, and what wakes who sends it.
+    pub mail: Arc<mail::Room>,
     /// Who has to wait.
     pub throttles: Arc<throttle::Throttles>,
     /// JWTs in Better Auth's shape that were made a moment ago.
@@ -74,6 +79,7 @@ impl Services {
             vault: self.vault.clone(),
             secrets: self.secrets.clone(),
             policy,
+            mail: self.mail.clone(),
             throttles: self.throttles.clone(),
             recent_jwts: self.recent_jwts.clone(),
             verified_tokens: self.verified_tokens.clone(),
@@ -108,6 +114,18 @@ pub struct Policy {
     pub password_change_ends_sessions: bool,
     /// Whether users may delete their own accounts.
     pub self_delete: bool,
+    /// Whether that takes a link by mail.
+    pub delete_by_mail: bool,
+    /// How long that link is good.
+    pub delete_expires_in: Span,
+    /// How long links that set a password are good.
+    pub reset_expires_in: Span,
+    /// Whether setting a password by a link ends all sessions.
+    pub reset_ends_sessions: bool,
+    /// The proof and change of addresses.
+    pub email: email::EmailPolicy,
+    /// Mails.
+    pub mail: mail::MailPolicy,
     /// How long audit records are kept; `None`: for ever.
     pub audit_retention: Option<Span>,
 }
@@ -154,6 +172,8 @@ impl Requester {
             source: self.source.clone(),
             reason: None,
             idempotency: None,
+            link: None,
+            post: vec![],
         }
     }
 }

@@ -33,8 +33,12 @@ pub async fn email(app: &App, req: Req) -> Result<Reply, ApiError> {
     let invalid = || ApiError::new(ErrorCode::InvalidEmail);
     let email = if is_wire_syntax(email) { email.parse().map_err(|_| invalid())? } else { return Err(invalid()) };
     let wish = wish(app, &req, remember, false).await?;
-    let opened =
-        accounts::sign_in(&app.services, SignIn { email, password, new_password, wish }, &req.requester).await?;
+    let opened = accounts::sign_in(
+        &app.services,
+        SignIn { email, password, new_password, wish, target: callback.clone() },
+        &req.requester,
+    )
+    .await?;
     let live = &opened.live;
     let redirect = callback.as_ref().is_some_and(|url| !url.is_empty());
     let body = SignInBody {

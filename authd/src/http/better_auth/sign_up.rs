@@ -20,18 +20,19 @@ use crate::{
 /// # Errors
 /// As recorded: `VALIDATION_ERROR`, `PASSWORD_TOO_SHORT`, `USER_ALREADY_EXISTS_USE_ANOTHER_EMAIL` and the like.
 pub async fn email(app: &App, req: Req) -> Result<Reply, ApiError> {
-    let (name, email, password, image, remember) = req.open_fields(|f| {
+    let (name, email, password, image, target, remember) = req.open_fields(|f| {
         let name = f.string("name").to_owned();
         let email = f.email("email");
         let password = f.password("password");
         let image = f.optional_string("image").map(str::to_owned);
-        f.optional_string("callbackURL");
-        (name, email, password, image, f.optional_bool("rememberMe"))
+        let target = f.optional_string("callbackURL").map(str::to_owned);
+        (name, email, password, image, target, f.optional_bool("rememberMe"))
     })?;
     req.check_form(app)?;
     let email = email.ok_or(ApiError::new(ErrorCode::InvalidEmail))?;
     let wish = wish(app, &req, remember, false).await?;
-    let made = accounts::sign_up(&app.services, SignUp { email, name, image, password, wish }, &req.requester).await?;
+    let made =
+        accounts::sign_up(&app.services, SignUp { email, name, image, password, wish, target }, &req.requester).await?;
     let token = made.opened.as_ref().map(|opened| wire_token(app, &opened.live.session, Some(&opened.token)));
     let mut reply = Reply::json(&SignUpBody { token, user: tokens::user_body(&made.user) });
     if let Some(opened) = &made.opened {

@@ -3,6 +3,7 @@
 import { ACCOUNT, DELETION } from "./account.mjs";
 import { BY_PATTERN_GROUP, WHENCE } from "./clients.mjs";
 import { HTTP, ORIGINS } from "./http.mjs";
+import { MAIL } from "./mail.mjs";
 import { OPTIONS } from "./options.mjs";
 import { SESSION } from "./session.mjs";
 import { SIGN_IN } from "./sign_in.mjs";
@@ -23,4 +24,5 @@ export const GROUPS = [
   { name: "as installed: where requests come from", scenarios: WHENCE },
   BY_PATTERN_GROUP,
   ...OPTIONS,
+  ...MAIL,
 ];
