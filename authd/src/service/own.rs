@@ -156,7 +156,7 @@ pub struct DeletionWish {
     /// The password.
     pub password: Option<SecretString>,
     /// The token of the link that was sent.
-    pub token: Option<String>,
+    pub token: Option<SecretString>,
     /// Where the link leads that is to be sent.
     pub target: Option<String>,
 }
@@ -181,7 +181,7 @@ pub async fn delete(
         check_password(app, &live.user, &password, requester).await?;
     }
     if let Some(token) = token {
-        return delete_by_link(app, live, &token, requester).await;
+        return delete_by_link(app, live, token.expose(), requester).await;
     }
     if app.policy.delete_by_mail {
         send_deletion(app, live, target.as_deref().unwrap_or("/"), requester).await?;

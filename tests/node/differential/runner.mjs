@@ -2,7 +2,8 @@
 
 import { createAuthClient } from "better-auth/client";
 import { startAuthd } from "../harness.mjs";
-import { Mails, startPostbox } from "../postbox.mjs";
+import { Mails } from "../mails.mjs";
+import { startPostbox } from "../postbox.mjs";
 import { differences, Labels } from "./compare.mjs";
 import { KNOWN } from "./known.mjs";
 import { startReference, TRUSTED } from "./reference.mjs";

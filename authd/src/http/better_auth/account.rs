@@ -152,7 +152,7 @@ pub async fn delete(app: &App, req: Req) -> Result<Reply, ApiError> {
     let wish = req.fields(|f| {
         let target = f.optional_string("callbackURL").filter(|text| !text.is_empty()).map(str::to_owned);
         let password = f.optional_string("password").filter(|text| !text.is_empty()).map(Into::into);
-        let token = f.optional_string("token").filter(|text| !text.is_empty()).map(str::to_owned);
+        let token = f.optional_string("token").filter(|text| !text.is_empty()).map(Into::into);
         DeletionWish { password, token, target }
     })?;
     let caller = req.caller(app).await?;
