@@ -23,11 +23,9 @@ pub(in super::super) struct LinkV1 {
     is_used: bool,
 }
 
-fn optional<T, U>(value: Option<T>, read: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {
-    match value {
-        Some(value) => read(value).map(Some),
-        None => Some(None),
-    }
+/// What is there must be readable.
+fn optional<T, U>(value: Option<T>, read: impl FnOnce(T) -> Option<U>) -> Result<Option<U>, ()> {
+    value.map(|value| read(value).ok_or(())).transpose()
 }
 
 impl Stored for Link {
@@ -57,8 +55,8 @@ impl Stored for Link {
             user: r.user.parse().ok()?,
             email: r.email.parse().ok()?,
             epoch: r.epoch,
-            new_email: optional(r.new_email, |text| text.parse().ok())?,
-            claim: optional(r.claim, claim)?,
+            new_email: optional(r.new_email, |text| text.parse().ok()).ok()?,
+            claim: optional(r.claim, claim).ok()?,
             created_at: UnixTime::from_millis(r.created_at),
             expires_at: UnixTime::from_millis(r.expires_at),
             is_used: r.is_used,
@@ -115,10 +113,10 @@ impl Stored for Mail {
             id: r.id.parse().ok()?,
             template: Template::from_name(&r.template)?,
             to: r.to.parse().ok()?,
-            user: optional(r.user, |text| text.parse().ok())?,
+            user: optional(r.user, |text| text.parse().ok()).ok()?,
             name: r.name,
-            new_email: optional(r.new_email, |text| text.parse().ok())?,
-            link: optional(r.link, link)?,
+            new_email: optional(r.new_email, |text| text.parse().ok()).ok()?,
+            link: optional(r.link, link).ok()?,
             created_at: UnixTime::from_millis(r.created_at),
             send_by: UnixTime::from_millis(r.send_by),
             next_try: UnixTime::from_millis(r.next_try),
