@@ -314,7 +314,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let listener = Listener::Unix(admin_socket.listener);
     let gauge = Arc::new(Gauge::new(ADMIN_CONNECTIONS).per_user(admin_users(of_access)));
     tasks.spawn(net::serve(listener, service, admin_limits, gauge, stopping.clone()));
-    tasks.spawn(send_mail(live.clone(), stopping.clone()));
+    tasks.spawn(post_office::send_mail(live.clone(), stopping.clone()));
     tasks.spawn(write_down(live.clone(), stopping.clone()));
     tasks.spawn(keep_snapshots(store.clone(), clock.clone(), stopping.clone()));
     tasks.spawn(tend(live.clone(), stopping));
@@ -426,33 +426,6 @@ async fn tend(services: Arc<Live<Services>>, mut stopping: watch::Receiver<bool>
                 Ok(swept) => info!(swept, "expired sessions were swept away"),
                 Err(error) => warn!(%error, "maintenance failed; it is tried again"),
             },
-            () = net::told(&mut stopping) => return,
-        }
-    }
-}
-
-/// How often the daemon looks for mails that are due again.
-const MAIL_EVERY: Duration = Duration::from_secs(30);
-
-/// Sends what is queued, at once when it is and again when it is due, until the daemon stops. A mail that is being handed over
-/// then goes again at the next start.
-async fn send_mail(services: Arc<Live<Services>>, mut stopping: watch::Receiver<bool>) {
-    let mut ticks = interval(MAIL_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        let now = services.get();
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = now.mail.queued() => {}
-            () = net::told(&mut stopping) => return,
-        }
-        let now = services.get();
-        tokio::select! {
-            outcome = mail::round(&now) => {
-                if let Err(error) = outcome {
-                    warn!(%error, "the mails that are due were not sent; it is tried again");
-                }
-            }
             () = net::told(&mut stopping) => return,
         }
     }

@@ -1,16 +1,23 @@
-//! What the configuration says of mail, put together: where mails go, and the password for it.
+//! What the configuration says of mail, put together: where mails go, and the password for it; and the task that sends them.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use common::SecretString;
-use tracing::info;
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
+use tracing::{info, warn};
 
 use crate::{
     config::{Config, Delivery, Mailbox, Security},
     crypto::secret_file,
     exit::{Exit, Failure},
+    live::Live,
     mailer::{Outbox, Smtp, Tls},
+    net,
     ports::Mailer,
+    service::{Services, mail},
 };
 
 fn refuse(key: &str, message: impl std::fmt::Display) -> Failure {
@@ -81,4 +88,31 @@ fn credentials(config: &Config) -> Result<Option<(String, SecretString)>, Failur
     let line = text.expose();
     let line = line.strip_suffix('\n').map_or(line, |line| line.strip_suffix('\r').unwrap_or(line));
     Ok(Some((user, SecretString::new(line.to_owned()))))
+}
+
+/// How often the daemon looks for mails that are due again.
+const MAIL_EVERY: Duration = Duration::from_secs(30);
+
+/// Sends what is queued, at once when it is and again when it is due, until the daemon stops. A mail that is being handed over
+/// then goes again at the next start.
+pub(crate) async fn send_mail(services: Arc<Live<Services>>, mut stopping: watch::Receiver<bool>) {
+    let mut ticks = interval(MAIL_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let now = services.get();
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = now.mail.queued() => {}
+            () = net::told(&mut stopping) => return,
+        }
+        let now = services.get();
+        tokio::select! {
+            outcome = mail::round(&now) => {
+                if let Err(error) = outcome {
+                    warn!(%error, "the mails that are due were not sent; it is tried again");
+                }
+            }
+            () = net::told(&mut stopping) => return,
+        }
+    }
 }
