@@ -1,7 +1,11 @@
 //! JSON bodies of the admin door: HTTP/1.1 over a Unix socket, paths under `/v1`.
 
+mod mail;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+pub use self::mail::{MailFailure, MailPreview, MailSent, MailStatus, MailView, MailsRetried, RetryMails, TestMail};
 
 use crate::{Kid, SecretString, SessionId, UnixTime, UserId};
 
@@ -77,6 +81,9 @@ pub struct Status {
     pub hashing: Hashing,
     /// Connections on the public door.
     pub connections: u64,
+    /// The mail queue.
+    #[serde(default)]
+    pub mail: MailStatus,
     /// Lines that the log has lost because nobody read them in time.
     #[serde(default)]
     pub log_lines_dropped: u64,

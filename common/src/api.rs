@@ -242,6 +242,24 @@ pub struct AccountBody {
     pub scopes: Vec<String>,
 }
 
+/// What a link of a mail answers that leads nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FollowedBody {
+    /// Always true.
+    pub status: bool,
+    /// Whose address was changed; `null` if it was only proved.
+    pub user: Option<UserBody>,
+}
+
+/// `POST /request-password-reset`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResetRequestedBody {
+    /// Always true.
+    pub status: bool,
+    /// For people; the same whether there is an account or not.
+    pub message: String,
+}
+
 /// `POST /delete-user`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeletedBody {

@@ -107,6 +107,10 @@ id! {
     FamilyId
 }
 id! {
+    /// A mail in the queue; it stands in its `Message-ID` too.
+    MailId
+}
+id! {
     /// One request on either door, as in the header `x-request-id` and in the logs.
     RequestId
 }

@@ -14,6 +14,6 @@ pub mod time;
 pub use duration::Span;
 pub use email::Email;
 pub use error::ErrorCode;
-pub use id::{AccountId, FamilyId, Kid, RequestId, SessionId, UserId};
+pub use id::{AccountId, FamilyId, Kid, MailId, RequestId, SessionId, UserId};
 pub use secret::SecretString;
 pub use time::{Moment, UnixTime};

@@ -125,6 +125,11 @@ async fn cl_02_every_command_answers_in_every_format() {
             server.client().without("user-agent").post("/api/auth/login", &guess).await;
         }
         let kid = first("keys list -o id").await;
+        // A mail that waits, because nobody takes it.
+        server.postbox().refuse(Some(authd::ports::MailerError::Later("421 busy".into())));
+        let forgotten = serde_json::json!({"email": "ada@example.com"});
+        assert_eq!(server.client().post("/api/auth/request-password-reset", &forgotten).await.status, 200);
+        assert!(server.mails().await.is_empty());
         let new_key = server.dir().join("new.key");
         authd::init::new_master_key(&new_key).unwrap();
         let mut left = all_commands();
@@ -151,6 +156,10 @@ async fn cl_02_every_command_answers_in_every_format() {
             "keys rollback --yes",
             &format!("keys revoke {kid} --yes"),
             &format!("keys rewrap --yes --new-master-key {}", new_key.display()),
+            "mail queue",
+            "mail retry --all",
+            "mail preview verify-email",
+            "mail test ada@example.com",
             "throttle list",
             "throttle clear --all",
             "store snapshot",
@@ -158,6 +167,9 @@ async fn cl_02_every_command_answers_in_every_format() {
             "audit verify",
             "audit erase --user ada@example.com --yes",
         ] {
+            if line.starts_with("mail test") {
+                server.postbox().refuse(None);
+            }
             let name = format.to_possible_value().unwrap().get_name().to_owned();
             let outcome =
                 ctl(&server.socket).input(&made.text("/access_token")).run(&format!("{line} -o {name}")).await;

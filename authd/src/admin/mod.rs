@@ -5,6 +5,7 @@ pub mod audit;
 pub mod error;
 mod fields;
 pub mod keys;
+pub mod mail;
 mod refusals;
 pub mod request;
 pub mod routes;
@@ -299,6 +300,10 @@ mod tests {
         ("POST /v1/keys/rollback", Role::Oncall),
         ("POST /v1/keys/rewrap", Role::Admin),
         ("POST /v1/keys/{kid}/revoke", Role::Oncall),
+        ("GET /v1/mail", Role::View),
+        ("GET /v1/mail/preview", Role::View),
+        ("POST /v1/mail/test", Role::Oncall),
+        ("POST /v1/mail/retry", Role::Oncall),
         ("GET /v1/throttles", Role::View),
         ("POST /v1/throttles/clear", Role::Helpdesk),
         ("POST /v1/tokens/inspect", Role::View),

@@ -4,6 +4,10 @@ use std::{fs::File, io::Read};
 
 use common::{Span, text::is_forbidden_in_names};
 
+mod mail;
+
+pub(super) use self::mail::effective as mail_delivery;
+
 use super::{Mode, Origin, Places, Problem, Settings, fields, origin_of, plugins};
 use crate::{
     crypto::{
@@ -37,6 +41,7 @@ pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut
         problems.push(Problem { key: key.into(), origin: origin_of(origins, key), message });
     };
     http(mode, s, &mut refuse);
+    mail::check(mode, s, &mut refuse);
     passwords(s, &mut refuse);
     plugins::check(s, &mut refuse);
 
@@ -157,6 +162,7 @@ pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut
     if s.http.insecure_public_url {
         advice.push("http.insecure_public_url is on: passwords and cookies cross the network readable".into());
     }
+    advice.extend(mail::advice(mode, s));
     advice.extend(strangers(s, origins));
     advice
 }
@@ -199,6 +205,12 @@ pub(super) fn files(s: &Settings, places: &Places, origins: &[Origin], problems:
         && let Some(problem) = secret_file::loose(&place.path)
     {
         refuse("session.legacy_secret_file", format!("{} is not safe: {problem}", place.path.display()));
+    }
+    if s.mail.password_file.is_some()
+        && let Some(place) = places.mail_password.as_ref().filter(|place| !place.is_credential)
+        && let Some(problem) = secret_file::loose(&place.path)
+    {
+        refuse("mail.password_file", format!("{} is not safe: {problem}", place.path.display()));
     }
     if let Some(path) = &s.password.blocklist_file {
         let read = File::open(path).and_then(|mut file| file.read(&mut [0; 1]));

@@ -8,6 +8,7 @@ pub mod credential;
 pub mod family;
 pub mod field;
 pub mod key;
+pub mod mail;
 pub mod origin;
 pub mod permission;
 pub mod search;
@@ -23,6 +24,7 @@ pub use credential::{Credential, HashScheme, PasswordHash, PasswordPolicy, Passw
 pub use family::{ClientDigest, Family, Generation, RepeatSeen, Turn};
 pub use field::{Field, FieldChanges, FieldProblem, FieldSet, FieldType, FieldValue, FieldValues, GivenFields};
 pub use key::{Algorithm, KeyPolicy, KeySet, KeyState, SigningKey};
+pub use mail::{Link, LinkState, Mail, Post, Purpose};
 pub use permission::{AdminRules, Permission, Statements, UserRole};
 pub use search::{Condition, Test, UserField, UserSearch};
 pub use session::{Impersonation, Session, SessionPolicy, SessionState, TokenDigest};

@@ -128,7 +128,7 @@ pub async fn sign_up(app: &App, req: Req) -> Result<Reply, ApiError> {
     let mode = mode_of(&req, mode);
     let wish = wish(app, &req, remember, mode == Mode::Token).await?;
     let (username, locked) = (given_username(app, &req)?, GivenFields::default());
-    let wanted = SignUp { email, username, locked, name, image: None, fields, password, wish };
+    let wanted = SignUp { email, username, locked, name, image: None, fields, password, wish, target: None };
     let made = accounts::sign_up(&app.services, wanted, &req.requester).await?;
     let reply = match &made.opened {
         Some(opened) => opened_reply(app, &req, opened, mode)?,
@@ -160,7 +160,7 @@ pub async fn sign_in(app: &App, req: Req) -> Result<Reply, ApiError> {
     let is_named = matches!(by, Identifier::Username(_));
     let mode = mode_of(&req, mode);
     let wish = wish(app, &req, remember, mode == Mode::Token).await?;
-    let wanted = SignIn { by, password, new_password, wish };
+    let wanted = SignIn { by, password, new_password, wish, target: None };
     let opened = accounts::sign_in(&app.services, wanted, &req.requester).await;
     let opened = opened.map_err(|error| if is_named { of_username(error) } else { error.into() })?;
     opened_reply(app, &req, &opened, mode)

@@ -3,6 +3,7 @@
 mod audit;
 mod fields;
 mod fixtures;
+mod mail;
 #[cfg(test)]
 mod model;
 mod pages;
@@ -49,6 +50,8 @@ pub async fn suite(store: Arc<dyn Store>) {
     search::usernames(&*store).await;
     repeats(&*store).await;
     races(&store).await;
+    mail::links(&*store).await;
+    mail::queue(&*store).await;
     audit::erasure(&*store).await;
     audit::removal(&*store).await;
     audit::wrong_clocks(&*store).await;

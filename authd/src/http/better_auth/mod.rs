@@ -2,6 +2,8 @@
 
 pub mod account;
 pub mod admin;
+pub mod email;
+pub mod reset;
 pub mod session;
 pub mod sessions;
 pub mod sign_in;
@@ -9,9 +11,22 @@ pub mod sign_up;
 pub mod username;
 
 use common::{SecretString, api::SessionBody};
+use http::{StatusCode, header};
+use percent_encoding::{CONTROLS, utf8_percent_encode};
 
 use super::{App, auth::wire_token};
-use crate::{domain::Session, service::fields};
+use crate::{
+    domain::Session,
+    door::{JSON, Reply},
+    service::fields,
+};
+
+/// Leads the browser on, as recorded: without a body, and with a content type all the same.
+fn redirect(target: &str) -> Reply {
+    // RFC 9110 §10.2.2: a URI reference, and that is ASCII.
+    let place = utf8_percent_encode(target, CONTROLS).to_string();
+    Reply::empty(StatusCode::FOUND).header(header::CONTENT_TYPE, JSON).header(header::LOCATION, place)
+}
 
 /// The session in Better Auth's shape; with its token, if the caller showed it.
 fn session_body(app: &App, session: &Session, own: Option<&SecretString>) -> SessionBody {

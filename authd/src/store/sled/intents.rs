@@ -7,7 +7,7 @@ use common::{SessionId, UnixTime, UserId};
 
 use super::{
     codec::{Link, Number, Places},
-    keys,
+    keys, mail,
     txn::Txn,
 };
 use crate::{
@@ -25,6 +25,7 @@ pub(super) const USERS: &str = "count/users";
 pub(super) const SESSIONS: &str = "count/sessions";
 /// The latest time that was noted, in milliseconds.
 pub(super) const NOTED_TIME: &str = "time";
+/// How often a request came to nothing that must not tell so. The name is from when those were sign-ups only.
 pub(super) const REPEATED_SIGN_UPS: &str = "count/repeated-sign-ups";
 pub(super) const KEYS_VERSION: &str = "keys-version";
 /// What the store says of itself.
@@ -33,7 +34,7 @@ pub(super) const META: &str = "meta";
 /// More than any user has: the bound of a scan, not a limit for users (that is the policy's).
 const SCAN: usize = 100_000;
 
-fn user(tx: &Txn<'_>, id: &UserId) -> Result<User, StoreError> {
+pub(super) fn user(tx: &Txn<'_>, id: &UserId) -> Result<User, StoreError> {
     tx.get(&keys::user(id))?.ok_or(StoreError::NoSuchUser)
 }
 
@@ -64,7 +65,7 @@ fn remove_sessions(tx: &mut Txn<'_>, ids: &[SessionId]) -> Result<u64, StoreErro
     Ok(removed)
 }
 
-fn insert_session(tx: &mut Txn<'_>, new: &NewSession, act: &Act) -> Result<(), StoreError> {
+pub(super) fn insert_session(tx: &mut Txn<'_>, new: &NewSession, act: &Act) -> Result<(), StoreError> {
     let session = &new.session;
     for id in &new.replaces {
         let Some(old) = tx.get::<Session>(&keys::session(id))? else { continue };
@@ -290,7 +291,7 @@ pub(super) fn end_sessions(
     Ok(Ended { sessions, users: by_user.len() as u64 })
 }
 
-fn end_all(tx: &mut Txn<'_>, user: &UserId, keep: Option<&SessionId>) -> Result<Ended, StoreError> {
+pub(super) fn end_all(tx: &mut Txn<'_>, user: &UserId, keep: Option<&SessionId>) -> Result<Ended, StoreError> {
     let ids: Vec<_> = sessions_of(tx, user)?.into_iter().filter(|id| Some(id) != keep).collect();
     let sessions = remove_sessions(tx, &ids)?;
     Ok(Ended { sessions, users: u64::from(sessions > 0) })
@@ -433,6 +434,7 @@ pub(super) fn delete_user(
     move_username(tx, id, owner.username.as_deref(), None)?;
     tx.delete(keys::credential(id));
     tx.delete(keys::places(id));
+    mail::remove_links(tx, id)?;
     tx.count(USERS, -1)?;
     tx.audit(act, &event.user(id).with("ended_sessions", &ended.sessions))?;
     Ok(ended)
@@ -514,5 +516,6 @@ pub(super) fn sweep(tx: &mut Txn<'_>, now: UnixTime, limit: usize) -> Result<u64
         tx.delete(act);
         tx.delete(key);
     }
+    mail::sweep(tx, now, limit)?;
     Ok(swept)
 }
