@@ -389,6 +389,11 @@ pub enum Keys {
         #[command(flatten)]
         consent: Consent,
     },
+    /// Show the secret by which servers that render pages read the copies of sessions in browsers (`cookies.cache`)
+    ///
+    /// Whoever has it can make such a copy, and read those that are encrypted. It opens nothing of authd itself. It is the same
+    /// as long as the store lives; that it was shown is in the audit trail.
+    CookieCache,
     /// Declare a key unusable: its tokens are refused from now on
     Revoke {
         /// Its id

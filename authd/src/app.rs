@@ -19,7 +19,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use crate::{
-    admin::{AdminApp, Info},
+    admin::{self, AdminApp, Info},
     clock::SystemClock,
     config::{Config, CookieDomain, Delivery, Mode, Problem, PublicUrl},
     crypto::{
@@ -27,6 +27,7 @@ use crate::{
         hasher::{Cost, HasherConfig, HasherPool},
         jwt::Jwt,
         seal::{MasterVault, Sealer},
+        session_copy::{self, Copies},
         strength::Strength,
     },
     datadir::DataDir,
@@ -40,7 +41,7 @@ use crate::{
     live::Live,
     net::{self, Gauge, Limits, Listener, Users},
     opening::{bring_up, master_key, open_store, unusable},
-    ports::{Clock, Entropy, Mailer, PasswordHasher, TokenSigner},
+    ports::{Clock, Entropy, Mailer, PasswordHasher, SessionCopies, TokenSigner},
     post_office,
     reload::{Reloader, last_read},
     service::{
@@ -248,6 +249,11 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let (domain, age) = (domain.map(CookieDomain::as_str), settings.session.expires_in);
     let cookies =
         Cookies::named(cookie_mac, prefix, domain, public_url.is_secure, age).taking_over(takeover, clock.clone());
+    let copies = settings.cookies.cache.form().map(|form| {
+        let copies: Arc<dyn SessionCopies> = Arc::new(Copies::new(&*services.secrets.copies, form, entropy.clone()));
+        (copies, settings.cookies.cache_life)
+    });
+    let cookies = cookies.copying(copies);
     let (door, first_cookies) = public_door(config, &public_url, &cookies);
     let app = Arc::new(Live::new(Arc::new(App::new(services.clone(), door, first_cookies))));
     let admin_socket =
@@ -291,6 +297,11 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         data_dir: places.data_dir.clone(),
         master_key: (!places.is_credential).then(|| places.master_key.clone()),
         legacy_secret_until: settings.session.legacy_secret_until,
+        copies: settings.cookies.cache.form().map(|_| admin::Copies {
+            secret: session_copy::secret(&*services.secrets.copies).as_str().into(),
+            form: settings.cookies.cache.to_string(),
+            prefix: prefix.to_owned(),
+        }),
         log_lines_dropped: telemetry::dropped,
     };
     let last_read = last_read(config, info.started_at, &places.admin_socket);

@@ -146,6 +146,8 @@ const AUDIT: &str = "audit";
 const DEVICE: &str = "device";
 /// As [`DEVICE`].
 const LINK: &str = "mail-link";
+/// As [`DEVICE`].
+const COPIES: &str = "cookie-cache";
 
 fn mac_of(secret: &[u8], purpose: &str) -> Arc<HmacKey> {
     Arc::new(HmacKey::new(&*derive(secret, &format!("authd {purpose} mac v1"))))
@@ -232,6 +234,7 @@ pub(crate) async fn bring_up(
         refresh: open(REFRESH, REFRESH)?,
         device: open(COOKIE, DEVICE)?,
         link: open(COOKIE, LINK)?,
+        copies: open(COOKIE, COPIES)?,
     };
     let store = opened.start(open(AUDIT, AUDIT)?).map_err(|e| Failure::new(Exit::Io, e.to_string()))?;
     if is_new {

@@ -273,4 +273,23 @@ pub struct Secrets {
     pub device: Arc<dyn Mac>,
     /// Makes the links in mails.
     pub link: Arc<dyn Mac>,
+    /// Makes the secret of the copies of sessions in browsers.
+    pub copies: Arc<dyn Mac>,
+}
+
+/// The forms of a session's copy in the browser: Better Auth's strategies of its cookie cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyForm {
+    /// JSON with an HMAC.
+    Compact,
+    /// A signed JWT.
+    Jwt,
+    /// An encrypted one.
+    Jwe,
+}
+
+/// Makes the copies of sessions that browsers carry. Nothing here ever reads one.
+pub trait SessionCopies: Send + Sync {
+    /// A copy of this JSON object, good until then. `None`: it is no object, or the cipher refuses.
+    fn copy(&self, content: &str, now: UnixTime, until: UnixTime) -> Option<String>;
 }

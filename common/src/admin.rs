@@ -417,6 +417,18 @@ pub struct KeysRewrapped {
     pub dry_run: bool,
 }
 
+/// What reads the copies of sessions that browsers carry.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CookieCacheSecret {
+    /// The secret, for `getCookieCache`.
+    pub secret: String,
+    /// The form of the copies: `compact`, `jwt` or `jwe`.
+    pub strategy: String,
+    /// What the cookies' names begin with.
+    pub cookie_prefix: String,
+}
+
 /// `POST /v1/tokens/inspect` and `/verify`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

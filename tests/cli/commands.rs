@@ -113,7 +113,7 @@ fn says_something(line: &str, format: Format, outcome: &Outcome) {
 #[tokio::test]
 async fn cl_02_every_command_answers_in_every_format() {
     for format in Format::value_variants() {
-        let server = Server::start().await;
+        let server = Server::builder().set("cookies.cache", "jwe").start().await;
         let made = server.sign_up("ada@example.com").await;
         let first = async |line: &str| {
             let outcome = ctl(&server.socket).run(line).await.ok();
@@ -154,6 +154,7 @@ async fn cl_02_every_command_answers_in_every_format() {
             "keys list",
             "keys rotate --yes",
             "keys rollback --yes",
+            "keys cookie-cache",
             &format!("keys revoke {kid} --yes"),
             &format!("keys rewrap --yes --new-master-key {}", new_key.display()),
             "mail queue",
@@ -234,6 +235,7 @@ async fn cl_02_exit_codes_are_what_the_help_says() {
         ("keys revoke nothing --yes", "", 3),
         ("user create --email ada@example.com --password-stdin", PASSWORD, 4),
         ("keys rollback --yes", "", 4),
+        ("keys cookie-cache", "", 4),
         ("session revoke --user ada@example.com --yes --expect-count 7", "", 4),
         ("user create --email nobody --password-stdin", PASSWORD, 2),
         ("user create --email new@example.com --password-stdin", "password1", 9),

@@ -50,6 +50,7 @@ const MATRIX: &[(&str, &[&str], Role)] = &[
     ("session revoke --user {boss} --yes", &["POST /v1/sessions/revoke"], Helpdesk),
     ("keys list", &["GET /v1/keys"], View),
     ("keys rotate --yes", &["POST /v1/keys/rotate"], Oncall),
+    ("keys cookie-cache", &["POST /v1/keys/cookie-cache"], Admin),
     ("keys rollback --yes", &["POST /v1/keys/rollback"], Oncall),
     ("keys revoke nothing --yes", &["POST /v1/keys/{kid}/revoke"], Oncall),
     ("token inspect", &["POST /v1/tokens/inspect"], View),

@@ -20,7 +20,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Buf;
 use common::{
-    ErrorCode, RequestId, UnixTime,
+    ErrorCode, RequestId, SecretString, UnixTime,
     admin::{API_VERSION, VERSION_HEADER},
     text::printable,
 };
@@ -63,8 +63,21 @@ pub struct Info {
     pub master_key: Option<PathBuf>,
     /// Until when cookies of the server before are taken, if that was configured.
     pub legacy_secret_until: Option<UnixTime>,
+    /// The copies of sessions that browsers carry, if they do, and what reads them.
+    pub copies: Option<Copies>,
     /// How many lines the log has lost.
     pub log_lines_dropped: fn() -> u64,
+}
+
+/// See [`Info::copies`].
+#[derive(Debug, Clone)]
+pub struct Copies {
+    /// The secret.
+    pub secret: SecretString,
+    /// The form.
+    pub form: String,
+    /// What the cookies' names begin with.
+    pub prefix: String,
 }
 
 /// What of the daemon changes when its configuration is read again.
@@ -299,6 +312,7 @@ mod tests {
         ("POST /v1/keys/rotate", Role::Oncall),
         ("POST /v1/keys/rollback", Role::Oncall),
         ("POST /v1/keys/rewrap", Role::Admin),
+        ("POST /v1/keys/cookie-cache", Role::Admin),
         ("POST /v1/keys/{kid}/revoke", Role::Oncall),
         ("GET /v1/mail", Role::View),
         ("GET /v1/mail/preview", Role::View),
@@ -328,6 +342,7 @@ mod tests {
             data_dir,
             master_key: None,
             legacy_secret_until: None,
+            copies: None,
             log_lines_dropped: || 0,
         };
         let grants = Role::ALL.map(|role| (role, Grant::User(role.to_string()))).to_vec();

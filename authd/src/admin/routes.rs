@@ -65,6 +65,7 @@ pub static ROUTES: &[Route] = &[
     write(Post, "/v1/keys/rotate", Oncall, handler!(keys::rotate)),
     write(Post, "/v1/keys/rollback", Oncall, handler!(keys::roll_back)),
     write(Post, "/v1/keys/rewrap", Admin, handler!(keys::rewrap)),
+    write(Post, "/v1/keys/cookie-cache", Admin, handler!(keys::cookie_cache)),
     write(Post, "/v1/keys/{kid}/revoke", Oncall, handler!(keys::revoke)),
     read(Get, "/v1/mail", View, handler!(mail::queue)),
     read(Get, "/v1/mail/preview", View, handler!(mail::preview)),

@@ -29,6 +29,9 @@ const MAX_COOKIE_AGE: Span = Span::from_days(400);
 /// How long a refresh token may be shown again at most (RF-03).
 const REUSE_WINDOW: Span = Span::from_secs(10);
 
+/// How long a copy of a session may be believed at most (SE-08).
+const MAX_COPY_LIFE: Span = Span::from_mins(1);
+
 /// Longer than anybody means: a number with a unit too many.
 const MAX_RETENTION: Span = Span::from_days(36_500);
 
@@ -76,6 +79,9 @@ pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut
         if !domain.covers(host) {
             refuse("cookies.domain", format!("the service is called {host}, which is not below {domain}"));
         }
+    }
+    if s.cookies.cache_life > MAX_COPY_LIFE || s.cookies.cache_life < Span::from_secs(1) {
+        refuse("cookies.cache_life", format!("it must be between 1s and {MAX_COPY_LIFE}"));
     }
     if session.expires_in > MAX_COOKIE_AGE {
         refuse("session.expires_in", "browsers keep no cookie longer than 400d".into());

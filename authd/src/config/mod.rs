@@ -17,7 +17,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use common::{Span, UnixTime, UserId};
 
 pub use self::{
-    cookies::{CookieDomain, CookiePrefix},
+    cookies::{CookieCache, CookieDomain, CookiePrefix},
     fields::{SessionFields, UserFields},
     mail::{Delivery, Mailbox, Security},
     places::Places,
@@ -325,6 +325,12 @@ settings! {
         /// and auth.example.com. Every host below it then receives them. Never a public suffix (com, co.uk, github.io). Unset:
         /// the service's own host alone. Change the prefix together with the domain, or take it away: browsers keep the old cookie.
         domain: Option<CookieDomain> = "";
+        /// Whether browsers carry a copy of the session and its user, session_data, for servers that render pages: Better Auth's
+        /// cookie cache, as compact, jwt or jwe. They read it by getCookieCache with the secret that `authctl keys cookie-cache`
+        /// shows; whoever has that secret can make such a copy. authd itself never reads one.
+        cache: CookieCache = "off";
+        /// How long a copy is good, at most 1m: for so long a session that was revoked may still be believed by who reads it.
+        cache_life: Span = "1m";
     }
     /// Better Auth's bearer plugin: sessions without cookies, for apps.
     "bearer" bearer: Bearer {

@@ -168,6 +168,8 @@ kinds! {
     ThrottleCleared = "throttle.cleared";
     /// The master key was changed: everything sealed was sealed anew, and the old key opens the store no more.
     KeysRewrapped = "keys.rewrapped";
+    /// An operator was shown the secret of the copies of sessions that browsers carry.
+    CookieCacheShown = "keys.cookie_cache_shown";
     /// An operator declared the host's clock right, although there were records of a later time.
     ClockTrusted = "clock.trusted";
     /// Signing keys may sign tokens of a longer life than before.

@@ -534,7 +534,7 @@ pub(crate) mod tests {
             hasher: Arc::new(hasher),
             signer: Arc::new(Jwt::new(vault.clone())),
             vault,
-            secrets: Secrets { cookie: mac(), refresh: mac(), device: mac(), link: mac() },
+            secrets: Secrets { cookie: mac(), refresh: mac(), device: mac(), link: mac(), copies: mac() },
             policy,
             mail: Arc::default(),
             throttles: Arc::new(crate::service::throttle::Throttles::new(true)),

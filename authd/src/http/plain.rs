@@ -12,7 +12,10 @@ use http::{StatusCode, header};
 use super::{
     ApiError, App, Req,
     auth::{CookieSession, set_auth_jwt, use_cookie, wish},
-    better_auth::username::{given_username, of_username},
+    better_auth::{
+        add_session_data,
+        username::{given_username, of_username},
+    },
     given::application,
 };
 use crate::{
@@ -83,6 +86,7 @@ pub(super) fn set_session_cookies(app: &App, req: &Req, opened: &Opened, reply: 
     for cookie in dont_remember.into_iter().chain(app.cookies.forget_twin(&req.head)).chain(kept) {
         reply.add(header::SET_COOKIE, cookie);
     }
+    add_session_data(app, req, &opened.live, &opened.token, reply);
     if remember {
         remember_device(app, req, &opened.live.user, reply);
     }
@@ -97,7 +101,7 @@ pub(super) fn remember_device(app: &App, req: &Req, user: &User, reply: &mut Rep
 /// Deletes the cookies of a browser that signs out.
 pub(super) fn sign_out_cookies(app: &App, req: &Req, reply: &mut Reply) {
     delete_session_cookies(app, reply);
-    if let Some(cookie) = app.cookies.forget_admin_session(&req.head) {
+    for cookie in app.cookies.forget_admin_session(&req.head).into_iter().chain(app.cookies.forget_chunks(&req.head)) {
         reply.add(header::SET_COOKIE, cookie);
     }
 }

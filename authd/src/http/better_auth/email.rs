@@ -4,9 +4,8 @@ use common::{
     ErrorCode,
     api::{FollowedBody, StatusBody},
 };
-use http::header;
 
-use super::redirect;
+use super::{redirect, set_again};
 use crate::{
     door::Reply,
     http::{ApiError, App, Req, auth::wish, plain::set_session_cookies},
@@ -64,12 +63,7 @@ pub async fn verify(app: &App, req: Req) -> Result<Reply, ApiError> {
     };
     match (&followed, &caller) {
         (Followed::Verified(Some(opened)), _) => set_session_cookies(app, &req, opened, &mut reply),
-        (Followed::Changed(_), Some(caller)) => {
-            for cookie in caller.shown.iter().flat_map(|s| app.cookies.session(&s.token, caller.live.session.remember))
-            {
-                reply.add(header::SET_COOKIE, cookie);
-            }
-        }
+        (Followed::Changed(_), Some(caller)) => set_again(app, &req, caller, &mut reply),
         _ => {}
     }
     Ok(reply)
@@ -101,9 +95,7 @@ pub async fn change(app: &App, req: Req) -> Result<Reply, ApiError> {
     })?;
     let mut reply = Reply::json(&StatusBody { status: true });
     if changed.is_some() {
-        for cookie in caller.shown.iter().flat_map(|s| app.cookies.session(&s.token, caller.live.session.remember)) {
-            reply.add(header::SET_COOKIE, cookie);
-        }
+        set_again(app, &req, &caller, &mut reply);
     }
     Ok(reply)
 }
