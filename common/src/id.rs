@@ -107,6 +107,10 @@ id! {
     FamilyId
 }
 id! {
+    /// What came in together from another server.
+    ImportId
+}
+id! {
     /// One request on either door, as in the header `x-request-id` and in the logs.
     RequestId
 }

@@ -9,13 +9,14 @@ pub mod family;
 pub mod key;
 pub mod origin;
 pub mod session;
+pub mod stored_hash;
 pub mod throttle;
 pub mod token;
 pub mod user;
 
 pub use access::{Access, Role};
 pub use audit::{Act, Actor, AuditRecord, ChainHead, Checkpoint, Event, EventKind, IdempotencyKey, Method, Personal};
-pub use credential::{Credential, HashScheme, PasswordHash, PasswordPolicy, PasswordProblem};
+pub use credential::{Credential, HashProblem, HashScheme, PasswordHash, PasswordPolicy, PasswordProblem};
 pub use family::{ClientDigest, Family, Generation, RepeatSeen, Turn};
 pub use key::{Algorithm, KeyPolicy, KeySet, KeyState, SigningKey};
 pub use session::{Session, SessionPolicy, SessionState, TokenDigest};
