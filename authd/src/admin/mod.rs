@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod error;
+pub mod imports;
 pub mod keys;
 pub mod request;
 pub mod routes;
@@ -36,8 +37,6 @@ use crate::{
     service::{Services, audit as acts, random::base62},
 };
 
-/// The largest body of a request.
-const MAX_BODY: u64 = 64 * 1024;
 /// How long a body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -180,7 +179,7 @@ impl AdminApp {
         if role < route.role {
             return Err(refused(&operator, role, route.role, &format!("{} {}", head.method, route.path)));
         }
-        let (body, raw) = read_body(head, stream).await?;
+        let (body, raw) = read_body(head, stream, route.max_body).await?;
         let req = AdminReq {
             head: head.clone(),
             route: route.path,
@@ -249,14 +248,14 @@ fn is_browser(head: &Head) -> bool {
         || head.headers.keys().any(|name| name.as_str().starts_with("sec-fetch-"))
 }
 
-async fn read_body<S, B>(head: &Head, stream: S) -> Result<(Body, Raw), AdminError>
+async fn read_body<S, B>(head: &Head, stream: S, max: u64) -> Result<(Body, Raw), AdminError>
 where
     S: Stream<Item = Result<B, warp::Error>> + Send,
     B: Buf + Send,
 {
     // The number of connections bounds what all bodies take together.
-    let mut share = Share::of(&Arc::default(), MAX_BODY);
-    let bytes = body::read(&head.headers, stream, MAX_BODY, BODY_TIMEOUT, &mut share).await.map_err(|e| match e {
+    let mut share = Share::of(&Arc::default(), max);
+    let bytes = body::read(&head.headers, stream, max, BODY_TIMEOUT, &mut share).await.map_err(|e| match e {
         BodyError::TooLarge => AdminError::new(ErrorCode::PayloadTooLarge),
         BodyError::TooSlow => AdminError::new(ErrorCode::RequestTimeout),
         BodyError::Broken => AdminError::new(ErrorCode::BadRequest).cause("the body is broken off"),
@@ -308,6 +307,9 @@ mod tests {
         ("GET /v1/audit", Role::View),
         ("GET /v1/audit/verify", Role::View),
         ("POST /v1/audit/erase", Role::Admin),
+        ("GET /v1/imports", Role::View),
+        ("POST /v1/imports", Role::Admin),
+        ("POST /v1/imports/{import}/undo", Role::Admin),
     ];
 
     /// The status of a request by a user with this name, under roles that are held by users of their names.

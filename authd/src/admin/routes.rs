@@ -1,8 +1,9 @@
 //! The whole admin interface on a page.
 
+use common::import::MAX_BYTES;
 use futures_util::future::BoxFuture;
 
-use super::{AdminApp, AdminError, AdminReq, audit, keys, sessions, status, store, throttles, tokens, users};
+use super::{AdminApp, AdminError, AdminReq, audit, imports, keys, sessions, status, store, throttles, tokens, users};
 use crate::{
     domain::Role,
     door::{Reply, Verb},
@@ -22,16 +23,28 @@ pub struct Route {
     pub role: Role,
     /// Whether it can change something; then it stands in the audit trail.
     pub changes: bool,
+    /// The largest body, in bytes.
+    pub max_body: u64,
     /// What answers.
     pub handler: Handler,
 }
 
+/// The largest body of most requests.
+const MAX_BODY: u64 = 64 * 1024;
+
+impl Route {
+    /// With bodies of up to so many bytes.
+    const fn with_bodies(self, max_body: u64) -> Self {
+        Self { max_body, ..self }
+    }
+}
+
 const fn read(verb: Verb, path: &'static str, role: Role, handler: Handler) -> Route {
-    Route { verb, path, role, changes: false, handler }
+    Route { verb, path, role, changes: false, max_body: MAX_BODY, handler }
 }
 
 const fn write(verb: Verb, path: &'static str, role: Role, handler: Handler) -> Route {
-    Route { verb, path, role, changes: true, handler }
+    Route { verb, path, role, changes: true, max_body: MAX_BODY, handler }
 }
 
 macro_rules! handler {
@@ -73,4 +86,7 @@ pub static ROUTES: &[Route] = &[
     read(Get, "/v1/audit", View, handler!(audit::list)),
     read(Get, "/v1/audit/verify", View, handler!(audit::verify)),
     write(Post, "/v1/audit/erase", Admin, handler!(audit::erase)),
+    read(Get, "/v1/imports", View, handler!(imports::list)),
+    write(Post, "/v1/imports", Admin, handler!(imports::store)).with_bodies(MAX_BYTES),
+    write(Post, "/v1/imports/{import}/undo", Admin, handler!(imports::undo)),
 ];

@@ -160,6 +160,10 @@ kinds! {
     ConfigReloaded = "config.reloaded";
     /// Users changed their own name or picture.
     UserUpdated = "user.updated";
+    /// Accounts of another server came in, a batch of them.
+    UsersImported = "import.stored";
+    /// Accounts that came with an import were deleted, a batch of them.
+    ImportUndone = "import.undone";
 }
 
 impl EventKind {

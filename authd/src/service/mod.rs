@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod audit;
 pub mod device;
 pub mod error;
+pub mod imports;
 pub mod keys;
 pub mod maintenance;
 pub mod master_key;

@@ -78,7 +78,7 @@ pub async fn create(app: &Services, wanted: NewAccount, mut act: Act) -> Result<
 const MAX_ROLE_BYTES: usize = 128;
 
 /// Whether the text may be a role, which programs compare: no two may look alike.
-fn check_role(role: &str) -> Result<(), ServiceError> {
+pub(super) fn check_role(role: &str) -> Result<(), ServiceError> {
     match !role.is_empty() && role.len() <= MAX_ROLE_BYTES && role.bytes().all(|b| b.is_ascii_graphic()) {
         true => Ok(()),
         false => Err(ServiceError::InvalidRole),

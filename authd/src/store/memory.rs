@@ -2,6 +2,7 @@
 //! Nothing here is shared with the sled implementation but the form of an audit payload.
 
 mod audit;
+mod imports;
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use common::{Email, FamilyId, SessionId, UnixTime, UserId, admin::Counts};
+use common::{Email, FamilyId, ImportId, SessionId, UnixTime, UserId, admin::Counts};
 
 use super::{
     AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Files, IDEMPOTENCY, Live, Meta, NewSession, Page,
@@ -17,13 +18,13 @@ use super::{
 };
 use crate::{
     domain::{
-        Act, AuditRecord, Ban, Checkpoint, Credential, Event, EventKind, Family, IdempotencyKey, KeySet, Session,
-        SessionState, SigningKey, TokenDigest, Turn, User, address, throttle::Place,
+        Act, AuditRecord, Ban, Checkpoint, Credential, Event, EventKind, Family, IdempotencyKey, Import, KeySet,
+        Session, SessionState, SigningKey, TokenDigest, Turn, User, address, throttle::Place,
     },
     ports::Mac,
 };
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct State {
     users: BTreeMap<UserId, User>,
     credentials: BTreeMap<UserId, Credential>,
@@ -38,6 +39,8 @@ struct State {
     noted: UnixTime,
     places: BTreeMap<UserId, Vec<Place>>,
     counters: BTreeMap<[u8; 16], Counter>,
+    imports: BTreeMap<ImportId, Import>,
+    imported: BTreeMap<UserId, ImportId>,
 }
 
 /// Everything in maps behind one lock.
@@ -132,6 +135,14 @@ impl State {
         let ids: Vec<SessionId> = self.of_user(user).into_iter().map(|s| s.id).filter(|id| Some(id) != keep).collect();
         let sessions = ids.iter().filter_map(|id| self.remove(id)).count() as u64;
         Ended { sessions, users: u64::from(sessions > 0) }
+    }
+
+    fn remove_user(&mut self, user: &UserId) -> Ended {
+        self.users.remove(user);
+        self.credentials.remove(user);
+        self.places.remove(user);
+        self.forget_imported(user);
+        self.end_all(user, None)
     }
 }
 
@@ -468,10 +479,7 @@ impl Store for MemoryStore {
         if epoch.is_some_and(|epoch| epoch != owner.epoch) {
             return Err(StoreError::Stale);
         }
-        state.users.remove(&user);
-        state.credentials.remove(&user);
-        state.places.remove(&user);
-        let ended = state.end_all(&user, None);
+        let ended = state.remove_user(&user);
         self.record(&mut state, &act, &event.user(&user).with("ended_sessions", &ended.sessions));
         Ok(ended)
     }

@@ -7,6 +7,7 @@ use common::{SessionId, UnixTime, UserId};
 
 use super::{
     codec::{Link, Number, Places},
+    imports::forget_imported,
     keys,
     txn::Txn,
 };
@@ -61,7 +62,7 @@ fn remove_sessions(tx: &mut Txn<'_>, ids: &[SessionId]) -> Result<u64, StoreErro
     Ok(removed)
 }
 
-fn insert_session(tx: &mut Txn<'_>, new: &NewSession, act: &Act) -> Result<(), StoreError> {
+pub(super) fn insert_session(tx: &mut Txn<'_>, new: &NewSession, act: &Act) -> Result<(), StoreError> {
     let session = &new.session;
     for id in &new.replaces {
         let Some(old) = tx.get::<Session>(&keys::session(id))? else { continue };
@@ -105,16 +106,21 @@ pub(super) fn create_user(
     if tx.exists(&keys::user(&user.id))? {
         return Err(StoreError::Stale);
     }
+    insert_user(tx, user, credential)?;
+    if let Some(session) = session {
+        insert_session(tx, session, act)?;
+    }
+    tx.audit(act, event)
+}
+
+/// Where neither the id nor the address is taken.
+pub(super) fn insert_user(tx: &mut Txn<'_>, user: &User, credential: Option<&Credential>) -> Result<(), StoreError> {
     tx.put(keys::user(&user.id), user)?;
     tx.put(keys::email(&user.email), &Link(user.id.to_string()))?;
     if let Some(credential) = credential {
         tx.put(keys::credential(&user.id), credential)?;
     }
-    if let Some(session) = session {
-        insert_session(tx, session, act)?;
-    }
-    tx.count(USERS, 1)?;
-    tx.audit(act, event)
+    tx.count(USERS, 1)
 }
 
 pub(super) fn open_session(
@@ -335,13 +341,20 @@ pub(super) fn delete_user(
     if epoch.is_some_and(|epoch| epoch != owner.epoch) {
         return Err(StoreError::Stale);
     }
-    let ended = end_all(tx, id, None)?;
-    tx.delete(keys::user(id));
-    tx.delete(keys::email(&owner.email));
-    tx.delete(keys::credential(id));
-    tx.delete(keys::places(id));
-    tx.count(USERS, -1)?;
+    let ended = remove_user(tx, &owner)?;
     tx.audit(act, &event.user(id).with("ended_sessions", &ended.sessions))?;
+    Ok(ended)
+}
+
+/// A user with everything that belongs to the account.
+pub(super) fn remove_user(tx: &mut Txn<'_>, owner: &User) -> Result<Ended, StoreError> {
+    let ended = end_all(tx, &owner.id, None)?;
+    tx.delete(keys::user(&owner.id));
+    tx.delete(keys::email(&owner.email));
+    tx.delete(keys::credential(&owner.id));
+    tx.delete(keys::places(&owner.id));
+    forget_imported(tx, &owner.id)?;
+    tx.count(USERS, -1)?;
     Ok(ended)
 }
 
