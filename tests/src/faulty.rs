@@ -12,15 +12,15 @@ use std::{
 use async_trait::async_trait;
 use authd::{
     domain::{
-        Act, AuditRecord, Ban, Checkpoint, Credential, Event, Family, IdempotencyKey, KeySet, Session, SigningKey,
-        TokenDigest, User, throttle::Place,
+        Act, AuditRecord, Ban, Checkpoint, Credential, Event, Family, Fate, IdempotencyKey, Import, KeySet, Session,
+        SigningKey, TokenDigest, User, throttle::Place,
     },
     store::{
-        AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Live, NewSession, Page, Profile, Refresh,
-        Refreshed, Rehash, Rewrap, SealedSecret, Store, StoreError, UserQuery,
+        AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, ImportBatch, Imports, Live, NewSession, Page,
+        Profile, Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Store, StoreError, Undone, UserQuery,
     },
 };
-use common::{Email, FamilyId, SessionId, Span, UnixTime, UserId, admin::Counts};
+use common::{Email, FamilyId, ImportId, SessionId, Span, UnixTime, UserId, admin::Counts};
 
 /// How a call fails.
 #[derive(Debug, Clone)]
@@ -98,6 +98,32 @@ pub struct Faulty {
     pub inner: Arc<dyn Store>,
     /// What it is told.
     pub faults: Arc<Faults>,
+}
+
+/// No fault is put into imports.
+#[async_trait]
+impl Imports for Faulty {
+    async fn import(&self, batch: ImportBatch, act: Act, event: Event) -> Result<Vec<Fate>, StoreError> {
+        self.inner.import(batch, act, event).await
+    }
+
+    async fn preview_import(&self, batch: ImportBatch) -> Result<Vec<Fate>, StoreError> {
+        self.inner.preview_import(batch).await
+    }
+
+    async fn imports(&self) -> Result<Vec<Import>, StoreError> {
+        self.inner.imports().await
+    }
+
+    async fn undo_import(
+        &self,
+        id: ImportId,
+        limit: usize,
+        act: Act,
+        event: Event,
+    ) -> Result<Option<Undone>, StoreError> {
+        self.inner.undo_import(id, limit, act, event).await
+    }
 }
 
 /// A call that may fail.
