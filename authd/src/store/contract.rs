@@ -2,6 +2,7 @@
 
 mod audit;
 mod fixtures;
+mod imports;
 #[cfg(test)]
 mod model;
 mod pages;
@@ -43,6 +44,7 @@ pub async fn suite(store: Arc<dyn Store>) {
     pages::every_page(&*store).await;
     repeats(&*store).await;
     races(&store).await;
+    imports::whole(&*store).await;
     audit::erasure(&*store).await;
     audit::removal(&*store).await;
     audit::wrong_clocks(&*store).await;

@@ -155,3 +155,83 @@ impl Imports for SledStore {
         self.act(act, move |tx, act| undo(tx, &id, limit, act, event)).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::intents::{SESSIONS, USERS};
+    use super::*;
+    use crate::{
+        domain::{EventKind, PasswordHash},
+        store::{
+            Rehash, Store,
+            contract::{act, credential, restart::open, session, user},
+        },
+    };
+
+    /// All records but those of the audit trail, of the log's place and of the clock.
+    fn records(store: &SledStore) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let is_of_accounts = |key: &[u8]| {
+            !key.starts_with(&keys::prefix(Kind::Audit))
+                && (!key.starts_with(&keys::prefix(Kind::Meta)) || key.starts_with(&keys::meta("count/")))
+        };
+        let all = store.db.iter().map(Result::unwrap).map(|(key, value)| (key.to_vec(), value.to_vec()));
+        all.filter(|(key, _)| is_of_accounts(key)).collect()
+    }
+
+    fn batch() -> ImportBatch {
+        let incoming = |n: u8| {
+            let name = format!("imp-{n}");
+            let mut sessions = vec![session(&name, 1).session, session(&name, 2).session];
+            sessions.iter_mut().for_each(|session| session.family = None);
+            Incoming { user: user(&name), named: true, credential: Some(credential(&name, "h0")), sessions }
+        };
+        ImportBatch { id: "i1".parse().unwrap(), source: "users".into(), accounts: (0..20).map(incoming).collect() }
+    }
+
+    #[tokio::test]
+    async fn taken_back_an_import_leaves_no_record_and_changes_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let create = async |name: &str| {
+            let event = Event::new(EventKind::UserCreated);
+            store.create_user(user(name), Some(credential(name, "h")), Some(session(name, 1)), act(), event).await
+        };
+        create("ada").await.unwrap();
+        let before = records(&store);
+        store.import(batch(), act(), Event::new(EventKind::UsersImported)).await.unwrap();
+        assert!(records(&store).len() > before.len() + 20 * 10);
+        let rehash = || Rehash { old: PasswordHash::new("h0"), new: PasswordHash::new("h1"), chosen: false };
+        for n in 0..7 {
+            let mut new = session(&format!("imp-{n}"), 9);
+            new.session.ip_address = "192.0.2.9".into();
+            let signed_in = Event::new(EventKind::SignedIn);
+            store.open_session(new, 0, Some(rehash()), act(), signed_in).await.unwrap();
+        }
+        // What happens beside it stays.
+        create("bob").await.unwrap();
+        let of_bob: BTreeMap<_, _> = records(&store).into_iter().filter(|(key, _)| !before.contains_key(key)).collect();
+        let of_bob = of_bob.into_iter().filter(|(key, _)| String::from_utf8_lossy(key).contains("bob"));
+        let mut expected: BTreeMap<_, _> = before.into_iter().chain(of_bob).collect();
+        let mut steps = 0;
+        while let Some(step) =
+            store.undo_import("i1".parse().unwrap(), 6, act(), Event::new(EventKind::ImportUndone)).await.unwrap()
+        {
+            steps += 1;
+            assert!(step.users <= 6);
+        }
+        assert_eq!(steps, 4);
+        let after = records(&store);
+        for counter in [USERS, SESSIONS] {
+            let key = keys::meta(counter);
+            let counted: Number = codec::decode(&key, &after[&key]).unwrap();
+            assert_eq!(counted, Number(2), "{counter}: ada and bob");
+            expected.insert(key.clone(), after[&key].clone());
+        }
+        // An entry by a digest has no name in it: bob's token.
+        let unnamed: Vec<_> = after.keys().filter(|key| !expected.contains_key(*key)).collect();
+        assert!(unnamed.iter().all(|key| **key == keys::token(&session("bob", 1).session.digest)), "{unnamed:?}");
+        assert!(expected.iter().all(|(key, value)| after.get(key) == Some(value)));
+    }
+}
