@@ -27,7 +27,11 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use tracing::{error, warn};
 use warp::{Filter, reply::Response};
 
-pub use self::{error::AdminError, request::AdminReq, routes::Route};
+pub use self::{
+    error::AdminError,
+    request::AdminReq,
+    routes::{Bodies, Route},
+};
 use crate::{
     config::Mode,
     domain::{Access, Role, access::ADMIN_GROUP},
@@ -179,7 +183,7 @@ impl AdminApp {
         if role < route.role {
             return Err(refused(&operator, role, route.role, &format!("{} {}", head.method, route.path)));
         }
-        let (body, raw) = read_body(head, stream, route.max_body).await?;
+        let (body, raw) = read_body(head, stream, route.bodies).await?;
         let req = AdminReq {
             head: head.clone(),
             route: route.path,
@@ -248,14 +252,14 @@ fn is_browser(head: &Head) -> bool {
         || head.headers.keys().any(|name| name.as_str().starts_with("sec-fetch-"))
 }
 
-async fn read_body<S, B>(head: &Head, stream: S, max: u64) -> Result<(Body, Raw), AdminError>
+async fn read_body<S, B>(head: &Head, stream: S, most: Bodies) -> Result<(Body, Raw), AdminError>
 where
     S: Stream<Item = Result<B, warp::Error>> + Send,
     B: Buf + Send,
 {
     // The number of connections bounds what all bodies take together.
-    let mut share = Share::of(&Arc::default(), max);
-    let bytes = body::read(&head.headers, stream, max, BODY_TIMEOUT, &mut share).await.map_err(|e| match e {
+    let mut share = Share::of(&Arc::default(), most.bytes);
+    let bytes = body::read(&head.headers, stream, most.bytes, BODY_TIMEOUT, &mut share).await.map_err(|e| match e {
         BodyError::TooLarge => AdminError::new(ErrorCode::PayloadTooLarge),
         BodyError::TooSlow => AdminError::new(ErrorCode::RequestTimeout),
         BodyError::Broken => AdminError::new(ErrorCode::BadRequest).cause("the body is broken off"),
@@ -268,7 +272,7 @@ where
     if kind.as_deref() != Some("application/json") {
         return Err(AdminError::new(ErrorCode::UnsupportedMediaType).fix("send content-type: application/json"));
     }
-    let parsed = body::parse_json(&bytes);
+    let parsed = body::parse_json_crowd(&bytes, most.members);
     parsed.map(|body| (body, bytes)).map_err(|problem| AdminError::new(ErrorCode::BadRequest).cause(problem))
 }
 

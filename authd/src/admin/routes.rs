@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use super::{AdminApp, AdminError, AdminReq, audit, imports, keys, sessions, status, store, throttles, tokens, users};
 use crate::{
     domain::Role,
-    door::{Reply, Verb},
+    door::{MAX_MEMBERS, Reply, Verb},
 };
 
 /// What answers.
@@ -23,28 +23,38 @@ pub struct Route {
     pub role: Role,
     /// Whether it can change something; then it stands in the audit trail.
     pub changes: bool,
-    /// The largest body, in bytes.
-    pub max_body: u64,
+    /// How large its bodies may be.
+    pub bodies: Bodies,
     /// What answers.
     pub handler: Handler,
 }
 
-/// The largest body of most requests.
-const MAX_BODY: u64 = 64 * 1024;
+/// How large the body of a request may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Bodies {
+    /// In bytes.
+    pub bytes: u64,
+    /// Members and elements, all levels together.
+    pub members: usize,
+}
+
+/// What most requests need.
+const USUAL: Bodies = Bodies { bytes: 64 * 1024, members: MAX_MEMBERS };
+/// A batch of things.
+const BATCH: Bodies = Bodies { bytes: MAX_BYTES, members: 65_536 };
 
 impl Route {
-    /// With bodies of up to so many bytes.
-    const fn with_bodies(self, max_body: u64) -> Self {
-        Self { max_body, ..self }
+    const fn with_batches(self) -> Self {
+        Self { bodies: BATCH, ..self }
     }
 }
 
 const fn read(verb: Verb, path: &'static str, role: Role, handler: Handler) -> Route {
-    Route { verb, path, role, changes: false, max_body: MAX_BODY, handler }
+    Route { verb, path, role, changes: false, bodies: USUAL, handler }
 }
 
 const fn write(verb: Verb, path: &'static str, role: Role, handler: Handler) -> Route {
-    Route { verb, path, role, changes: true, max_body: MAX_BODY, handler }
+    Route { verb, path, role, changes: true, bodies: USUAL, handler }
 }
 
 macro_rules! handler {
@@ -87,6 +97,6 @@ pub static ROUTES: &[Route] = &[
     read(Get, "/v1/audit/verify", View, handler!(audit::verify)),
     write(Post, "/v1/audit/erase", Admin, handler!(audit::erase)),
     read(Get, "/v1/imports", View, handler!(imports::list)),
-    write(Post, "/v1/imports", Admin, handler!(imports::store)).with_bodies(MAX_BYTES),
+    write(Post, "/v1/imports", Admin, handler!(imports::store)).with_batches(),
     write(Post, "/v1/imports/{import}/undo", Admin, handler!(imports::undo)),
 ];

@@ -16,3 +16,4 @@ pub use self::{
     router::{Found, Router, Verb},
     validate::Fields,
 };
+pub use crate::json::MAX_MEMBERS;

@@ -94,7 +94,8 @@ impl Checked {
                     findings.add_many(Finding::Session, *sessions, &[]);
                     let email = [incoming.user.email.to_string()];
                     findings.add_many(Finding::SessionTaken, sent.saturating_sub(*sessions), &email);
-                    Finding::User
+                    findings.add(Finding::User, "");
+                    continue;
                 }
                 Fate::Done => Finding::UserDone,
                 Fate::There => Finding::UserThere,
@@ -191,10 +192,11 @@ fn credential(app: &Services, user: &User, password: ImportPassword, notes: &mut
         Ok(HashScheme::Unknown) | Err(HashProblem::Unknown) => Finding::HashUnknown,
         Err(HashProblem::TooCostly) => Finding::HashTooCostly,
     };
-    notes.add(finding, user.email.as_str());
     if matches!(finding, Finding::HashUnknown | Finding::HashTooCostly) {
+        notes.add(finding, user.email.as_str());
         return None;
     }
+    notes.add(finding, "");
     let created_at = password.created_at.map_or(user.created_at, |at| at.min(user.updated_at.max(user.created_at)));
     Some(Credential {
         id: password.id.and_then(|id| id.parse().ok()).unwrap_or_else(|| random::account_id(&*app.entropy)),

@@ -64,10 +64,11 @@ export async function startReference(t, { plugins = [], withoutJwt = false, base
   });
   const url = `http://localhost:${server.address().port}`;
   const { Database: Sqlite } = await sqlite;
+  const tables = new Sqlite();
   const auth = betterAuth({
     baseURL: baseURL ?? url,
     secret: "of the real server, which only the tests know",
-    database: { dialect: new SqliteDialect({ database: new Database(new Sqlite()) }), type: "sqlite" },
+    database: { dialect: new SqliteDialect({ database: new Database(tables) }), type: "sqlite" },
     emailAndPassword: { enabled: true, ...options.emailAndPassword },
     trustedOrigins: TRUSTED,
     rateLimit: { enabled: false },
@@ -79,5 +80,9 @@ export async function startReference(t, { plugins = [], withoutJwt = false, base
   const { runMigrations } = await getMigrations(auth.options);
   await runMigrations();
   handle = toNodeHandler(auth);
-  return { url };
+  return {
+    url,
+    /** Its database, as the file of an application has it. */
+    database: () => tables.export(),
+  };
 }

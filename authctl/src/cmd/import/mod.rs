@@ -1,7 +1,7 @@
 //! `authctl import …`: reads another server's accounts here, row by row, and hands them to authd in batches. authd checks
 //! everything again and decides.
 //!
-//! The source is read twice: first authd is asked what would happen, then it is done. An account that is there is left as it
+//! The source is read three times: for the name of what is in it, to ask authd what would happen, and to do it. An account that is there is left as it
 //! is, so an import that broke off goes on where it was, and one that is done does nothing.
 
 mod better_auth;
@@ -18,7 +18,7 @@ use common::{
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use self::source::{Pass, Source};
+use self::source::{Pass, Source, Summary};
 use super::Context;
 use crate::{
     cli::{Consent, Import},
@@ -92,28 +92,42 @@ struct Read {
     accounts: u64,
 }
 
-/// Reads the whole source. With an id its batches are stored, without one authd only says what would happen.
-async fn read(cx: &mut Context<'_>, name: &str, source: &dyn Source, store: Option<&ImportId>) -> Result<Read, Error> {
-    let what = if store.is_some() { "importing" } else { "checking" };
-    let bar = bar(cx, source.accounts()?, what);
+fn id_of(name: &str, summary: &Summary) -> Result<ImportId, Error> {
+    format!("{name}-{}", summary.digest).parse().map_err(|_| Error::failed("the import has no name"))
+}
+
+/// The name of what is in the source: the same rows have the same.
+async fn named(cx: &Context<'_>, name: &str, source: &dyn Source) -> Result<ImportId, Error> {
+    let bar = bar(cx, source.accounts()?, "reading");
     let mut pass = Pass::start(source)?;
-    let mut findings = Findings::default();
-    let placeholder: ImportId = "preview".parse().map_err(|_| Error::failed("no id"))?;
     while let Some(accounts) = pass.next().await {
         bar.inc(accounts.len() as u64);
-        let batch = ImportBatch {
-            import: store.unwrap_or(&placeholder).clone(),
-            source: name.into(),
-            dry_run: store.is_none(),
-            accounts,
-        };
+    }
+    bar.finish_and_clear();
+    id_of(name, &pass.finish()?)
+}
+
+/// Reads the whole source and hands it to authd, which stores it or only says what would happen.
+async fn read(
+    cx: &mut Context<'_>,
+    name: &str,
+    source: &dyn Source,
+    import: &ImportId,
+    dry_run: bool,
+) -> Result<Read, Error> {
+    let bar = bar(cx, source.accounts()?, if dry_run { "checking" } else { "importing" });
+    let mut pass = Pass::start(source)?;
+    let mut findings = Findings::default();
+    while let Some(accounts) = pass.next().await {
+        bar.inc(accounts.len() as u64);
+        let batch = ImportBatch { import: import.clone(), source: name.into(), dry_run, accounts };
         let report: ImportReport = cx.admin.post("/v1/imports", &batch).await?;
         findings.merge(&report.findings);
     }
     bar.finish_and_clear();
     let summary = pass.finish()?;
     findings.merge(&summary.findings);
-    let import = format!("{name}-{}", summary.digest).parse().map_err(|_| Error::failed("no id"))?;
+    let import = id_of(name, &summary)?;
     Ok(Read { findings, left_out: summary.left_out, import, accounts: summary.accounts })
 }
 
@@ -144,13 +158,13 @@ fn rows(read: &Read) -> Vec<Value> {
 }
 
 async fn import(cx: &mut Context<'_>, name: &str, source: &dyn Source, consent: &Consent) -> Result<Exit, Error> {
-    let plan = read(cx, name, source, None).await?;
+    let id = named(cx, name, source).await?;
+    let plan = read(cx, name, source, &id, true).await?;
     if consent.dry_run {
-        cx.io.say(&format!("import {}: nothing is written", plan.import))?;
+        cx.io.say(&format!("import {id}: nothing is written"))?;
         output::list(cx.io, &cx.global, &PLAN, rows(&plan), false)?;
         return Ok(Exit::Done);
     }
-    // What was stored of it before is known only under its name, which the reading has found.
     let (users, sessions) = (plan.findings.count(Finding::User), plan.findings.count(Finding::Session));
     if users == 0 {
         output::list(cx.io, &cx.global, &PLAN, rows(&plan), false)?;
@@ -160,14 +174,14 @@ async fn import(cx: &mut Context<'_>, name: &str, source: &dyn Source, consent: 
     let others = if others > 0 { format!("; {others} others stay out: see --dry-run") } else { String::new() };
     let question = format!("Import {users} accounts with {sessions} sessions?{others}");
     cx.io.confirm(consent.yes, "an import", &question)?;
-    let done = read(cx, name, source, Some(&plan.import)).await.map_err(|e| went_wrong(e, &plan.import))?;
+    let done = read(cx, name, source, &id, false).await.map_err(|e| went_wrong(e, &id))?;
     let (users, sessions) = (done.findings.count(Finding::User), done.findings.count(Finding::Session));
-    cx.done(&format!("{users} accounts with {sessions} sessions are imported as {}", plan.import))?;
-    if done.import != plan.import {
+    cx.done(&format!("{users} accounts with {sessions} sessions are imported as {id}"))?;
+    if done.import != id {
         cx.io.say("the source changed while it was read: import it again for what was added")?;
     }
-    cx.io.say(&format!("take it back with: authctl import undo {}", plan.import))?;
-    output::list(cx.io, &cx.global, &PLAN, rows(&Read { import: plan.import, ..done }), false)?;
+    cx.io.say(&format!("take it back with: authctl import undo {id}"))?;
+    output::list(cx.io, &cx.global, &PLAN, rows(&Read { import: id, ..done }), false)?;
     Ok(Exit::Done)
 }
 
