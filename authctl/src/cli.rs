@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
-use common::SecretString;
+use common::{SecretString, Span};
 
 /// Administer authd over its admin socket.
 #[derive(Debug, Parser)]
@@ -17,7 +17,7 @@ pub struct Cli {
     pub global: Global,
 }
 
-const AFTER: &str = "Users are named by id, e-mail address or name. Secrets come by prompt, standard input or file, never as \
+const AFTER: &str = "Users are named by id, e-mail address, username or name. Secrets come by prompt, standard input or file, never as \
 an argument. Exit codes: 0 done, 1 failed, 2 usage, 3 not found or nothing to do, 4 conflict, 5 not permitted, 6 no daemon, \
 7 timed out, 8 a check failed, 9 refused or declined, 11 version mismatch.";
 
@@ -215,9 +215,15 @@ pub enum User {
         /// The role
         #[arg(long)]
         role: Option<String>,
+        /// The name to sign in with
+        #[arg(long)]
+        username: Option<String>,
         /// The address counts as proved
         #[arg(long)]
         verified: bool,
+        /// A field of the application's own (see user.fields); a list has commas between its items. May be given again
+        #[arg(long = "field", value_name = "NAME=VALUE", value_parser = field)]
+        field: Vec<(String, String)>,
         /// Without a password: nobody can sign in until one is set
         #[arg(long, conflicts_with_all = ["password_stdin", "password_file", "generate", "temporary"])]
         no_password: bool,
@@ -239,12 +245,12 @@ pub enum User {
     },
     /// Show one account
     Show {
-        /// Id, e-mail address or name
+        /// Id, e-mail address, username or name
         user: String,
     },
     /// Set a password; ends all sessions of the user
     SetPassword {
-        /// Id, e-mail address or name
+        /// Id, e-mail address, username or name
         user: String,
         /// Where the password comes from.
         #[command(flatten)]
@@ -252,7 +258,7 @@ pub enum User {
     },
     /// Shut an account; ends all sessions of the user
     Disable {
-        /// Id, e-mail address or name
+        /// Id, e-mail address, username or name
         user: String,
         /// Whether to ask.
         #[command(flatten)]
@@ -260,17 +266,48 @@ pub enum User {
     },
     /// Open an account again
     Enable {
-        /// Id, e-mail address or name
+        /// Id, e-mail address, username or name
         user: String,
+    },
+    /// Ban a user, for good or for some time; ends all sessions of the user. The reason is that of --reason
+    Ban {
+        /// Id, e-mail address, username or name
+        user: String,
+        /// How long, such as 7d; without it for good
+        #[arg(long, value_name = "DURATION")]
+        expires_in: Option<Span>,
+        /// Whether to ask.
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Lift a ban
+    Unban {
+        /// Id, e-mail address, username or name
+        user: String,
+    },
+    /// Give a user roles, in place of those before
+    Role {
+        /// Id, e-mail address, username or name
+        user: String,
+        /// One, or some separated by commas
+        role: String,
+        /// Whether to ask.
+        #[command(flatten)]
+        consent: Consent,
     },
     /// Delete an account with everything that belongs to it
     Delete {
-        /// Id, e-mail address or name
+        /// Id, e-mail address, username or name
         user: String,
         /// Whether to ask.
         #[command(flatten)]
         consent: Consent,
     },
+}
+
+fn field(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    pair.map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or_else(|| "write NAME=VALUE".to_owned())
 }
 
 fn at_least_one() -> RangedU64ValueParser<usize> {
@@ -414,7 +451,7 @@ pub enum Audit {
     Verify,
     /// Erase what the records say of a user: who, from where, why; the events and the chain stay
     Erase {
-        /// Id, e-mail address or name; the id also of a user who was deleted
+        /// Id, e-mail address, username or name; the id also of a user who was deleted
         #[arg(long, value_name = "USER")]
         user: String,
         /// Only records before this time (2026-11-22T12:00:00Z, or 30d for so long ago)

@@ -167,9 +167,13 @@ fn exit_of(code: ErrorCode) -> Exit {
         }
         E::AlreadyDone => Exit::Done,
         E::Forbidden | E::BrowserRefused => Exit::NotPermitted,
-        E::ValidationError | E::InvalidEmail | E::BadRequest | E::PayloadTooLarge | E::UnsupportedMediaType => {
-            Exit::Usage
-        }
+        E::ValidationError
+        | E::InvalidEmail
+        | E::MissingField
+        | E::FieldNotAllowed
+        | E::BadRequest
+        | E::PayloadTooLarge
+        | E::UnsupportedMediaType => Exit::Usage,
         E::PasswordTooShort | E::PasswordTooLong | E::PasswordCompromised => Exit::Refused,
         E::VersionMismatch => Exit::VersionMismatch,
         E::CheckFailed => Exit::CheckFailed,

@@ -504,6 +504,8 @@ pub(crate) fn public_door(config: &Config, url: &PublicUrl, cookies: &Cookies) -
             },
             jwt: s.jwt.enabled,
             set_auth_jwt: s.jwt.enabled && s.jwt.set_header,
+            admin: s.admin_plugin.enabled,
+            username: s.username.enabled,
         },
         defer_refresh: s.session.defer_refresh,
     };
@@ -546,6 +548,12 @@ pub(crate) fn policy(config: &Config, origin: &str) -> Policy {
         auto_sign_in: s.sign_up.auto_sign_in,
         password_change_ends_sessions: s.account.password_change_ends_sessions,
         self_delete: s.account.self_delete,
+        locked_fields: s.admin_plugin.locked_fields(),
+        locked_session_fields: s.admin_plugin.locked_session_fields(),
+        admin: s.admin_plugin.rules(),
+        username: s.username.rules(),
         audit_retention: Some(s.audit.retention).filter(|retention| *retention != Span::ZERO),
+        user_fields: s.user.fields.0.clone(),
+        session_fields: s.session.fields.0.clone(),
     }
 }

@@ -85,8 +85,15 @@ pub enum StoreCommand {
     Rebuild,
     /// Make the store as small as it can be: a snapshot, and sled anew from it
     Compact,
-    /// Make a snapshot of sled as it is, in the place of one that is damaged; there is nothing to compare it with
-    Snapshot,
+    /// Make a snapshot of sled as it is, in the place of one that is damaged
+    ///
+    /// There is nothing left to compare sled with: whoever could write to the data directory may have changed it. So it has to
+    /// be asked for by --unverified; a backup is the safer way.
+    Snapshot {
+        /// Take sled as it is
+        #[arg(long)]
+        unverified: bool,
+    },
 }
 
 /// `authd init`

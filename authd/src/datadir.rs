@@ -9,7 +9,7 @@ use std::{
 
 use nix::{
     errno::Errno,
-    fcntl::{Flock, FlockArg},
+    fcntl::{Flock, FlockArg, OFlag},
     unistd::geteuid,
 };
 
@@ -52,7 +52,15 @@ impl DataDir {
         if meta.uid() != geteuid().as_raw() {
             let message =
                 format!("the data directory {shown} belongs to uid {}, and authd runs as {}", meta.uid(), geteuid());
-            return Err(Failure::new(Exit::Configuration, message).fix(format!("chown -R {} {shown}", geteuid())));
+            let fix = match geteuid().is_root() {
+                true => format!(
+                    "run it as that user: setpriv --reuid={0} --regid={1} --clear-groups",
+                    meta.uid(),
+                    meta.gid()
+                ),
+                false => format!("chown -R {} {shown}", geteuid()),
+            };
+            return Err(Failure::new(Exit::Configuration, message).fix(fix));
         }
         if meta.mode() & 0o077 != 0 {
             let message = format!("the data directory {shown} is open to others (mode {:04o})", meta.mode() & 0o777);
@@ -66,8 +74,12 @@ impl DataDir {
             .create(true)
             .truncate(false)
             .mode(0o600)
+            .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits())
             .open(&lock_path)
             .map_err(io)?;
+        if !file.metadata().map_err(io)?.is_file() {
+            return Err(io(std::io::Error::other("it is not a plain file")));
+        }
         let mut holder = String::new();
         // Only for the message: an unreadable pid is no reason not to start.
         let _ = file.read_to_string(&mut holder);

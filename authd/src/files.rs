@@ -4,8 +4,8 @@ use std::{
     ffi::OsString,
     fs::{File, OpenOptions, hard_link, remove_file},
     io::{self, ErrorKind, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
 };
 
 use crate::ports::Entropy;
@@ -32,6 +32,24 @@ pub fn create_whole(path: &Path, mode: u32, content: &[u8], entropy: &dyn Entrop
     File::open(dir)?.sync_all()
 }
 
+/// A directory on the way to a path, as it is and as links lead, in which anybody may put something else in the place of what
+/// is there; and its mode.
+///
+/// # Errors
+/// The path or a directory above it cannot be looked at.
+pub fn open_to_everybody(path: &Path) -> io::Result<Option<(PathBuf, u32)>> {
+    let above = |path: &Path| path.parent().filter(|dir| !dir.as_os_str().is_empty()).map_or(".".into(), PathBuf::from);
+    // What the path itself is comes last, if it is there: a link leads to another directory.
+    let ends = [Some(above(path).canonicalize()?), path.canonicalize().ok().map(|found| above(&found))];
+    for dir in ends.iter().flatten().flat_map(|end| end.ancestors()) {
+        let mode = dir.metadata()?.mode();
+        if mode & 0o002 != 0 && mode & 0o1000 == 0 {
+            return Ok(Some((dir.into(), mode & 0o7777)));
+        }
+    }
+    Ok(None)
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -54,5 +72,31 @@ mod tests {
             create_whole(&nowhere, 0o600, b"", &SystemEntropy::default()).unwrap_err().kind(),
             ErrorKind::NotFound
         );
+    }
+
+    #[test]
+    fn an_open_directory_anywhere_on_the_way_is_found() {
+        let root = tempfile::tempdir().unwrap();
+        let (inner, other) = (root.path().join("a/b"), root.path().join("other"));
+        std::fs::create_dir_all(&inner).unwrap();
+        std::fs::create_dir(&other).unwrap();
+        let (file, link) = (inner.join("file"), other.join("link"));
+        std::fs::write(&file, "x").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let chmod = |dir: &Path, mode| std::fs::set_permissions(dir, std::fs::Permissions::from_mode(mode)).unwrap();
+        let found = |path: &Path| open_to_everybody(path).unwrap();
+        for dir in [&inner, &root.path().join("a")] {
+            assert_eq!((found(&file), found(&link)), (None, None));
+            chmod(dir, 0o777);
+            let expected = Some((dir.canonicalize().unwrap(), 0o777));
+            assert_eq!((found(&file), found(&link)), (expected.clone(), expected));
+            chmod(dir, 0o1777);
+            assert_eq!((found(&file), found(&link)), (None, None), "nobody may replace what is another's there");
+            chmod(dir, 0o755);
+        }
+        chmod(&other, 0o757);
+        assert_eq!(found(&file), None);
+        assert_eq!(found(&link), Some((other.canonicalize().unwrap(), 0o757)));
+        assert_eq!(found(&inner.join("not there yet")), None);
     }
 }

@@ -23,6 +23,7 @@ use crate::{
     config::Config,
     domain::access::ADMIN_GROUP,
     exit::{Exit, Failure},
+    files::open_to_everybody,
     nss,
 };
 
@@ -195,15 +196,14 @@ fn check_directory(path: &Path) -> Result<(), Failure> {
     let Some(parent) = path.parent() else { return Ok(()) };
     let Ok(meta) = parent.metadata() else { return Ok(()) };
     let (shown, mode, own) = (parent.display(), meta.mode(), geteuid().as_raw());
-    let is_sticky = mode & 0o1000 != 0;
-    if mode & 0o002 != 0 && !is_sticky {
-        let message = format!(
-            "{shown} has mode {:04o}: anybody may put another socket in the place of the admin socket there",
-            mode & 0o7777
-        );
+    if let Ok(Some((dir, mode))) = open_to_everybody(path) {
+        let dir = dir.display();
+        let message =
+            format!("{dir} has mode {mode:04o}: anybody may put another socket in the place of the admin socket there");
         return Err(Failure::new(Exit::Configuration, message)
-            .fix(format!("chmod o-w {shown}, or choose another path with --admin-socket")));
+            .fix(format!("chmod o-w {dir}, or choose another path with --admin-socket")));
     }
+    let is_sticky = mode & 0o1000 != 0;
     if mode & 0o020 != 0 && !is_sticky {
         warn!(
             "{shown} has mode {:04o}: its group may put another socket in the place of the admin socket",

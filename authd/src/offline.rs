@@ -14,7 +14,7 @@ use crate::{
     ports::{Entropy, Mac},
     store::{
         Upkeep as _,
-        sled::{Opening, SledOptions, Verified},
+        sled::{Opening, SledOptions, Verified, Wrong, put_aside_damaged},
     },
 };
 
@@ -67,9 +67,10 @@ pub fn verify(config: &Config) -> Result<String, Failure> {
             let _ = writeln!(text, "sled        as the commit log says: {} entries, sequence {applied}", whole.entries);
             Ok(text)
         }
-        Err(problem) => {
-            let message = format!("{text}sled        wrong: {problem}");
-            Err(Failure::new(Exit::Io, message).fix("authd store rebuild"))
+        Err(Wrong { what, is_ahead }) => {
+            let message = format!("{text}sled        wrong: {what}");
+            let fix = if is_ahead { "restore a backup; nothing was changed" } else { "authd store rebuild" };
+            Err(Failure::new(Exit::Io, message).fix(fix))
         }
     }
 }
@@ -114,15 +115,26 @@ pub fn compact(config: &Config) -> Result<String, Failure> {
     Ok(format!("the store took {} and takes {}\n", bytes(before), bytes(after)))
 }
 
-/// Makes a snapshot of sled as it is, in the place of one that is damaged.
+/// Makes a snapshot of sled as it is, in the place of one that is damaged; only where that was asked for in so many words.
 ///
 /// # Errors
 /// sled is damaged too, or the commit log behind the snapshot; then nothing was changed.
-pub fn snapshot(config: &Config) -> Result<String, Failure> {
-    let Stopped { data: _data, opening, key } = Stopped::open(config)?;
-    let opened = opening.replay(key).map_err(unopenable)?;
-    let (sequence, size) = opened.save().map_err(unopenable)?;
-    Ok(format!("a snapshot of sled was made: sequence {sequence}, {}\n", bytes(size)))
+pub fn snapshot(config: &Config, unverified: bool) -> Result<String, Failure> {
+    if !unverified {
+        let message = "there is nothing to compare sled with but the snapshot: whoever could write to the data directory may \
+                       have changed both";
+        return Err(Failure::new(Exit::Configuration, message)
+            .fix("restore a backup; or, to take sled as it is: authd store snapshot --unverified"));
+    }
+    let log = config.places.data_dir.join("log");
+    let aside = put_aside_damaged(&log).map_err(unopenable)?;
+    let made = Stopped::open(config).and_then(|Stopped { data: _data, opening, key }| {
+        let opened = opening.replay(key).map_err(unopenable)?;
+        opened.save().map_err(unopenable)
+    });
+    aside.settle(made.is_ok()).map_err(|e| Failure::new(Exit::Io, format!("{}: {e}", log.display())))?;
+    let (sequence, size) = made?;
+    Ok(format!("a snapshot of sled was made, unverified: sequence {sequence}, {}\n", bytes(size)))
 }
 
 fn require_complete(opening: &Opening) -> Result<(), Failure> {

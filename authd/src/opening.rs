@@ -65,7 +65,7 @@ pub(crate) fn unopenable(e: OpenError) -> Failure {
         }
         OpenError::Log(LogError::Damaged { ref path, .. }) if path.extension().is_some_and(|e| e == "snapshot") => {
             Failure::new(Exit::Io, e.to_string())
-                .fix("authd store snapshot makes a new one from sled, if that is sound; else restore a backup; nothing was changed")
+                .fix("restore a backup; or, if sled is sound, authd store snapshot --unverified makes a new one from it; nothing was changed")
         }
         OpenError::Log(LogError::Damaged { .. } | LogError::Apart { .. }) => {
             Failure::new(Exit::Io, e.to_string()).fix(RESTORE)

@@ -98,7 +98,7 @@ fn on_store(config: &Config, command: StoreCommand) -> Result<(), Failure> {
         StoreCommand::Verify => offline::verify(config),
         StoreCommand::Rebuild => offline::rebuild(config),
         StoreCommand::Compact => offline::compact(config),
-        StoreCommand::Snapshot => offline::snapshot(config),
+        StoreCommand::Snapshot { unverified } => offline::snapshot(config, unverified),
     };
     out(&done?)
 }

@@ -1,6 +1,7 @@
 //! JSON bodies of the admin door: HTTP/1.1 over a Unix socket, paths under `/v1`.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::{Kid, SecretString, SessionId, UnixTime, UserId};
 
@@ -156,6 +157,12 @@ pub struct UserView {
     pub email_verified: bool,
     /// Address of a picture.
     pub image: Option<String>,
+    /// The name to sign in with.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub username: Option<String>,
+    /// How it is spelled.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub display_username: Option<String>,
     /// Better Auth's role text, `user` by default.
     pub role: String,
     /// Whether the account is banned or disabled now.
@@ -176,6 +183,9 @@ pub struct UserView {
     pub created_at: UnixTime,
     /// When it last changed.
     pub updated_at: UnixTime,
+    /// The application's own fields, all of them.
+    #[serde(skip_serializing_if = "Map::is_empty", default)]
+    pub fields: Map<String, Value>,
 }
 
 /// `POST /v1/users`.
@@ -199,6 +209,29 @@ pub struct CreateUser {
     /// The role; `user` if absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub role: Option<String>,
+    /// The name to sign in with, while the username plugin is on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub username: Option<String>,
+    /// The application's own fields: JSON of their types, or texts.
+    #[serde(skip_serializing_if = "Map::is_empty", default)]
+    pub fields: Map<String, Value>,
+}
+
+/// `POST /v1/users/{user}/ban`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BanUser {
+    /// How long, in seconds; absent: for good.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires_in: Option<u64>,
+}
+
+/// `POST /v1/users/{user}/role`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SetRole {
+    /// One, or some separated by commas, in place of those before.
+    pub role: String,
 }
 
 /// `POST /v1/users/{user}/password`.
@@ -243,6 +276,9 @@ pub struct SessionView {
     pub methods: Vec<String>,
     /// Whether a refresh token family hangs on it.
     pub refreshable: bool,
+    /// The administrator who acts as the user in it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub impersonated_by: Option<UserId>,
     /// The client's address at sign-in.
     pub ip_address: String,
     /// The client's `User-Agent` at sign-in.
@@ -400,10 +436,10 @@ pub struct TokenReport {
     pub checks: Vec<TokenCheck>,
     /// The decoded header. Never the signature.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub header: Option<serde_json::Value>,
+    pub header: Option<Value>,
     /// The decoded claims.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub claims: Option<serde_json::Value>,
+    pub claims: Option<Value>,
     /// The state of the key that it names.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub key: Option<KeyView>,
@@ -434,7 +470,7 @@ pub struct AuditView {
     /// What, for example `session.revoked`.
     pub event: String,
     /// Who did it: a user, an operator (uid and pid on the socket) or the daemon itself.
-    pub actor: serde_json::Value,
+    pub actor: Value,
     /// By what that was known: `password`, `session` (its cookie or a JWT), `refresh_token`, `socket`, `daemon`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub method: Option<String>,
@@ -457,8 +493,8 @@ pub struct AuditView {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
     /// What else is known of it.
-    #[serde(skip_serializing_if = "serde_json::Map::is_empty", default)]
-    pub details: serde_json::Map<String, serde_json::Value>,
+    #[serde(skip_serializing_if = "Map::is_empty", default)]
+    pub details: Map<String, Value>,
     /// The record of the act that erased all but the event, its result, the kind of its actor and the method; absent if nothing was.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub erased_by: Option<u64>,

@@ -1,6 +1,7 @@
 //! JSON bodies of the public door.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::{SecretString, SessionId, UnixTime, UserId};
 
@@ -22,6 +23,39 @@ pub struct UserBody {
     pub created_at: UnixTime,
     /// When one of these fields last changed.
     pub updated_at: UnixTime,
+    /// What the admin plugin adds while it is on.
+    #[serde(flatten)]
+    pub admin: Option<AdminFields>,
+    /// What the username plugin adds while it is on.
+    #[serde(flatten)]
+    pub usernames: Option<UsernameFields>,
+    /// The application's own fields.
+    #[serde(flatten)]
+    pub fields: Map<String, Value>,
+}
+
+/// What Better Auth's admin plugin adds to a user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AdminFields {
+    /// The roles, separated by commas.
+    pub role: String,
+    /// Whether there is a ban, also one that has ended since the last sign-in.
+    pub banned: bool,
+    /// Why.
+    pub ban_reason: Option<String>,
+    /// Until when; `null` is for good.
+    pub ban_expires: Option<UnixTime>,
+}
+
+/// What Better Auth's username plugin adds to a user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UsernameFields {
+    /// The name to sign in with, in lower case.
+    pub username: Option<String>,
+    /// How it is spelled.
+    pub display_username: Option<String>,
 }
 
 /// The session, in Better Auth's shape (`GET /get-session`).
@@ -44,6 +78,12 @@ pub struct SessionBody {
     pub ip_address: String,
     /// The client's `User-Agent` at sign-in, or the empty text.
     pub user_agent: String,
+    /// The administrator who acts as the user, or `null`; absent while the admin plugin is off.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub impersonated_by: Option<Option<UserId>>,
+    /// The application's own fields.
+    #[serde(flatten)]
+    pub fields: Map<String, Value>,
 }
 
 /// The session as `GET /me` shows it.
@@ -163,6 +203,13 @@ pub struct StatusBody {
     pub status: bool,
 }
 
+/// `POST /update-session`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdatedSessionBody {
+    /// The session as it is now.
+    pub session: SessionBody,
+}
+
 /// `POST /change-password`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PasswordChangedBody {
@@ -216,4 +263,51 @@ pub struct JwtBody {
 pub struct OkBody {
     /// Always true.
     pub ok: bool,
+}
+
+/// `GET /admin/list-users`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UsersBody {
+    /// A part of the list.
+    pub users: Vec<UserBody>,
+    /// How many users the whole list has.
+    pub total: u64,
+    /// As it was asked for, if it was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub limit: Option<Value>,
+    /// As it was asked for, if it was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub offset: Option<Value>,
+}
+
+/// `POST /admin/list-user-sessions`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionsBody {
+    /// The living ones.
+    pub sessions: Vec<SessionBody>,
+}
+
+/// `POST /admin/impersonate-user` and `/admin/stop-impersonating`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionAndUserBody {
+    /// The session that counts from now on.
+    pub session: SessionBody,
+    /// Its user.
+    pub user: UserBody,
+}
+
+/// `POST /admin/has-permission`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PermissionBody {
+    /// Always `null`.
+    pub error: (),
+    /// Whether the caller may do all that was asked for.
+    pub success: bool,
+}
+
+/// `POST /is-username-available`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AvailableBody {
+    /// Whether nobody has the name.
+    pub available: bool,
 }

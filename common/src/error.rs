@@ -152,6 +152,68 @@ codes! {
     CredentialAccountNotFound = "CREDENTIAL_ACCOUNT_NOT_FOUND", "Credential account not found";
     /// `/update-user` does not change addresses.
     EmailCanNotBeUpdated = "EMAIL_CAN_NOT_BE_UPDATED", "Email can not be updated";
+    /// A field of the application (`user.fields`, `session.fields`) that clients may not set.
+    FieldNotAllowed = "FIELD_NOT_ALLOWED", "Field is not allowed to be set";
+    /// A field of the application that must have a value.
+    MissingField = "MISSING_FIELD", "Field is required";
+    /// As an administrator who acts as a user one may not do what only the user may.
+    NotWhileImpersonating = "NOT_WHILE_IMPERSONATING", "This cannot be done while acting as another user";
+
+    // Better Auth's admin plugin.
+    /// The roles of the caller do not allow it.
+    MayNotSetRole = "YOU_ARE_NOT_ALLOWED_TO_CHANGE_USERS_ROLE", "You are not allowed to change users role";
+    /// The roles of the caller do not allow it.
+    MayNotCreateUsers = "YOU_ARE_NOT_ALLOWED_TO_CREATE_USERS", "You are not allowed to create users";
+    /// The roles of the caller do not allow it.
+    MayNotListUsers = "YOU_ARE_NOT_ALLOWED_TO_LIST_USERS", "You are not allowed to list users";
+    /// The roles of the caller do not allow it.
+    MayNotListSessions = "YOU_ARE_NOT_ALLOWED_TO_LIST_USERS_SESSIONS", "You are not allowed to list users sessions";
+    /// The roles of the caller do not allow it.
+    MayNotBanUsers = "YOU_ARE_NOT_ALLOWED_TO_BAN_USERS", "You are not allowed to ban users";
+    /// The roles of the caller do not allow it.
+    MayNotImpersonate = "YOU_ARE_NOT_ALLOWED_TO_IMPERSONATE_USERS", "You are not allowed to impersonate users";
+    /// The roles of the caller do not allow it.
+    MayNotRevokeSessions = "YOU_ARE_NOT_ALLOWED_TO_REVOKE_USERS_SESSIONS", "You are not allowed to revoke users sessions";
+    /// The roles of the caller do not allow it.
+    MayNotDeleteUsers = "YOU_ARE_NOT_ALLOWED_TO_DELETE_USERS", "You are not allowed to delete users";
+    /// The roles of the caller do not allow it.
+    MayNotSetPassword = "YOU_ARE_NOT_ALLOWED_TO_SET_USERS_PASSWORD", "You are not allowed to set users password";
+    /// The roles of the caller do not allow it.
+    MayNotGetUser = "YOU_ARE_NOT_ALLOWED_TO_GET_USER", "You are not allowed to get user";
+    /// The roles of the caller do not allow it.
+    MayNotUpdateUsers = "YOU_ARE_NOT_ALLOWED_TO_UPDATE_USERS", "You are not allowed to update users";
+    /// The roles of the caller do not allow it.
+    MayNotSetEmail = "YOU_ARE_NOT_ALLOWED_TO_SET_USERS_EMAIL", "You are not allowed to update users email";
+    /// The roles of the caller do not allow it.
+    MayNotSetPhone = "YOU_ARE_NOT_ALLOWED_TO_SET_USERS_PHONE_NUMBER", "You are not allowed to update users phone number";
+    /// The user is an administrator, or oneself.
+    MayNotImpersonateAdmins = "YOU_CANNOT_IMPERSONATE_ADMINS", "You cannot impersonate admins";
+    /// Administrators do not ban themselves.
+    MayNotBanYourself = "YOU_CANNOT_BAN_YOURSELF", "You cannot ban yourself";
+    /// Administrators do not delete themselves here.
+    MayNotRemoveYourself = "YOU_CANNOT_REMOVE_YOURSELF", "You cannot remove yourself";
+    /// There is no role of this name in `admin_plugin.roles`.
+    NoSuchRole = "YOU_ARE_NOT_ALLOWED_TO_SET_NON_EXISTENT_VALUE", "You are not allowed to set a non-existent role value";
+    /// A role is a text.
+    InvalidRoleType = "INVALID_ROLE_TYPE", "Invalid role type";
+    /// Nothing is to be changed of the user.
+    NoDataToUpdate = "NO_DATA_TO_UPDATE", "No data to update";
+    /// `/admin/update-user` sets no password.
+    PasswordNotUpdatable = "PASSWORD_CANNOT_BE_UPDATED_VIA_UPDATE_USER", "Password cannot be updated through update-user. Use the set-user-password endpoint instead";
+    /// The id of a user is for ever.
+    UserIdNotUpdatable = "USER_ID_CANNOT_BE_UPDATED", "User id cannot be updated";
+
+    // Better Auth's username plugin.
+    /// Wrong password, or nobody by that name.
+    InvalidUsernameOrPassword = "INVALID_USERNAME_OR_PASSWORD", "Invalid username or password";
+    /// Another user has this name.
+    UsernameTaken = "USERNAME_IS_ALREADY_TAKEN", "Username is already taken. Please try another.";
+    /// The name is shorter than `username.min_length`.
+    UsernameTooShort = "USERNAME_TOO_SHORT", "Username is too short";
+    /// The name is longer than `username.max_length`.
+    UsernameTooLong = "USERNAME_TOO_LONG", "Username is too long";
+    /// The name has other characters than letters, digits, `_` and `.`.
+    InvalidUsername = "INVALID_USERNAME", "Username is invalid";
 }
 
 impl fmt::Display for ErrorCode {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::{ImportId, SecretString, UnixTime};
 
@@ -36,6 +37,15 @@ pub struct ImportAccount {
     /// Better Auth's role text; `user` if absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub role: Option<String>,
+    /// The name to sign in with, as it is typed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub username: Option<String>,
+    /// The same as its owner spells it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub display_username: Option<String>,
+    /// The application's own fields, as the other server stored them.
+    #[serde(skip_serializing_if = "Map::is_empty", default)]
+    pub fields: Map<String, Value>,
     /// Whether nobody may sign in to it.
     #[serde(default)]
     pub banned: bool,
@@ -99,6 +109,21 @@ pub struct ImportSession {
     /// Whether an administrator was signed in as the user.
     #[serde(default)]
     pub impersonated: bool,
+    /// The application's own fields, as the other server stored them.
+    #[serde(skip_serializing_if = "Map::is_empty", default)]
+    pub fields: Map<String, Value>,
+}
+
+/// `GET /v1/imports/fields`: what there is room for besides what every account has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportFields {
+    /// The application's own fields of users, by name.
+    pub user: Vec<String>,
+    /// The application's own fields of sessions, by name.
+    pub session: Vec<String>,
+    /// Whether users have names to sign in with.
+    pub usernames: bool,
 }
 
 /// `POST /v1/imports`.
@@ -171,6 +196,7 @@ findings! {
         EmailTaken = "email_taken", "accounts whose address another account has: not imported";
         IdTaken = "id_taken", "accounts whose id an account with another address has: not imported";
         Duplicate = "duplicate", "accounts whose id or address stands in the source before: not imported";
+        UsernameTaken = "username_taken", "usernames that another account has: accounts without one";
         SessionTaken = "session_taken", "sessions whose id or token another session has: not imported";
     }
     "dead" {
@@ -189,6 +215,8 @@ findings! {
         NameChanged = "name_changed", "names with control or invisible characters, or too long: without them";
         ImageLeftOut = "image_left_out", "pictures without an https address: left out";
         RoleLeftOut = "role_left_out", "roles that are none: user instead";
+        UsernameLeftOut = "username_left_out", "usernames that are none here: accounts without one";
+        FieldLeftOut = "field_left_out", "values of fields that are of another type, or too long: left out";
         BanReasonCut = "ban_reason_cut", "reasons of bans that are too long: cut";
     }
     "left out" {

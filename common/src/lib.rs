@@ -17,4 +17,4 @@ pub use email::Email;
 pub use error::ErrorCode;
 pub use id::{AccountId, FamilyId, ImportId, Kid, RequestId, SessionId, UserId};
 pub use secret::SecretString;
-pub use time::UnixTime;
+pub use time::{Moment, UnixTime};

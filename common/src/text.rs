@@ -17,7 +17,9 @@ fn changes_direction(c: char) -> bool {
     matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Separators of lines, soft hyphen, joiners that join nothing, fillers of Hangul, marks of annotations and music, tags.
+/// Separators of lines, soft hyphen, joiners that join nothing, fillers of Hangul, the empty
+/// pattern of Braille, marks of annotations and music, what everybody may give a meaning of their own (private use), tags,
+/// further variation selectors.
 fn is_invisible(c: char) -> bool {
     matches!(
         c,
@@ -33,12 +35,14 @@ fn is_invisible(c: char) -> bool {
             | '\u{2029}'
             | '\u{2060}'..='\u{2065}'
             | '\u{206a}'..='\u{206f}'
+            | '\u{2800}'
             | '\u{3164}'
             | '\u{feff}'
             | '\u{ffa0}'
             | '\u{fff0}'..='\u{fffb}'
             | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e007f}'
+            | '\u{e000}'..='\u{f8ff}'
+            | '\u{e0000}'..='\u{10ffff}'
     )
 }
 

@@ -100,9 +100,78 @@ impl<'de> Deserialize<'de> for UnixTime {
     }
 }
 
+/// A point in time of the years 0 to 9999, as applications keep them: a birthday may be before 1970. Its text form is that of
+/// [`UnixTime`]; what is read may also be a day, which is its beginning in UTC.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(i64);
+
+impl Moment {
+    /// 0000-01-01T00:00:00Z
+    const FIRST: i64 = -62_167_219_200_000;
+    /// 9999-12-30T22:00:00Z, the last that every zone can show.
+    const LAST: i64 = 253_402_207_200_000;
+
+    /// From milliseconds since 1970-01-01T00:00:00Z; `None` outside of those years.
+    pub const fn from_millis(millis: i64) -> Option<Self> {
+        if millis >= Self::FIRST && millis <= Self::LAST { Some(Self(millis)) } else { None }
+    }
+
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Timestamp::from_millisecond(self.0) {
+            Ok(t) => write!(f, "{t:.3}"),
+            Err(_) => write!(f, "{}ms", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::str::FromStr for Moment {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let midnight = || format!("{text}T00:00:00Z").parse::<Timestamp>().ok();
+        let found = text.parse::<Timestamp>().ok().or_else(midnight);
+        // Never more than is shown: the same text must come back.
+        found
+            .and_then(|t| Self::from_millis(t.as_nanosecond().div_euclid(1_000_000).try_into().ok()?))
+            .ok_or_else(|| format!("'{text}' is not a day or a time such as 2026-11-22T12:00:00Z"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_reach_back_before_1970_and_may_be_days() {
+        for (text, shown) in [
+            ("2000-01-02", "2000-01-02T00:00:00.000Z"),
+            ("1815-12-10", "1815-12-10T00:00:00.000Z"),
+            ("0000-01-01", "0000-01-01T00:00:00.000Z"),
+            ("1969-12-31T23:59:59.999Z", "1969-12-31T23:59:59.999Z"),
+            ("2000-01-02T03:04:05+02:00", "2000-01-02T01:04:05.000Z"),
+        ] {
+            let moment: Moment = text.parse().unwrap();
+            assert_eq!(moment.to_string(), shown);
+            assert_eq!(shown.parse::<Moment>().unwrap(), moment);
+            assert_eq!(Moment::from_millis(moment.as_millis()), Some(moment));
+        }
+        for bad in ["", "soon", "2000", "2000-13-01", "2000-01-02T03:04:05", "-000001-01-01T00:00:00Z", "5"] {
+            assert!(bad.parse::<Moment>().is_err(), "{bad}");
+        }
+        assert!(Moment::from_millis(i64::MAX).is_none() && Moment::from_millis(i64::MIN).is_none());
+    }
 
     #[test]
     fn the_text_form_has_exactly_three_fractional_digits() {

@@ -127,6 +127,77 @@ async fn a_body_that_does_not_come(server: &Server) -> String {
     answer.split(' ').nth(1).unwrap().to_owned()
 }
 
+/// Two administrators, of whom one asks.
+async fn root(server: &Server) -> (Client, String) {
+    let root = signed_in(server, json!({})).await;
+    let other = json!({"email": "other@example.com", "password": PASSWORD, "name": "Other"});
+    let other = client(server).post("/api/auth/signup", &other).await.text("/user/id");
+    for email in ["ada@example.com", "other@example.com"] {
+        let given = server.admin().post(&format!("/v1/users/{email}/role"), &json!({"role": "admin"})).await;
+        assert_eq!(given.status, 200, "{given:?}");
+    }
+    (root, other)
+}
+
+async fn role_of_a_new_user(server: &Server) -> String {
+    let role = sign_up_with(server, PASSWORD).await.json()["user"]["role"].take();
+    role.as_str().unwrap_or("null").to_owned()
+}
+
+async fn acting_as_an_admin(server: &Server) -> String {
+    let (root, other) = root(server).await;
+    outcome(&root.post("/api/auth/admin/impersonate-user", &json!({"userId": other})).await)
+}
+
+/// An administrator by name has no role for it: asked for what no role has.
+async fn ids_of_administrators(server: &Server) -> String {
+    let rules = server.services().policy.admin.clone().unwrap();
+    let named = server.services().store.user(&"nobody".parse().unwrap()).await.unwrap();
+    assert!(named.is_none(), "ids are named before there are users");
+    rules.admin_user_ids.len().to_string()
+}
+
+async fn ban(server: &Server) -> Value {
+    let (root, other) = root(server).await;
+    root.post("/api/auth/admin/ban-user", &json!({"userId": other})).await.json()["user"].take()
+}
+
+async fn reason_of_a_ban(server: &Server) -> String {
+    let user = ban(server).await;
+    format!("{} {}", user["banReason"].as_str().unwrap(), user["banExpires"])
+}
+
+async fn end_of_a_ban(server: &Server) -> String {
+    let end = ban(server).await["banExpires"].take();
+    let end: Option<common::UnixTime> = end.as_str().map(|end| end.parse().unwrap());
+    end.map_or("never".into(), |end| end.since(server.clock.now_time()).to_string())
+}
+
+async fn life_of_an_impersonation(server: &Server) -> String {
+    let (root, _) = root(server).await;
+    let user = json!({"email": "user@example.com", "password": PASSWORD, "name": "User"});
+    let user = client(server).post("/api/auth/signup", &user).await.text("/user/id");
+    let begun = root.post("/api/auth/admin/impersonate-user", &json!({"userId": user})).await;
+    let end: common::UnixTime = begun.text("/session/expiresAt").parse().unwrap();
+    end.since(server.clock.now_time()).to_string()
+}
+
+async fn what_the_banned_are_told(server: &Server) -> String {
+    ban(server).await;
+    let body = json!({"email": "other@example.com", "password": PASSWORD});
+    let told = client(server).post("/api/auth/login", &body).await.text("/message");
+    told.chars().take(8).collect::<String>().trim().to_owned()
+}
+
+async fn list_by_an_admin(server: &Server) -> String {
+    let (root, _) = root(server).await;
+    outcome(&root.get("/api/auth/admin/list-users").await)
+}
+
+async fn name_of_three(server: &Server) -> String {
+    outcome(&client(server).post("/api/auth/is-username-available", &json!({"username": "ada"})).await)
+}
+
 async fn sign_up(server: &Server) -> String {
     outcome(&sign_up_with(server, PASSWORD).await)
 }
@@ -332,6 +403,30 @@ async fn every_live_setting_is_applied_by_a_reload() {
             => bearer_tokens, None, "true false";
         "jwt.enabled": |s| s.jwt.enabled = false => jwt_route, Some("200"), "404";
         "jwt.set_header": |s| s.jwt.set_header = false => sets_auth_jwt, Some("true"), "false";
+        "admin_plugin.enabled": |s| s.admin_plugin.enabled = true => role_of_a_new_user, Some("null"), "user";
+        "admin_plugin.default_role": |s| (s.admin_plugin.enabled, s.admin_plugin.default_role) = (true, "member".into())
+            => role_of_a_new_user, None, "member";
+        "admin_plugin.admin_roles" with "[admin_plugin]\nenabled = true": |s| s.admin_plugin.admin_roles = vec!["boss".into()]
+            => acting_as_an_admin, Some("403 YOU_CANNOT_IMPERSONATE_ADMINS"), "200";
+        "admin_plugin.admin_user_ids" with "[admin_plugin]\nenabled = true": |s| s.admin_plugin.admin_user_ids = vec!["nobody".parse().unwrap()]
+            => ids_of_administrators, Some("0"), "1";
+        "admin_plugin.default_ban_reason" with "[admin_plugin]\nenabled = true": |s| s.admin_plugin.default_ban_reason = "because".into()
+            => reason_of_a_ban, Some("No reason null"), "because null";
+        "admin_plugin.default_ban_expires_in" with "[admin_plugin]\nenabled = true": |s| s.admin_plugin.default_ban_expires_in = Span::from_secs(3600)
+            => end_of_a_ban, Some("never"), "1h";
+        "admin_plugin.impersonation_session_duration" with "[admin_plugin]\nenabled = true": |s| s.admin_plugin.impersonation_session_duration = Span::from_secs(60)
+            => life_of_an_impersonation, Some("1h"), "1m";
+        "admin_plugin.banned_user_message" with "[admin_plugin]\nenabled = true": |s| s.admin_plugin.banned_user_message = "Go away".into()
+            => what_the_banned_are_told, Some("You have"), "Go away";
+        "admin_plugin.allow_impersonating_admins" with "[admin_plugin]\nenabled = true": |s| s.admin_plugin.allow_impersonating_admins = true
+            => acting_as_an_admin, Some("403 YOU_CANNOT_IMPERSONATE_ADMINS"), "200";
+        "admin_plugin.roles" with "[admin_plugin]\nenabled = true": |s| s.admin_plugin.roles = vec!["admin user:get".parse().unwrap(), "user".parse().unwrap()]
+            => list_by_an_admin, Some("200"), "403 YOU_ARE_NOT_ALLOWED_TO_LIST_USERS";
+        "username.enabled": |s| s.username.enabled = true => name_of_three, Some("404"), "200";
+        "username.min_length" with "[username]\nenabled = true": |s| s.username.min_length = 4
+            => name_of_three, Some("200"), "422 USERNAME_TOO_SHORT";
+        "username.max_length" with "[username]\nenabled = true": |s| (s.username.min_length, s.username.max_length) = (1, 2)
+            => name_of_three, Some("200"), "422 USERNAME_TOO_LONG";
         "session.fresh_age": |s| s.session.fresh_age = Span::from_hours(1) => list_after_two_hours, Some("200"), "403";
         "session.absolute": |s| s.session.absolute = Span::from_days(7) => life_after_six_days, Some("7d"), "1d";
         "session.unremembered": |s| s.session.unremembered = Span::from_hours(2) => life_unremembered, Some("1d"), "2h";

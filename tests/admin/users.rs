@@ -135,7 +135,7 @@ async fn sessions_are_listed_shown_and_revoked() {
 
 #[tokio::test]
 async fn a_name_is_looked_for_on_every_page() {
-    use authd::domain::{Act, Event, EventKind, User};
+    use authd::domain::{Act, Event, EventKind, FieldValues, User};
     let server = Server::start().await;
     let services = server.services();
     let at = services.clock.now();
@@ -146,6 +146,9 @@ async fn a_name_is_looked_for_on_every_page() {
             email_verified: false,
             name: name.into(),
             image: None,
+            username: None,
+            display_username: None,
+            fields: FieldValues::default(),
             role: "user".into(),
             ban: None,
             password_change_required: false,
@@ -217,4 +220,40 @@ async fn ht_07_a_role_is_a_plain_word_and_a_name_has_nothing_invisible() {
         let body = json!({"email": format!("{n}@example.com"), "name": name, "role": "editor,admin"});
         assert_eq!(admin.post("/v1/users", &body).await.status, 201, "{name}");
     }
+}
+
+#[tokio::test]
+async fn operators_set_every_field_of_an_account_and_see_all_of_them() {
+    let fields = "nick.type = \"string\"\nteam = { type = \"string\", input = false, returned = false }\n\
+        level = { type = \"number\", required = false }\ntags = { type = \"string[]\", default = [\"x\"] }";
+    let server = Server::builder().set("user.fields", fields).start().await;
+    let admin = server.admin();
+    let make = async |fields: Value| {
+        admin.post("/v1/users", &json!({"email": "ada@example.com", "password": PASSWORD, "fields": fields})).await
+    };
+    for (fields, code, cause) in [
+        (json!({"nick": "a"}), "MISSING_FIELD", "the field team must have a value"),
+        (
+            json!({"nick": "a", "team": "core", "level": "many"}),
+            "VALIDATION_ERROR",
+            "level: expected number, found string",
+        ),
+        (json!({"nick": "a", "team": "core", "role": "admin"}), "VALIDATION_ERROR", "there is no field 'role'"),
+        (json!({"nick": "a", "team": "x".repeat(1024)}), "VALIDATION_ERROR", "the fields may have 1024 bytes together"),
+        (json!({"nick": null, "team": "core"}), "VALIDATION_ERROR", "nick: expected string, found null"),
+    ] {
+        let refused = make(fields).await;
+        assert_eq!((refused.status, refused.code().as_str(), refused.text("/cause").as_str()), (400, code, cause));
+    }
+    let made = make(json!({"nick": "a", "team": "core", "level": "4"})).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let all = json!({"nick": "a", "team": "core", "level": 4, "tags": ["x"]});
+    for shown in [
+        made.json(),
+        admin.get("/v1/users/ada@example.com").await.json(),
+        admin.get("/v1/users").await.json()["items"][0].clone(),
+    ] {
+        assert_eq!(shown["fields"], all);
+    }
+    assert_eq!(login(&server, PASSWORD).await.json()["user"].get("team"), None, "clients do not");
 }

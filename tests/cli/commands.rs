@@ -145,6 +145,10 @@ async fn cl_02_every_command_answers_in_every_format() {
             "user set-password ada@example.com --generate",
             "user disable ada@example.com --yes",
             "user enable ada@example.com",
+            "user ban ada@example.com --yes",
+            "user unban ada@example.com",
+            "user role ada@example.com support --yes",
+            "user role ada@example.com user --yes",
             "user delete bob@example.com --yes",
             "keys list",
             "keys rotate --yes",
@@ -276,6 +280,31 @@ async fn cl_01_secrets_are_not_taken_as_arguments_nor_repeated() {
         assert!(!refused.err.contains(secret) && !refused.out.contains(secret), "{refused:?}");
     }
     assert_eq!(ctl(&server.socket).run("user list -o id").await.ok().out, "");
+}
+
+#[tokio::test]
+async fn fields_of_the_application_are_given_by_name_and_shown() {
+    let fields = "plan.type = \"string\"\ntags = { type = \"string[]\", required = false }\nnews = { type = \"boolean\", required = false }";
+    let server = Server::builder().set("user.fields", fields).start().await;
+    let create = async |more: &str| {
+        ctl(&server.socket).run(&format!("user create --email ada@example.com --no-password -o json {more}")).await
+    };
+    for (more, code, said) in [
+        ("", 2, "the field plan must have a value"),
+        ("--field plan", 2, "write NAME=VALUE"),
+        ("--field =x", 2, "write NAME=VALUE"),
+        ("--field plan=x --field news=maybe", 2, "news: expected boolean, found string"),
+        ("--field plan=x --field role=admin", 2, "there is no field 'role'"),
+    ] {
+        let refused = create(more).await;
+        assert!(refused.exit == code && refused.err.contains(said), "{more}: {refused:?}");
+    }
+    let made = create("--field plan=a=b --field tags=x,y --field news=true").await.ok().json();
+    let all = serde_json::json!({"plan": "a=b", "tags": ["x", "y"], "news": true});
+    assert_eq!(made["fields"], all);
+    let shown = ctl(&server.socket).run("user show ada@example.com").await.ok();
+    let row = shown.out.lines().find(|line| line.starts_with("fields")).unwrap();
+    assert!(row.contains(r#"{"plan":"a=b","tags":["x","y"],"news":true}"#), "{row}");
 }
 
 #[tokio::test]

@@ -372,6 +372,57 @@ async fn who_was_signed_in_stays_signed_in_with_the_cookie_of_then() {
 }
 
 #[tokio::test]
+async fn usernames_and_the_applications_own_fields_come_along_where_there_is_room_for_them() {
+    let server = Server::builder()
+        .set("username.enabled", "true")
+        .set("user.fields", r#"{ nickname = { type = "string" }, phoneNumber = { type = "number" } }"#)
+        .set("session.fields", r#"{ activeTeam = { type = "string" } }"#)
+        .start()
+        .await;
+    let tables = Tables::new();
+    tables
+        .0
+        .execute_batch(
+            r#"
+        alter table "user" add column "username" text; alter table "user" add column "displayUsername" text;
+        alter table "session" add column "active_team" text;"#,
+        )
+        .unwrap();
+    tables.user(
+        "ada",
+        "ada@example.com",
+        &[("username", "ada.l"), ("displayUsername", "Ada.L"), ("nickname", "Countess")],
+    );
+    tables.user("bob", "bob@example.com", &[("username", "bob bob"), ("phoneNumber", "none")]);
+    tables.user("cyd", "cyd@example.com", &[("username", "ADA.L"), ("phoneNumber", "41")]);
+    tables.way("ada", "credential", Some(SCRYPT));
+    tables.session("ada", 1, Span::from_days(1), Span::from_days(7), None);
+    tables.0.execute("update session set active_team = 't1'", []).unwrap();
+    for file in [tables.file(&server), tables.export(&server)] {
+        let line = format!("import better-auth {} --yes -o json", file.display());
+        let done = counts(&ctl(&server.socket).run(&line).await.ok());
+        let expected =
+            [("user", 3), ("session", 1), ("username_left_out", 1), ("username_taken", 1), ("field_left_out", 1)];
+        assert!(expected.iter().all(|(name, count)| done[*name] == *count), "{done:?}");
+        assert!(!done.keys().any(|name| name.starts_with("column")), "{done:?}");
+        let store = server.services().store.clone();
+        let ada = store.user_by_username("ada.l").await.unwrap().unwrap();
+        assert_eq!((ada.id.as_str(), ada.display_username.as_deref()), ("ada", Some("Ada.L")));
+        let shown = |user: &authd::domain::User| format!("{:?}", user.fields);
+        assert!(shown(&ada).contains("Countess"), "{ada:?}");
+        let cyd = store.user(&"cyd".parse().unwrap()).await.unwrap().unwrap();
+        assert!(shown(&cyd).contains("phoneNumber") && cyd.username.is_none(), "{cyd:?}");
+        let sessions = store.sessions_of(&ada.id).await.unwrap();
+        assert!(format!("{:?}", sessions[0].fields).contains("t1"), "{sessions:?}");
+        let body = json!({"username": "Ada.L", "password": CORRECT});
+        assert_eq!(server.client().post("/api/auth/login", &body).await.status, 200);
+        let id = import_id(&server).await;
+        ctl(&server.socket).run(&format!("import undo {id} --yes")).await.ok();
+        assert!(store.user_by_username("ada.l").await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_source_is_refused_with_a_word_of_what_to_do() {
     let server = Server::start().await;
     let file = |name: &str, text: &str| {

@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests are tests
 
 mod abandoned;
+mod administrators;
 mod answers;
 mod attacks;
 mod better_auth;
 mod claims;
 mod failures;
+mod fields;
 mod hosts;
 mod json_bodies;
 mod jwks;
@@ -30,4 +32,5 @@ mod takeover;
 mod throttles;
 mod token_cache;
 mod tokens;
+mod usernames;
 mod vectors;

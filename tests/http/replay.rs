@@ -11,7 +11,9 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tests::{Client, Server, shared};
 
-use self::lists::{DIFFERENCES, FILES, LATER, NOT_COMPARED, NOT_REPLAYED, ROUTES, SIGNED_IN_BEFORE, configuration};
+use self::lists::{
+    DIFFERENCES, FILES, LATER, NOT_COMPARED, NOT_REPLAYED, OPERATED, ROUTES, SIGNED_IN_BEFORE, UNSET, configuration,
+};
 
 /// The secret of the recorded server.
 const SECRET: &[u8] = b"transcript-secret-7Qw2Zx9Lk4Vb8Nn1Rt6Yp3Hs5Df0Gj";
@@ -26,6 +28,8 @@ async fn server(file: &str, option: &str, text: &str) -> Server {
     let extra = match text {
         // As recorded in these files.
         "" if option.is_empty() && matches!(file, "bearer" | "jwt") => "[bearer]\nenabled = true\n",
+        "" if file == "admin" => "[admin_plugin]\nenabled = true\n",
+        "" if file == "username" => "[username]\nenabled = true\n",
         "" | "https" => "[account]\nself_delete = true\npassword_change_ends_sessions = false\n",
         text => text,
     };
@@ -43,6 +47,8 @@ struct Replay {
     tokens: BTreeMap<String, String>,
     /// Recorded session tokens and the handles that stand in their place in our bodies.
     handles: BTreeMap<String, String>,
+    /// Recorded ids of users and ours.
+    ids: BTreeMap<String, String>,
 }
 
 fn signed_parts(encoded: &str) -> Option<(String, String)> {
@@ -64,10 +70,13 @@ impl Replay {
             if STANDARD.encode(theirs.mac(&[token.as_bytes()])) != signature {
                 return pair.to_owned();
             }
-            let token = self.tokens.get(&token).cloned().unwrap_or(token);
+            // The admin plugin keeps a token with a mark behind it.
+            let (bare, mark) =
+                token.split_once(':').map_or((token.as_str(), ""), |(bare, _)| (bare, &token[bare.len()..]));
+            let token = self.tokens.get(bare).map_or(token.clone(), |known| format!("{known}{mark}"));
             let signature = STANDARD.encode(ours.mac(&[token.as_bytes()]));
             let encoded = signature.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
-            format!("{name}={token}.{encoded}")
+            format!("{name}={}.{encoded}", token.replace(':', "%3A"))
         };
         recorded.split("; ").map(pair).collect::<Vec<_>>().join("; ")
     }
@@ -129,12 +138,13 @@ impl Replay {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        for (theirs, ours) in &self.handles {
+        let mut path = request["path"].as_str().unwrap_or_default().to_owned();
+        for (theirs, ours) in self.handles.iter().chain(&self.ids) {
             body = body.replace(theirs, ours);
+            path = path.replace(theirs, ours);
         }
         let method = request["method"].as_str().unwrap_or_default().parse().unwrap();
-        let path = request["path"].as_str().unwrap_or_default();
-        let answer = client.send(method, path, content_type.as_deref(), body.into()).await;
+        let answer = client.send(method, &path, content_type.as_deref(), body.into()).await;
 
         let recorded = &entry["response"];
         let mut differences = vec![];
@@ -143,6 +153,11 @@ impl Replay {
         }
         let ours: Value = serde_json::from_str(&answer.body).unwrap_or(Value::String(answer.body.clone()));
         compare("body", &recorded["body"], &ours, &mut differences);
+        if let (Some(theirs), Some(ours)) = (recorded["body"].pointer("/user/id"), ours.pointer("/user/id"))
+            && let (Some(theirs), Some(ours)) = (theirs.as_str(), ours.as_str())
+        {
+            self.ids.insert(theirs.to_owned(), ours.to_owned());
+        }
         for at in ["/token", "/session/token"] {
             if let (Some(theirs), Some(ours)) = (recorded["body"].pointer(at), ours.pointer(at))
                 && let (Some(theirs), Some(ours)) = (theirs.as_str(), ours.as_str())
@@ -183,6 +198,7 @@ impl Replay {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let value = match signed_parts(value) {
                 Some((value, _)) if value == "true" => "true, signed",
+                Some((value, _)) if value.contains(':') => "a token and more, signed",
                 Some(_) => "a token, signed",
                 None if value.is_empty() => "nothing",
                 None => "something",
@@ -223,7 +239,7 @@ fn compare(at: &str, theirs: &Value, ours: &Value, differences: &mut Vec<String>
                 }
             }
             for (name, value) in b {
-                let unset = name == "image" && value.is_null();
+                let unset = UNSET.contains(&name.as_str()) && value.is_null();
                 // RFC 7517 §4.2: for those who would take the key for encryption.
                 let of_key = name == "use" && value == "sig" && at.starts_with("body.keys.");
                 if !a.contains_key(name) && !unset && !of_key {
@@ -238,7 +254,7 @@ fn compare(at: &str, theirs: &Value, ours: &Value, differences: &mut Vec<String>
         }
         (Value::String(a), Value::String(b)) if is_date(a) && is_date(b) => {}
         (Value::String(_), Value::String(b))
-            if matches!(last, "id" | "userId" | "accountId" | "token") && !b.is_empty() => {}
+            if matches!(last, "id" | "userId" | "accountId" | "impersonatedBy" | "token") && !b.is_empty() => {}
         // Every server has keys of its own, of the same size.
         (Value::String(a), Value::String(b)) if at.starts_with("body.keys.") && matches!(last, "x" | "y" | "n") => {
             if a.len() != b.len() {
@@ -289,7 +305,8 @@ async fn replay(file: &str, entries: &[Value], count: &mut Count) -> Vec<String>
         if !running.contains_key(option) {
             let server = server(file, option, text).await;
             let client = server.client();
-            running.insert(option, Replay { server, client, tokens: BTreeMap::new(), handles: BTreeMap::new() });
+            let (tokens, handles, ids) = Default::default();
+            running.insert(option, Replay { server, client, tokens, handles, ids });
         }
         let Some(replay) = running.get_mut(option) else { continue };
         if let Some((_, _, hours)) = LATER.iter().find(|(f, part, _)| *f == file && name.contains(part)) {
@@ -297,6 +314,9 @@ async fn replay(file: &str, entries: &[Value], count: &mut Count) -> Vec<String>
         }
         if SIGNED_IN_BEFORE.iter().any(|(f, part)| *f == file && name.contains(part)) {
             replay.sign_in_for(entry).await;
+        }
+        if let Some((_, _, line)) = OPERATED.iter().find(|(f, n, _)| *f == file && *n == name) {
+            tests::ctl::ctl(&replay.server.socket).run(line).await.ok();
         }
         let mut differences = replay.exchange(entry).await;
         differences.retain(|difference| {

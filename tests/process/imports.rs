@@ -28,8 +28,7 @@ async fn users(host: &Host) -> usize {
 
 /// Runs this, and kills the daemon once it has said so in its log; answers what the command said to that.
 async fn broken_off(host: &Host, mut daemon: Daemon, line: &str, event: &str) {
-    let socket = host.socket();
-    let run = host.authctl().flag("--socket", socket).args(line.split(' '));
+    let run = host.authctl().args(line.split(' '));
     let command = tokio::spawn(run.end());
     daemon.logs(event).await;
     daemon.kill().await;

@@ -25,6 +25,8 @@ const MATRIX: &[(&str, &[&str], Role)] = &[
     ("user show {ada}", &["GET /v1/users/{user}"], View),
     ("user create --email {new} --no-password", &["POST /v1/users"], Helpdesk),
     ("user create --email {new} --no-password --role admin", &["POST /v1/users"], Admin),
+    ("user create --email {new} --no-password --field plan=pro", &["POST /v1/users"], Helpdesk),
+    ("user create --email {new} --no-password --field vip=true", &["POST /v1/users"], Admin),
     ("user set-password {ada} --generate", &["POST /v1/users/{user}/password"], Helpdesk),
     ("user set-password {boss} --generate", &["POST /v1/users/{user}/password"], Admin),
     ("user disable {ada} --yes", &["POST /v1/users/{user}/disable"], Helpdesk),
@@ -32,6 +34,14 @@ const MATRIX: &[(&str, &[&str], Role)] = &[
     ("user disable {boss} --dry-run", &["POST /v1/users/{user}/disable"], Admin),
     ("user enable {ada}", &["POST /v1/users/{user}/enable"], Helpdesk),
     ("user enable {boss}", &["POST /v1/users/{user}/enable"], Admin),
+    ("user ban {ada} --yes", &["POST /v1/users/{user}/ban"], Helpdesk),
+    ("user ban {boss} --yes", &["POST /v1/users/{user}/ban"], Admin),
+    ("user ban {boss} --dry-run", &["POST /v1/users/{user}/ban"], Admin),
+    ("user unban {ada}", &["POST /v1/users/{user}/enable"], Helpdesk),
+    ("user unban {boss}", &["POST /v1/users/{user}/enable"], Admin),
+    ("user role {ada} user --yes", &["POST /v1/users/{user}/role"], Helpdesk),
+    ("user role {ada} support --dry-run", &["POST /v1/users/{user}/role"], Admin),
+    ("user role {boss} user --dry-run", &["POST /v1/users/{user}/role"], Admin),
     ("user delete {ada} --dry-run", &["DELETE /v1/users/{user}"], Admin),
     ("user delete nobody@example.com --yes", &["DELETE /v1/users/{user}"], Admin),
     ("session list", &["GET /v1/sessions"], View),
@@ -53,9 +63,9 @@ const MATRIX: &[(&str, &[&str], Role)] = &[
     ("throttle clear --all", &["POST /v1/throttles/clear"], Admin),
     ("store snapshot", &["POST /v1/store/snapshot"], Oncall),
     ("import list", &["GET /v1/imports"], View),
-    ("import users {accounts} --dry-run", &["POST /v1/imports"], Admin),
-    ("import users {accounts} --yes", &["POST /v1/imports"], Admin),
-    ("import better-auth {rows} --yes", &["POST /v1/imports"], Admin),
+    ("import users {accounts} --dry-run", &["GET /v1/imports/fields", "POST /v1/imports"], Admin),
+    ("import users {accounts} --yes", &["GET /v1/imports/fields", "POST /v1/imports"], Admin),
+    ("import better-auth {rows} --yes", &["GET /v1/imports/fields", "POST /v1/imports"], Admin),
     ("import undo nothing --yes", &["POST /v1/imports/{import}/undo"], Admin),
 ];
 
@@ -203,6 +213,10 @@ async fn az_04_each_verb_is_done_for_those_whose_role_allows_it_and_exits_5_for_
     let nobody = People::name("gone");
     let daemon = host
         .daemon()
+        .env(
+            "AUTHD_USER__FIELDS",
+            "plan = { type = 'string', default = 'free' }\nvip = { type = 'boolean', default = false, input = false }",
+        )
         .env("AUTHD_ADMIN__ROLES__VIEW", format!("{vera},{vero}"))
         .env("AUTHD_ADMIN__ROLES__HELPDESK", format!("@{support}"))
         .env("AUTHD_ADMIN__ROLES__ONCALL", format!("@{keepers},{nobody}"))

@@ -109,19 +109,28 @@ async fn a_damaged_sled_is_named_and_made_anew_and_a_damaged_snapshot_is_named()
     assert!(status.err.contains("the last snapshot of the store failed") && status.err.contains(named), "{status:?}");
     daemon.stop().await.ok();
 
-    // And there is a way out.
-    let saved = store(&host, "snapshot").end().await.ok();
-    assert!(saved.out.contains("a snapshot of sled was made: sequence"), "{saved:?}");
-    store(&host, "verify").end().await.ok();
-    store(&host, "rebuild").end().await.ok();
-    assert_eq!(users(&host).await, 2);
+    // And there is a way out, for who asks for it in so many words; also where the damage lets nothing be opened.
+    failed(&store(&host, "snapshot").end().await, 78, &["--unverified", "restore a backup"]);
+    for damage in [None, Some(vec![]), Some(b"authdsnp".to_vec())] {
+        if let Some(header) = damage {
+            fs::write(only(&host, "snapshot"), header).unwrap();
+            failed(&host.daemon().end().await, 74, &["snapshot", "--unverified"]);
+        }
+        let saved = store(&host, "snapshot").args(["--unverified"]).end().await.ok();
+        assert!(saved.out.contains("a snapshot of sled was made, unverified: sequence"), "{saved:?}");
+        only(&host, "snapshot");
+        store(&host, "verify").end().await.ok();
+        store(&host, "rebuild").end().await.ok();
+        assert_eq!(users(&host).await, 2);
+    }
 }
 
 #[tokio::test]
 async fn op_04_the_store_of_a_running_daemon_and_a_place_without_one_are_left_alone() {
     let host = host!();
     for what in ["verify", "rebuild", "compact", "snapshot"] {
-        failed(&store(&host, what).end().await, 74, &["there is no store in"]);
+        let command = if what == "snapshot" { store(&host, what).args(["--unverified"]) } else { store(&host, what) };
+        failed(&command.end().await, 74, &["there is no store in"]);
     }
     assert!(!host.data().exists(), "none was made");
     let daemon = host.daemon().start().await;

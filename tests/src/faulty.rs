@@ -12,12 +12,13 @@ use std::{
 use async_trait::async_trait;
 use authd::{
     domain::{
-        Act, AuditRecord, Ban, Checkpoint, Credential, Event, Family, Fate, IdempotencyKey, Import, KeySet, Session,
-        SigningKey, TokenDigest, User, throttle::Place,
+        Act, AuditRecord, Ban, Checkpoint, Credential, Event, Family, Fate, FieldChanges, IdempotencyKey, Import,
+        KeySet, Session, SigningKey, TokenDigest, User, UserSearch, throttle::Place,
     },
     store::{
-        AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, ImportBatch, Imports, Live, NewSession, Page,
-        Profile, Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Store, StoreError, Undone, UserQuery,
+        Amendment, AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, ImportBatch, Imports, Listed,
+        Live, NewSession, Page, Profile, Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Store, StoreError, Undone,
+        UserQuery,
     },
 };
 use common::{Email, FamilyId, ImportId, SessionId, Span, UnixTime, UserId, admin::Counts};
@@ -194,7 +195,10 @@ macro_rules! faulty {
 faulty! {
     fn user(&self, id: &UserId) -> Option<Arc<User>>;
     fn user_by_email(&self, email: &Email) -> Option<Arc<User>>;
+    fn user_by_username(&self, username: &str) -> Option<Arc<User>>;
     fn users(&self, query: UserQuery) -> Page<Arc<User>>;
+    fn find_users(&self, search: UserSearch) -> Listed;
+    fn amend_user(&self, user: UserId, amendment: Amendment, act: Act, event: Event) -> Ended;
     fn credential(&self, user: &UserId) -> Option<Credential>;
     fn session_by_token(&self, digest: &TokenDigest) -> Option<Live>;
     fn session(&self, id: &SessionId) -> Option<Live>;
@@ -217,6 +221,7 @@ faulty! {
     fn check_not_done(&self, key: &IdempotencyKey) -> ();
     fn count_repeated_sign_up(&self) -> ();
     fn open_session(&self, new: NewSession, epoch: u64, rehash: Option<Rehash>, act: Act, event: Event) -> ();
+    fn update_session(&self, id: SessionId, changes: FieldChanges, now: UnixTime) -> Arc<Session>;
     fn prolong_session(&self, id: SessionId, expires_at: UnixTime, now: UnixTime) -> ();
     fn end_sessions(&self, which: Ending, expect: Option<u64>, act: Act, event: Event) -> Ended;
     fn set_password(

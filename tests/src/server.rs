@@ -305,7 +305,7 @@ impl Server {
     /// If it does not start.
     pub async fn restart(self) -> Self {
         let clock = self.clock.clone();
-        self.again(clock, false).await
+        Box::pin(self.again(clock, false)).await
     }
 
     /// As [`Server::restart`], with other settings.

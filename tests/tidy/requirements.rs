@@ -14,7 +14,6 @@ const NOT_YET: &[(&str, &str)] = &[
         "AU-11",
         "there is no change of an address and no mail to the old one yet; deletion is in tests/http/own_account.rs",
     ),
-    ("AZ-07", "there is no impersonation"),
     ("CR-09", "there are no backups yet"),
     ("CR-10", "a should; compaction is not there yet"),
     ("DP-03", "a should; mutated requests and property tests stand in (HT-08, F-21), fuzz targets are not there yet"),

@@ -28,6 +28,7 @@ const SHAPE: Shape = Shape {
     record: &[
         text("id", "id"),
         text("email", "user"),
+        text("impersonatedBy", "acted as by"),
         text("userId", "user id"),
         state("state", "state"),
         text("methods", "signed in by"),

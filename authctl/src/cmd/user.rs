@@ -1,6 +1,9 @@
 //! `authctl user …`
 
-use common::admin::{CreateUser, SetPassword, UserChanged, UserView};
+use common::{
+    Span,
+    admin::{BanUser, CreateUser, SetPassword, SetRole, UserChanged, UserView},
+};
 use serde_json::Value;
 
 use super::{Context, secrets};
@@ -26,6 +29,7 @@ const SHAPE: Shape = Shape {
     record: &[
         text("id", "id"),
         text("email", "email"),
+        text("username", "username"),
         text("name", "name"),
         text("role", "role"),
         flag("emailVerified", "email verified"),
@@ -38,6 +42,7 @@ const SHAPE: Shape = Shape {
         text("sessions", "sessions"),
         time("createdAt", "created"),
         time("updatedAt", "changed"),
+        text("fields", "fields"),
     ],
 };
 
@@ -47,8 +52,8 @@ fn path(user: &str, rest: &str) -> String {
 
 pub(super) async fn run(cx: &mut Context<'_>, command: User) -> Result<Exit, Error> {
     match command {
-        User::Create { email, name, role, verified, no_password, password } => {
-            create(cx, email, name, role, verified, no_password, &password).await
+        User::Create { email, name, role, username, verified, field, no_password, password } => {
+            create(cx, email, name, role, username, verified, field, no_password, &password).await
         }
         User::List { search, banned, page } => list(cx, search, banned, &page).await,
         User::Show { user } => {
@@ -63,6 +68,13 @@ pub(super) async fn run(cx: &mut Context<'_>, command: User) -> Result<Exit, Err
             let changed: UserChanged = cx.admin.post(&path(&user, "/enable"), &Value::Null).await?;
             finish(cx, &changed, "is enabled", "is not disabled")
         }
+        User::Ban { user, expires_in, consent } => ban(cx, &user, expires_in, &consent).await,
+        User::Unban { user } => {
+            cx.admin.acts(&["user unban", &user]);
+            let changed: UserChanged = cx.admin.post(&path(&user, "/enable"), &Value::Null).await?;
+            finish(cx, &changed, "is not banned any more", "is not banned")
+        }
+        User::Role { user, role, consent } => set_role(cx, &user, &SetRole { role }, &consent).await,
         User::Delete { user, consent } => delete(cx, &user, &consent).await,
     }
 }
@@ -82,7 +94,9 @@ async fn create(
     email: Option<String>,
     name: Option<String>,
     role: Option<String>,
+    username: Option<String>,
     verified: bool,
+    fields: Vec<(String, String)>,
     no_password: bool,
     source: &PasswordSource,
 ) -> Result<Exit, Error> {
@@ -103,7 +117,17 @@ async fn create(
     };
     let shown = password.clone().filter(|_| generated);
     cx.admin.acts(&["user create", &email]);
-    let wanted = CreateUser { email, name, password, temporary: source.temporary, email_verified: verified, role };
+    let fields = fields.into_iter().map(|(name, value)| (name, value.into())).collect();
+    let wanted = CreateUser {
+        email,
+        name,
+        password,
+        temporary: source.temporary,
+        email_verified: verified,
+        role,
+        username,
+        fields,
+    };
     let user: UserView = cx.admin.post("/v1/users", &wanted).await?;
     cx.done(&format!("{} is created", user.email))?;
     let value = with_password(&user, shown.as_ref().map(common::SecretString::expose))?;
@@ -179,6 +203,42 @@ async fn disable(cx: &mut Context<'_>, user: &str, consent: &Consent) -> Result<
     cx.io.confirm(consent.yes, "disabling an account", &format!("Disable {email}? ({sessions})"))?;
     let changed: UserChanged = cx.admin.post(&path(preview.user.id.as_str(), "/disable"), &Value::Null).await?;
     finish(cx, &changed, "is disabled", "is disabled")
+}
+
+async fn ban(cx: &mut Context<'_>, user: &str, life: Option<Span>, consent: &Consent) -> Result<Exit, Error> {
+    let wanted = &BanUser { expires_in: life.map(Span::as_secs) };
+    let length = life.map_or_else(|| "for good".to_owned(), |span| format!("for {span}"));
+    cx.admin.acts(&["user ban", user, &length]);
+    let preview: UserChanged = cx.admin.post(&path(user, "/ban?dry_run=true"), wanted).await?;
+    let (email, sessions) = (&preview.user.email, would_end(preview.ended_sessions));
+    if !preview.changed {
+        return Err(Error::nothing(format!("nothing to do: {email} is banned {length}")));
+    }
+    if consent.dry_run {
+        cx.io.say(&format!("{email} would be banned {length}; {sessions}"))?;
+        output::record(cx.io, &cx.global, &SHAPE, &preview.user)?;
+        return Ok(Exit::Done);
+    }
+    cx.io.confirm(consent.yes, "banning a user", &format!("Ban {email} {length}? ({sessions})"))?;
+    let changed: UserChanged = cx.admin.post(&path(preview.user.id.as_str(), "/ban"), wanted).await?;
+    finish(cx, &changed, &format!("is banned {length}"), "is banned")
+}
+
+async fn set_role(cx: &mut Context<'_>, user: &str, wanted: &SetRole, consent: &Consent) -> Result<Exit, Error> {
+    cx.admin.acts(&["user role", user, &wanted.role]);
+    let preview: UserChanged = cx.admin.post(&path(user, "/role?dry_run=true"), wanted).await?;
+    let (email, role) = (&preview.user.email, &wanted.role);
+    if !preview.changed {
+        return Err(Error::nothing(format!("nothing to do: the role of {email} is {role}")));
+    }
+    if consent.dry_run {
+        cx.io.say(&format!("the role of {email} would be {role}"))?;
+        output::record(cx.io, &cx.global, &SHAPE, &preview.user)?;
+        return Ok(Exit::Done);
+    }
+    cx.io.confirm(consent.yes, "giving a role", &format!("Give {email} the role {role}?"))?;
+    let changed: UserChanged = cx.admin.post(&path(preview.user.id.as_str(), "/role"), wanted).await?;
+    finish(cx, &changed, &format!("has the role {role}"), &format!("has the role {role}"))
 }
 
 async fn delete(cx: &mut Context<'_>, user: &str, consent: &Consent) -> Result<Exit, Error> {

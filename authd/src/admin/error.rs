@@ -8,7 +8,7 @@ use tracing::error;
 
 use crate::{
     domain::{
-        PasswordProblem,
+        FieldProblem, PasswordProblem, UsernameProblem,
         key::{KeyProblem, MAX_KEYS},
     },
     door::Reply,
@@ -112,6 +112,14 @@ impl From<ServiceError> for AdminError {
             S::InvalidRole => Self::validation("a role has 1 to 128 printable ASCII characters, and no space"),
             S::InvalidImage(why) => Self::validation(format!("the image cannot be used: {why}")),
             S::InvalidName(why) => Self::validation(format!("the name cannot be used: {why}")),
+            S::Field(FieldProblem::Missing(name)) => Self::new(ErrorCode::MissingField)
+                .cause(format!("the field {name} must have a value"))
+                .fix(format!("--field {name}=VALUE")),
+            // Operators may set every field.
+            S::Field(FieldProblem::NotAllowed(name)) => Self::new(ErrorCode::FieldNotAllowed).cause(name),
+            S::Field(FieldProblem::TooLarge(most)) => {
+                Self::validation(format!("the fields may have {most} bytes together"))
+            }
             S::Password(PasswordProblem::TooShort) => {
                 Self::new(ErrorCode::PasswordTooShort).fix("see password.min_length")
             }
@@ -126,7 +134,19 @@ impl From<ServiceError> for AdminError {
             S::InvalidCredentials => Self::new(ErrorCode::InvalidEmailOrPassword),
             S::WrongPassword => Self::new(ErrorCode::InvalidPassword),
             S::NoPassword => Self::new(ErrorCode::CredentialAccountNotFound),
-            S::Banned => Self::new(ErrorCode::BannedUser),
+            S::Banned(_) => Self::new(ErrorCode::BannedUser),
+            // Of what administrators among the users do, on the public door.
+            S::NotPermitted(_)
+            | S::Impersonating
+            | S::MayNotImpersonate
+            | S::MayNotBanYourself
+            | S::MayNotRemoveYourself => Self::new(ErrorCode::Forbidden),
+            S::NoSuchRole => Self::new(ErrorCode::NoSuchRole).fix("see admin_plugin.roles: authctl config show"),
+            S::InvalidEmail => Self::new(ErrorCode::InvalidEmail),
+            S::UsernameTaken => Self::new(ErrorCode::UsernameTaken),
+            S::Username(UsernameProblem::TooShort) => Self::new(ErrorCode::UsernameTooShort),
+            S::Username(UsernameProblem::TooLong) => Self::new(ErrorCode::UsernameTooLong),
+            S::Username(UsernameProblem::Invalid) => Self::new(ErrorCode::InvalidUsername),
             S::PasswordChangeRequired => Self::new(ErrorCode::PasswordChangeRequired),
             S::Busy | S::Contention | S::Throttled(_) => Self::new(ErrorCode::Busy),
             S::UserNotFound => Self::new(ErrorCode::UserNotFound).fix("authctl user list --search TEXT"),

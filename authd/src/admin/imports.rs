@@ -34,6 +34,14 @@ pub async fn list(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
     Ok(Reply::json(&Page { items, next: None }))
 }
 
+/// `GET /v1/imports/fields`
+///
+/// # Errors
+/// None.
+pub async fn fields(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
+    Ok(Reply::json(&imports::room(&app.services)))
+}
+
 /// `POST /v1/imports`
 ///
 /// # Errors

@@ -3,8 +3,10 @@
 
 pub mod audit;
 pub mod error;
+mod fields;
 pub mod imports;
 pub mod keys;
+mod refusals;
 pub mod request;
 pub mod routes;
 pub mod sessions;
@@ -24,11 +26,12 @@ use common::{
 };
 use futures_util::Stream;
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use tracing::{error, warn};
+use tracing::error;
 use warp::{Filter, reply::Response};
 
 pub use self::{
     error::AdminError,
+    refusals::Refusals,
     request::AdminReq,
     routes::{Bodies, Route},
 };
@@ -95,6 +98,7 @@ pub struct AdminApp {
     /// Connections on the public door.
     pub connections: Arc<Gauge>,
     router: Arc<Router<Route>>,
+    refusals: Arc<Refusals>,
 }
 
 impl AdminApp {
@@ -104,15 +108,16 @@ impl AdminApp {
         for route in routes::ROUTES {
             router.insert(route.verb.method(), route.path, route);
         }
-        Self { services, info, last_read, connections, router: Arc::new(router) }
+        let (router, refusals) = (Arc::new(router), Arc::default());
+        Self { services, info, last_read, connections, router, refusals }
     }
 
     /// The same door after its configuration was read again.
     #[must_use]
     pub fn successor(&self, services: Arc<Services>, last_read: LastRead) -> Self {
-        let Self { info, connections, router, .. } = self;
+        let Self { info, connections, router, refusals, .. } = self;
         let (info, connections) = (info.clone(), connections.clone());
-        Self { services, info, last_read, connections, router: router.clone() }
+        Self { services, info, last_read, connections, router: router.clone(), refusals: refusals.clone() }
     }
 
     #[allow(clippy::expect_used)]
@@ -181,7 +186,9 @@ impl AdminApp {
             Found::Nothing => return Err(AdminError::new(ErrorCode::NotFound).cause("there is no such path")),
         };
         if role < route.role {
-            return Err(refused(&operator, role, route.role, &format!("{} {}", head.method, route.path)));
+            let what = format!("{} {}", head.method, route.path);
+            self.refusals.role_too_low(&operator, (role, route.role), &what, self.services.clock.now());
+            return Err(refused(&operator, role, route.role));
         }
         let (body, raw) = read_body(head, stream, route.bodies).await?;
         let req = AdminReq {
@@ -194,6 +201,8 @@ impl AdminApp {
             idempotency: request::idempotency(head, &raw, &operator)?,
             operator,
             role,
+            at: self.services.clock.now(),
+            refusals: self.refusals.clone(),
         };
         if route.changes
             && let Some(key) = &req.idempotency
@@ -213,11 +222,7 @@ impl AdminApp {
         if let Some(role) = access.role(peer.uid, peer.name.as_deref(), &peer.groups) {
             return Ok((peer.clone(), role));
         }
-        warn!(
-            operator.uid = peer.uid,
-            operator.pid = peer.pid,
-            "a peer without a role on the admin socket was refused"
-        );
+        self.refusals.without_role(peer, self.services.clock.now());
         let forbidden = AdminError::new(ErrorCode::Forbidden);
         // As configured by default, or on a host without the group.
         Err(match self.last_read.only_admin_group {
@@ -232,14 +237,7 @@ impl AdminApp {
 }
 
 /// The refusal of what needs a higher role, in the log and for the caller.
-fn refused(operator: &PeerCredentials, role: Role, needed: Role, what: &str) -> AdminError {
-    warn!(
-        operator.uid = operator.uid,
-        operator.pid = operator.pid,
-        role = role.as_str(),
-        needed = needed.as_str(),
-        "a peer was refused what its role does not allow: {what}"
-    );
+fn refused(operator: &PeerCredentials, role: Role, needed: Role) -> AdminError {
     AdminError::new(ErrorCode::Forbidden)
         .cause(format!("{} has the role {role}, and this needs the role {needed}", operator.who()))
         .fix(format!("ask somebody with the role {needed}, or an administrator for that role: admin.roles.{needed}"))
@@ -295,6 +293,8 @@ mod tests {
         ("POST /v1/users/{user}/password", Role::Helpdesk),
         ("POST /v1/users/{user}/disable", Role::Helpdesk),
         ("POST /v1/users/{user}/enable", Role::Helpdesk),
+        ("POST /v1/users/{user}/ban", Role::Helpdesk),
+        ("POST /v1/users/{user}/role", Role::Helpdesk),
         ("GET /v1/sessions", Role::View),
         ("POST /v1/sessions/revoke", Role::Helpdesk),
         ("GET /v1/sessions/{session}", Role::View),
@@ -312,6 +312,7 @@ mod tests {
         ("GET /v1/audit/verify", Role::View),
         ("POST /v1/audit/erase", Role::Admin),
         ("GET /v1/imports", Role::View),
+        ("GET /v1/imports/fields", Role::Admin),
         ("POST /v1/imports", Role::Admin),
         ("POST /v1/imports/{import}/undo", Role::Admin),
     ];

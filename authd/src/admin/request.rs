@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tracing::info;
 
-use super::AdminError;
+use super::{AdminError, Refusals};
 use crate::{
     digest::sha256,
     domain::{Act, Actor, EventKind, IdempotencyKey, Method, Role},
@@ -38,6 +38,10 @@ pub struct AdminReq {
     pub reason: Option<String>,
     /// The caller's own name for this act, with what it asked for.
     pub idempotency: Option<IdempotencyKey>,
+    /// When it came.
+    pub at: UnixTime,
+    /// What the log says of refusals.
+    pub refusals: Arc<Refusals>,
 }
 
 impl AdminReq {
@@ -61,7 +65,8 @@ impl AdminReq {
     /// `Forbidden`.
     pub fn require(&self, needed: Role, what: &str) -> Result<(), AdminError> {
         if self.role < needed {
-            return Err(super::refused(&self.operator, self.role, needed, what));
+            self.refusals.role_too_low(&self.operator, (self.role, needed), what, self.at);
+            return Err(super::refused(&self.operator, self.role, needed));
         }
         Ok(())
     }

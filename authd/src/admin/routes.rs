@@ -79,6 +79,8 @@ pub static ROUTES: &[Route] = &[
     write(Post, "/v1/users/{user}/password", Helpdesk, handler!(users::set_password)),
     write(Post, "/v1/users/{user}/disable", Helpdesk, handler!(users::disable)),
     write(Post, "/v1/users/{user}/enable", Helpdesk, handler!(users::enable)),
+    write(Post, "/v1/users/{user}/ban", Helpdesk, handler!(users::ban)),
+    write(Post, "/v1/users/{user}/role", Helpdesk, handler!(users::set_role)),
     read(Get, "/v1/sessions", View, handler!(sessions::list)),
     write(Post, "/v1/sessions/revoke", Helpdesk, handler!(sessions::revoke)),
     read(Get, "/v1/sessions/{session}", View, handler!(sessions::show)),
@@ -97,6 +99,7 @@ pub static ROUTES: &[Route] = &[
     read(Get, "/v1/audit/verify", View, handler!(audit::verify)),
     write(Post, "/v1/audit/erase", Admin, handler!(audit::erase)),
     read(Get, "/v1/imports", View, handler!(imports::list)),
+    read(Get, "/v1/imports/fields", Admin, handler!(imports::fields)),
     write(Post, "/v1/imports", Admin, handler!(imports::store)).with_batches(),
     write(Post, "/v1/imports/{import}/undo", Admin, handler!(imports::undo)),
 ];

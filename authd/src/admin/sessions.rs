@@ -22,6 +22,7 @@ pub(super) fn view(live: &Live, now: UnixTime) -> SessionView {
         state: session.state(now).as_str().into(),
         methods: session.methods.clone(),
         refreshable: session.family.is_some(),
+        impersonated_by: session.impersonation.as_ref().map(|impersonation| impersonation.by.clone()),
         ip_address: session.ip_address.clone(),
         user_agent: session.user_agent.clone(),
         created_at: session.created_at,

@@ -37,7 +37,7 @@ pub async fn clear(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let (which, object) = match wanted.target {
         ThrottleTarget::User(reference) => {
             let user = users::find(services, &reference).await?;
-            require_for_role(&req, &user.role)?;
+            require_for_role(app, &req, &user.role)?;
             (Which::Account(user.id.clone()), user.id.to_string())
         }
         ThrottleTarget::Source(text) => {

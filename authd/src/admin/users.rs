@@ -1,20 +1,24 @@
 //! Accounts.
 
 use common::{
-    ErrorCode, UnixTime,
-    admin::{CreateUser, Page, SetPassword, UserChanged, UserView},
+    ErrorCode, Span, UnixTime,
+    admin::{BanUser, CreateUser, Page, SetPassword, SetRole, UserChanged, UserView},
 };
 use http::StatusCode;
 
-use super::{AdminApp, AdminError, AdminReq};
+use super::{AdminApp, AdminError, AdminReq, fields::of_user};
 use crate::{
-    domain::{EventKind, HashScheme, Role, User, user::DEFAULT_ROLE},
+    domain::{Ban, EventKind, HashScheme, Role, User},
     door::Reply,
-    service::users::{self, Changed, NewAccount},
+    service::{
+        fields,
+        usernames::GivenUsername,
+        users::{self, Changed, NewAccount},
+    },
     store::UserQuery,
 };
 
-fn view(user: &User, now: UnixTime) -> UserView {
+fn view(app: &AdminApp, user: &User, now: UnixTime) -> UserView {
     let ban = user.active_ban(now);
     UserView {
         id: user.id.clone(),
@@ -22,6 +26,8 @@ fn view(user: &User, now: UnixTime) -> UserView {
         name: user.name.clone(),
         email_verified: user.email_verified,
         image: user.image.clone(),
+        username: user.username.clone(),
+        display_username: user.display_username.clone(),
         role: user.role.clone(),
         banned: ban.is_some(),
         ban_reason: ban.and_then(|ban| ban.reason.clone()),
@@ -31,18 +37,19 @@ fn view(user: &User, now: UnixTime) -> UserView {
         sessions: None,
         created_at: user.created_at,
         updated_at: user.updated_at,
+        fields: fields::all(&app.services.policy.user_fields, &user.fields),
     }
 }
 
 fn changed(app: &AdminApp, changed: &Changed) -> Reply {
-    let user = view(&changed.user, app.services.clock.now());
+    let user = view(app, &changed.user, app.services.clock.now());
     let ended_sessions = changed.ended.unwrap_or_default().sessions;
     Reply::json(&UserChanged { user, changed: changed.ended.is_some(), ended_sessions, dry_run: false })
 }
 
 async fn preview(app: &AdminApp, user: &User, changes: bool) -> Result<Reply, AdminError> {
     let ended_sessions = users::sessions_of(&app.services, &user.id).await?;
-    let user = view(user, app.services.clock.now());
+    let user = view(app, user, app.services.clock.now());
     Ok(Reply::json(&UserChanged { user, changed: changes, ended_sessions, dry_run: true }))
 }
 
@@ -52,14 +59,13 @@ fn is_dry_run(req: &AdminReq) -> Result<bool, AdminError> {
 
 /// An account whose role is not plain `user` has power in some application: who makes one, or takes one over by its password,
 /// has that power. Which words mean power only the applications know, so every other word does.
-pub(super) fn require_for_role(req: &AdminReq, role: &str) -> Result<(), AdminError> {
-    if role == DEFAULT_ROLE {
+pub(super) fn require_for_role(app: &AdminApp, req: &AdminReq, role: &str) -> Result<(), AdminError> {
+    let plain = app.services.policy.default_role();
+    // Who has no role counts as who has the plain one.
+    if role == plain || role.is_empty() {
         return Ok(());
     }
-    req.require(
-        Role::Admin,
-        &format!("{} {}, on an account whose role is not {DEFAULT_ROLE}", req.head.method, req.route),
-    )
+    req.require(Role::Admin, &format!("{} {}, on an account whose role is not {plain}", req.head.method, req.route))
 }
 
 /// `GET /v1/users?search=&banned=&cursor=&limit=`
@@ -75,7 +81,7 @@ pub async fn list(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     };
     let page = users::list(&app.services, query).await?;
     let now = app.services.clock.now();
-    Ok(Reply::json(&Page { items: page.items.iter().map(|user| view(user, now)).collect(), next: page.next }))
+    Ok(Reply::json(&Page { items: page.items.iter().map(|user| view(app, user, now)).collect(), next: page.next }))
 }
 
 /// `POST /v1/users`
@@ -85,7 +91,9 @@ pub async fn list(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
 pub async fn create(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let wanted: CreateUser = req.json()?;
     let email = wanted.email.parse().map_err(|_| AdminError::new(ErrorCode::InvalidEmail))?;
-    require_for_role(&req, wanted.role.as_deref().unwrap_or(DEFAULT_ROLE))?;
+    require_for_role(app, &req, wanted.role.as_deref().unwrap_or(app.services.policy.default_role()))?;
+    wanted.role.as_deref().map_or(Ok(()), |role| users::check_roles(&app.services, role))?;
+    let fields = of_user(app, &req, &wanted.fields)?;
     let account = NewAccount {
         email,
         name: wanted.name,
@@ -93,11 +101,15 @@ pub async fn create(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> 
         temporary: wanted.temporary,
         email_verified: wanted.email_verified,
         role: wanted.role,
+        fields,
+        username: GivenUsername { username: wanted.username.map(Some), display: None },
+        image: None,
+        ban: None,
     };
     let now = app.services.clock.now();
     let user = users::create(&app.services, account, req.act(now)).await?;
     req.log_done(EventKind::UserCreated, user.id.as_str());
-    Ok(Reply::json(&view(&user, now)).status(StatusCode::CREATED))
+    Ok(Reply::json(&view(app, &user, now)).status(StatusCode::CREATED))
 }
 
 /// `GET /v1/users/{user}`
@@ -109,7 +121,7 @@ pub async fn show(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let user = users::find(services, req.param("user")).await?;
     let (scheme, sessions) = users::about(services, &user.id).await?;
     let password = scheme.map_or("none", HashScheme::as_str);
-    let view = view(&user, services.clock.now());
+    let view = view(app, &user, services.clock.now());
     Ok(Reply::json(&UserView { password: Some(password.into()), sessions: Some(sessions), ..view }))
 }
 
@@ -120,9 +132,9 @@ pub async fn show(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
 pub async fn set_password(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let wanted: SetPassword = req.json()?;
     let user = users::find(&app.services, req.param("user")).await?;
-    require_for_role(&req, &user.role)?;
+    require_for_role(app, &req, &user.role)?;
     let act = req.act(app.services.clock.now());
-    let done = users::set_password(&app.services, &user, &wanted.password, wanted.temporary, act).await?;
+    let done = users::set_password(&app.services, &user, &wanted.password, wanted.temporary, None, act).await?;
     req.log_done(EventKind::PasswordSet, user.id.as_str());
     Ok(changed(app, &done))
 }
@@ -133,7 +145,7 @@ pub async fn set_password(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminE
 /// `UserNotFound`.
 pub async fn disable(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let user = users::find(&app.services, req.param("user")).await?;
-    require_for_role(&req, &user.role)?;
+    require_for_role(app, &req, &user.role)?;
     if is_dry_run(&req)? {
         return preview(app, &user, !users::is_disabled(&user)).await;
     }
@@ -144,13 +156,61 @@ pub async fn disable(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError>
     Ok(changed(app, &done))
 }
 
+/// `POST /v1/users/{user}/ban?dry_run=`: with the operator's reason, for good or for some time.
+///
+/// # Errors
+/// `ValidationError`, `UserNotFound`.
+pub async fn ban(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
+    let wanted: BanUser = req.json()?;
+    let user = users::find(&app.services, req.param("user")).await?;
+    require_for_role(app, &req, &user.role)?;
+    let now = app.services.clock.now();
+    let ban =
+        Ban { reason: req.reason.clone(), expires_at: wanted.expires_in.map(|secs| now.plus(Span::from_secs(secs))) };
+    if ban.expires_at.is_some_and(|end| end <= now) {
+        return Err(AdminError::validation("a ban lasts for some time: expiresIn is at least 1"));
+    }
+    if is_dry_run(&req)? {
+        return preview(app, &user, user.ban.as_ref() != Some(&ban)).await;
+    }
+    let done = users::ban(&app.services, &user.id, ban, req.act(now)).await?;
+    if done.ended.is_some() {
+        req.log_done(EventKind::UserDisabled, user.id.as_str());
+    }
+    Ok(changed(app, &done))
+}
+
+/// `POST /v1/users/{user}/role?dry_run=`: in place of the roles before.
+///
+/// # Errors
+/// `ValidationError`, `NoSuchRole`, `UserNotFound`.
+pub async fn set_role(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
+    let SetRole { role } = req.json()?;
+    let user = users::find(&app.services, req.param("user")).await?;
+    require_for_role(app, &req, &user.role)?;
+    require_for_role(app, &req, &role)?;
+    users::check_roles(&app.services, &role)?;
+    if is_dry_run(&req)? {
+        let as_it_would_be = User { role: role.clone(), ..User::clone(&user) };
+        let view = view(app, &as_it_would_be, app.services.clock.now());
+        let changed = user.role != role;
+        return Ok(Reply::json(&UserChanged { user: view, changed, ended_sessions: 0, dry_run: true }));
+    }
+    if user.role == role {
+        return Ok(changed(app, &Changed { user, ended: None }));
+    }
+    let done = users::set_role(&app.services, &user.id, role, req.act(app.services.clock.now())).await?;
+    req.log_done(EventKind::RoleSet, user.id.as_str());
+    Ok(changed(app, &done))
+}
+
 /// `POST /v1/users/{user}/enable`
 ///
 /// # Errors
 /// `UserNotFound`.
 pub async fn enable(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let user = users::find(&app.services, req.param("user")).await?;
-    require_for_role(&req, &user.role)?;
+    require_for_role(app, &req, &user.role)?;
     let done = users::enable(&app.services, &user.id, req.act(app.services.clock.now())).await?;
     if done.ended.is_some() {
         req.log_done(EventKind::UserEnabled, user.id.as_str());
@@ -170,6 +230,7 @@ pub async fn delete(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> 
     let now = app.services.clock.now();
     let ended = users::delete(&app.services, &user.id, req.act(now)).await?;
     req.log_done(EventKind::UserDeleted, user.id.as_str());
-    let body = UserChanged { user: view(&user, now), changed: true, ended_sessions: ended.sessions, dry_run: false };
+    let body =
+        UserChanged { user: view(app, &user, now), changed: true, ended_sessions: ended.sessions, dry_run: false };
     Ok(Reply::json(&body))
 }

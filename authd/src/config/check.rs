@@ -4,7 +4,7 @@ use std::{fs::File, io::Read};
 
 use common::{Span, text::is_forbidden_in_names};
 
-use super::{Mode, Origin, Places, Problem, Settings, origin_of};
+use super::{Mode, Origin, Places, Problem, Settings, fields, origin_of, plugins};
 use crate::{
     crypto::{
         hasher::Cost,
@@ -38,6 +38,7 @@ pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut
     };
     http(mode, s, &mut refuse);
     passwords(s, &mut refuse);
+    plugins::check(s, &mut refuse);
 
     let session = &s.session;
     for (key, span, default) in [
@@ -144,6 +145,11 @@ pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut
     }
     if let Some(domain) = &s.cookies.domain {
         advice.push(format!("cookies.domain is {domain}: every host below it receives the users' session cookies"));
+    }
+    for name in fields::only_by_operators(&s.user.fields.0) {
+        advice.push(format!(
+            "user.fields.{name} must have a value, users may not give it one, and it has no default: nobody can sign up"
+        ));
     }
     if !s.throttle.failures {
         advice.push("throttle.failures is off: nothing slows down who guesses passwords".into());

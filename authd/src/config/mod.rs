@@ -3,23 +3,26 @@
 
 mod check;
 mod cookies;
+mod fields;
 mod manual;
 pub mod places;
+mod plugins;
 mod render;
 mod setting;
 mod source;
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use common::{Span, UnixTime};
+use common::{Span, UnixTime, UserId};
 
 pub use self::{
     cookies::{CookieDomain, CookiePrefix},
+    fields::{SessionFields, UserFields},
     places::Places,
     setting::{AddressHeader, ByteSize, Host, LogFormat, LogLevel, Mount, PublicUrl, Setting, Switch},
     source::{Flags, Origin, Problem, load},
 };
-use crate::domain::{Algorithm, Role, access::Principal, address::Network, origin::OriginPattern};
+use crate::domain::{Algorithm, Role, UserRole, access::Principal, address::Network, origin::OriginPattern};
 
 /// What the manual says of a setting.
 #[derive(Debug, Clone, Copy)]
@@ -207,6 +210,14 @@ settings! {
         /// Whether users may delete their own accounts (/delete-user).
         self_delete: bool = "false", live;
     }
+    /// Users: what the application keeps of them besides the name, the address and the picture.
+    "user" user: UserSettings {
+        /// Fields of the application's own (Better Auth's user.additionalFields), each a table [user.fields.NAME] with: type
+        /// (string, number, boolean, date, string[] or number[]), required (true unless it is written otherwise), default, input
+        /// (whether users may set it; true) and returned (whether answers and JWTs show it; true). A change is for what comes
+        /// after it: who has no value yet shows null.
+        fields: UserFields = "";
+    }
     /// Sessions: signed-in browsers and devices.
     "session" session: Session {
         /// How long a session lives without being used.
@@ -229,6 +240,9 @@ settings! {
         reuse_window: Span = "10s", live;
         /// How many sessions a user may have; the oldest ends when there is one more.
         max_per_user: u32 = "100", live;
+        /// Fields of the application's own (Better Auth's session.additionalFields), each a table [session.fields.NAME] as under
+        /// user.fields. A new session has their defaults; /update-session sets them.
+        fields: SessionFields = "";
         /// A file with the secret (BETTER_AUTH_SECRET) of the Better Auth server that authd takes over from: cookies signed
         /// with it are taken until legacy_secret_until, and signed anew when they are used. Unset: the systemd credential
         /// `authd.legacy-secret`, if there is one.
@@ -261,6 +275,42 @@ settings! {
         enabled: bool = "true", live;
         /// Whether answers about the session carry one, in the header set-auth-jwt.
         set_header: bool = "true", live;
+    }
+    /// Better Auth's admin plugin: administrators among the users, who look after the others over the public door (/admin/…). The
+    /// admin socket is another matter. The first administrator is made by `authctl user role`.
+    "admin_plugin" admin_plugin: AdminPlugin {
+        /// Whether it is on. User objects then show role, banned, banReason and banExpires.
+        enabled: bool = "false", live;
+        /// The role of new accounts.
+        default_role: String = "user", live;
+        /// Who has one of these roles is an administrator, whom others do not impersonate.
+        admin_roles: Vec<String> = "admin", live;
+        /// Users, by id, who may do everything that administrators may, whatever their roles.
+        admin_user_ids: Vec<UserId> = "", live;
+        /// The reason of a ban for which none is given.
+        default_ban_reason: String = "No reason", live;
+        /// How long a ban holds for which nothing is said; 0: for good.
+        default_ban_expires_in: Span = "0s", live;
+        /// How long an administrator may act as another user at a time. At most 24h.
+        impersonation_session_duration: Span = "1h", live;
+        /// What banned users are told when they sign in with the right password.
+        banned_user_message: String = "You have been banned from this application. Please contact support if you believe this is an error.", live;
+        /// Whether who may impersonate users may impersonate administrators too.
+        allow_impersonating_admins: bool = "false", live;
+        /// The roles, each with what it may: "support user:list user:get". Unset: admin, who may everything but impersonate-admins, and
+        /// user. The plugin's own permissions are user: create, list, get, update, set-role, set-email, set-phone, set-password,
+        /// ban, impersonate, impersonate-admins, delete; and session: list, revoke, delete. Others are the application's, which
+        /// asks by /admin/has-permission.
+        roles: Vec<UserRole> = "", live;
+    }
+    /// Better Auth's username plugin: names to sign in with, besides addresses. Everybody can ask whether a name is free.
+    "username" username: Username {
+        /// Whether it is on.
+        enabled: bool = "false", live;
+        /// The shortest name.
+        min_length: u32 = "3", live;
+        /// The longest name. At most 64.
+        max_length: u32 = "30", live;
     }
     /// Access tokens (JWT).
     "token" token: Token {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Config, Origin, SECTIONS, SETTINGS};
+use super::{Config, Origin, SECTIONS, SETTINGS, fields};
 
 /// The text of a setting without the brackets that rustdoc wants around what would be a link.
 pub(super) fn plain(doc: &str) -> String {
@@ -22,6 +22,8 @@ pub(super) fn toml_of(default: &str, kind: &str) -> String {
     } else if kind == "a list" {
         let items: Vec<String> = default.split(',').filter(|i| !i.is_empty()).map(|i| format!("\"{i}\"")).collect();
         format!("[{}]", items.join(", "))
+    } else if kind == fields::KIND {
+        "{}".to_owned()
     } else {
         format!("\"{default}\"")
     }

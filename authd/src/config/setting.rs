@@ -1,12 +1,36 @@
 //! The types that a setting can have, and how each is read from TOML, from an environment variable or a flag, and shown.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{fmt, net::SocketAddr, ops::Range, path::PathBuf, str::FromStr};
 
-use common::{Span, UnixTime};
+use common::{Span, UnixTime, UserId};
 use toml::de::DeValue;
 
 use super::{CookieDomain, CookiePrefix};
-use crate::domain::{Algorithm, access::Principal, address::Network, origin::OriginPattern};
+use crate::domain::{Algorithm, UserRole, access::Principal, address::Network, origin::OriginPattern};
+
+/// What is wrong with the value of a setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Which part of it, below the setting's own path; empty for all of it.
+    pub path: String,
+    /// Where that stands in the file, if not where the setting does.
+    pub at: Option<Range<usize>>,
+    /// For the operator.
+    pub message: String,
+}
+
+impl Fault {
+    /// Of the value as a whole.
+    pub fn whole(message: String) -> Self {
+        Self { path: String::new(), at: None, message }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path.is_empty() { f.write_str(&self.message) } else { write!(f, "{}: {}", self.path, self.message) }
+    }
+}
 
 /// A type that a setting can have.
 pub trait Setting: Sized {
@@ -30,11 +54,19 @@ pub trait Setting: Sized {
         }
     }
 
+    /// From a value of a configuration file, with everything that is wrong in it and where.
+    ///
+    /// # Errors
+    /// As [`Setting::from_text`].
+    fn read(value: &DeValue<'_>) -> Result<Self, Vec<Fault>> {
+        Self::from_toml(value).map_err(|message| vec![Fault::whole(message)])
+    }
+
     /// As it would be written in a configuration file; `None` where the setting is unset.
     fn to_toml(&self) -> Option<String>;
 }
 
-fn quoted(value: impl fmt::Display) -> String {
+pub(super) fn quoted(value: impl fmt::Display) -> String {
     toml::Value::String(value.to_string()).to_string()
 }
 
@@ -58,6 +90,8 @@ textual!(Span, "a duration such as 15m", |text| text.parse());
 textual!(Network, "an IP address or range", |text| text.parse());
 textual!(OriginPattern, "an origin", |text| text.parse());
 textual!(Principal, "a user, or @group", |text| text.parse());
+textual!(UserRole, "a role with what it may, such as support user:list user:get", |text| text.parse());
+textual!(UserId, "the id of a user", |text| text.parse().map_err(|_| format!("'{text}' is no id")));
 textual!(SocketAddr, "an address with port such as 127.0.0.1:8000", |text| {
     text.parse().map_err(|_| format!("'{text}' is not an IP address with a port, such as 127.0.0.1:8000 or [::1]:8000"))
 });

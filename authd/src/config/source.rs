@@ -14,7 +14,10 @@ use std::{
 use nix::{fcntl::OFlag, unistd::geteuid};
 use toml::de::{DeTable, DeValue};
 
-use super::{Config, Mode, Places, SECTIONS, SETTINGS, Setting, Settings, check, places::is_under_systemd};
+use super::{
+    Config, Mode, Places, SECTIONS, SETTINGS, Setting, Settings, check, places::is_under_systemd, setting::Fault,
+};
+use crate::files::open_to_everybody;
 
 /// Where the value of a setting came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +120,8 @@ enum Raw<'i> {
 
 /// What the file, the environment and the flags say, and what is wrong with it so far.
 pub(super) struct Sources<'i> {
+    /// The file.
+    text: &'i str,
     values: BTreeMap<(&'static str, &'static str), (Raw<'i>, Origin)>,
     origins: Vec<Origin>,
     problems: Vec<Problem>,
@@ -124,19 +129,20 @@ pub(super) struct Sources<'i> {
 
 impl Sources<'_> {
     pub(super) fn take<T: Setting>(&mut self, section: &'static str, name: &'static str, default: &str) -> Option<T> {
+        let of_text = |text: &str| T::from_text(text).map_err(|message| vec![Fault::whole(message)]);
         let (result, origin) = match self.values.remove(&(section, name)) {
-            Some((Raw::Toml(value), origin)) => (T::from_toml(value), origin),
-            Some((Raw::Text(text), origin)) => (T::from_text(&text), origin),
-            None => (T::from_text(default), Origin::Default),
+            Some((Raw::Toml(value), origin)) => (T::read(value), origin),
+            Some((Raw::Text(text), origin)) => (of_text(&text), origin),
+            None => (of_text(default), Origin::Default),
         };
         self.origins.push(origin.clone());
-        match result {
-            Ok(value) => Some(value),
-            Err(message) => {
-                self.problems.push(Problem { key: format!("{section}.{name}"), origin, message });
-                None
-            }
-        }
+        let text = self.text;
+        let problem = |Fault { path, at, message }: Fault| Problem {
+            key: if path.is_empty() { format!("{section}.{name}") } else { format!("{section}.{name}.{path}") },
+            origin: at.map_or_else(|| origin.clone(), |span| Origin::File(line_of(text, &span))),
+            message,
+        };
+        result.map_err(|faults| self.problems.extend(faults.into_iter().map(problem))).ok()
     }
 }
 
@@ -162,7 +168,7 @@ fn nearest(word: &str, candidates: impl Iterator<Item = &'static str>) -> Option
     candidates.map(|c| (distance(word, c), c)).filter(|(d, c)| *d <= 1 + c.len() / 4).min().map(|(_, c)| c)
 }
 
-fn unknown(word: &str, what: &str, candidates: impl Iterator<Item = &'static str>) -> String {
+pub(super) fn unknown(word: &str, what: &str, candidates: impl Iterator<Item = &'static str>) -> String {
     match nearest(word, candidates) {
         Some(near) => format!("there is no such {what}; did you mean '{near}'?"),
         None => format!("there is no such {what}"),
@@ -202,7 +208,7 @@ pub fn load(flags: &Flags, env: &[(String, String)]) -> Result<Config, Vec<Probl
         None => (String::new(), vec![]),
     };
     let (table, syntax) = DeTable::parse_recoverable(&text);
-    let mut sources = Sources { values: BTreeMap::new(), origins: vec![], problems: vec![] };
+    let mut sources = Sources { text: &text, values: BTreeMap::new(), origins: vec![], problems: vec![] };
     let name = file.as_ref().map_or_else(String::new, |f| f.display().to_string());
     for error in syntax {
         let line = error.span().map_or(1, |span| line_of(&text, &span));
@@ -253,14 +259,9 @@ fn read_whole(path: &Path) -> io::Result<(String, Vec<String>)> {
         let message = format!("everybody may change it (mode {:04o}): chmod o-w {shown}", meta.mode() & 0o7777);
         return Err(io::Error::other(message));
     }
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let dir_mode = dir.metadata()?.mode();
-    if dir_mode & 0o002 != 0 && dir_mode & 0o1000 == 0 {
+    if let Some((dir, mode)) = open_to_everybody(path)? {
         let dir = dir.display();
-        let message = format!(
-            "everybody may put another in its place ({dir} has mode {:04o}): chmod o-w {dir}",
-            dir_mode & 0o7777
-        );
+        let message = format!("everybody may put another in its place ({dir} has mode {mode:04o}): chmod o-w {dir}");
         return Err(io::Error::other(message));
     }
     let mut advice = vec![];

@@ -31,6 +31,8 @@ pub enum Method {
     Password,
     /// A living session, by its cookie or a JWT.
     Session,
+    /// A living session in which an administrator acts as another user.
+    Impersonation,
     /// A refresh token.
     RefreshToken,
     /// The kernel's word about a peer of the admin socket.
@@ -45,6 +47,7 @@ impl Method {
         match self {
             Self::Password => "password",
             Self::Session => "session",
+            Self::Impersonation => "impersonation",
             Self::RefreshToken => "refresh_token",
             Self::Socket => "socket",
             Self::Daemon => "daemon",
@@ -158,8 +161,14 @@ kinds! {
     AuditErased = "audit.erased";
     /// The configuration was read again while the daemon ran: what was applied, and what needs a restart.
     ConfigReloaded = "config.reloaded";
-    /// Users changed their own name or picture.
+    /// Users changed their own name, picture or the like, or an administrator among the users did.
     UserUpdated = "user.updated";
+    /// The roles of a user were set.
+    RoleSet = "user.role_set";
+    /// An administrator began to act as another user.
+    ImpersonationBegun = "session.impersonation_begun";
+    /// An administrator acts as another user no more.
+    ImpersonationEnded = "session.impersonation_ended";
     /// Accounts of another server came in, a batch of them.
     UsersImported = "import.stored";
     /// Accounts that came with an import were deleted, a batch of them.

@@ -39,10 +39,12 @@ pub struct Import {
 /// What becomes of an account on its way in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// It is new here: it comes in with its password and so many of its sessions. Others have the ids or tokens of the rest.
+    /// It is new here: it comes in with its password.
     New {
-        /// Sessions that come with it.
+        /// Sessions that come with it. Others have the ids or tokens of the rest.
         sessions: u64,
+        /// Whether its username comes with it, or another user has that.
+        username: bool,
     },
     /// It came in with this import before.
     Done,

@@ -18,7 +18,7 @@ enum Form {
     /// `*.example.com`, `localhost:*`: matched against host and port, whatever the scheme.
     Host { only_ipv4: bool },
     /// `https://*.example.com`: matched against the whole origin.
-    Origin,
+    Origin { only_ipv4: bool },
     /// `myapp://` or `exp://192.168.1.2/--/`: a scheme of an app; perhaps an authority, perhaps a path prefix.
     Scheme { scheme: String, authority: String, path: String },
 }
@@ -58,7 +58,8 @@ impl FromStr for OriginPattern {
                 if let Err(why) = check_wild(rest) {
                     return refuse(why);
                 }
-                Ok(Self { text: text.strip_suffix('/').unwrap_or(text).into(), form: Form::Origin })
+                let form = Form::Origin { only_ipv4: is_of_addresses(rest) };
+                Ok(Self { text: text.strip_suffix('/').unwrap_or(text).into(), form })
             }
             Some(_) => {
                 let url = Url::parse(text).map_err(|_| format!("'{text}' is no origin: it is no URL"))?;
@@ -72,8 +73,8 @@ impl FromStr for OriginPattern {
                 if let Err(why) = check_wild(text) {
                     return refuse(why);
                 }
-                let only_ipv4 = text.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '*' | '?'));
-                Ok(Self { text: text.to_ascii_lowercase(), form: Form::Host { only_ipv4 } })
+                let form = Form::Host { only_ipv4: is_of_addresses(text) };
+                Ok(Self { text: text.to_ascii_lowercase(), form })
             }
             None => refuse("a scheme is missing: https://app.example.com"),
         }
@@ -105,41 +106,77 @@ const NO_APPS: [&str; 12] = [
 /// Top-level names that nobody can register a host under (RFC 2606, RFC 6761, RFC 6762, and what networks use for themselves).
 const PRIVATE: [&str; 8] = ["localhost", "test", "example", "invalid", "local", "internal", "lan", "corp"];
 
-/// Whether a pattern with wildcards says whose hosts it means, host and port as in an origin.
-fn check_wild(pattern: &str) -> Result<(), &'static str> {
-    let host = match pattern.rsplit_once(':') {
+/// The host of a pattern, without its port.
+fn host_of(pattern: &str) -> &str {
+    match pattern.rsplit_once(':') {
         Some((host, port)) if port.chars().all(|c| c.is_ascii_digit() || matches!(c, '*' | '?')) => host,
         _ => pattern,
-    };
+    }
+}
+
+/// Whether a pattern means addresses and no names: `192.168.*.*` is not `192.168.example.com`.
+fn is_of_addresses(pattern: &str) -> bool {
+    host_of(pattern).chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '*' | '?'))
+}
+
+/// Whether a pattern with wildcards says whose hosts it means, host and port as in an origin.
+fn check_wild(pattern: &str) -> Result<(), &'static str> {
+    let host = host_of(pattern);
     // A port alone makes no site.
     if !host.chars().any(char::is_alphanumeric) {
         return Err("it would match every host there is");
     }
     let Some(wild) = host.rfind(['*', '?']) else { return Ok(()) };
-    if host.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '*' | '?')) {
+    if is_of_addresses(host) {
         let network = host.split_once('.').map_or("", |(first, _)| first);
         let is_named = !network.is_empty() && !network.contains(['*', '?']);
         return if is_named { Ok(()) } else { Err("it would match addresses of strangers: write 192.168.*.*") };
     }
     // Behind the last wildcard a dot, and then a name that somebody has for themselves: not `*com`, `*.com`, `*example.com`.
-    let (label, domain) = host.get(wild + 1..).unwrap_or_default().split_once('.').unwrap_or_default();
+    let domain = host.get(wild + 1..).unwrap_or_default().split_once('.').map_or("", |(_, domain)| domain);
     let domain = domain.to_ascii_lowercase();
-    let is_of_one = domain.contains('.') && !domain.starts_with('.') && !is_shared(label, &domain);
+    let is_of_one = domain.contains('.') && !domain.starts_with('.') && !is_shared(&domain);
     match is_of_one || PRIVATE.contains(&domain.as_str()) {
         true => Ok(()),
         false => Err("it would match hosts of strangers: write *.example.com"),
     }
 }
 
-/// Whether anybody can have a name that ends like this under this domain, a public suffix: `*.co.uk`, `*.github.io`. Where
-/// a host gives its customers names with theirs behind a hyphen, `*-team.vercel.app` is one's own.
-fn is_shared(label: &str, domain: &str) -> bool {
+/// Domains of providers below which their customers have names of their own, at some depth: `name.s3.amazonaws.com`.
+const PROVIDERS: [&str; 21] = [
+    "amazonaws.com",
+    "amazonaws.com.cn",
+    "amazonaws.eu",
+    "awsapps.com",
+    "azure.com",
+    "azure.net",
+    "backblazeb2.com",
+    "cdn77.org",
+    "digitaloceanspaces.com",
+    "fastly.net",
+    "gitpod.io",
+    "googleapis.com",
+    "ibm.com",
+    "linodeobjects.com",
+    "loca.lt",
+    "nip.io",
+    "oraclecloud.com",
+    "railway.app",
+    "sslip.io",
+    "vultrobjects.com",
+    "windows.net",
+];
+
+/// Whether others than one owner have names below a domain: `co.uk`, `github.io`. A part of a name does not help: whoever may
+/// have a name there may have `evil-team.vercel.app`.
+fn is_shared(domain: &str) -> bool {
     // What is below it counts too: the list has *.kawasaki.jp, whose hosts are suffixes.
-    if psl::domain_str(domain).and(psl::domain_str(&format!("any.{domain}"))).is_some() {
-        return false;
-    }
-    let is_of_host = psl::suffix(domain.as_bytes()).is_some_and(|suffix| suffix.typ() == Some(psl::Type::Private));
-    !(is_of_host && label.len() > 1 && label.starts_with('-'))
+    let is_suffix = psl::domain_str(domain).and(psl::domain_str(&format!("any.{domain}"))).is_none();
+    is_suffix || PROVIDERS.contains(&domain)
+}
+
+fn is_ipv4(url: &Url) -> bool {
+    url.host_str().is_some_and(|name| name.parse::<std::net::Ipv4Addr>().is_ok())
 }
 
 /// `*` is any run of characters, `?` is one.
@@ -170,11 +207,10 @@ impl OriginPattern {
     fn matches(&self, url: &Url, origin: &str) -> bool {
         match &self.form {
             Form::Exact => origin == self.text,
-            Form::Origin => glob(&self.text, origin),
+            Form::Origin { only_ipv4 } => (!only_ipv4 || is_ipv4(url)) && glob(&self.text, origin),
             Form::Host { only_ipv4 } => {
                 let Some((_, host)) = origin.split_once("://") else { return false };
-                let is_ipv4 = || url.host_str().is_some_and(|name| name.parse::<std::net::Ipv4Addr>().is_ok());
-                (!only_ipv4 || is_ipv4()) && glob(&self.text, host)
+                (!only_ipv4 || is_ipv4(url)) && glob(&self.text, host)
             }
             Form::Scheme { scheme, authority, path } => {
                 let rest = url.as_str().get(url.scheme().len()..).and_then(|r| r.strip_prefix("://"));
@@ -316,7 +352,10 @@ mod tests {
 
     #[test]
     fn wildcards_match_as_better_auths() {
-        let t = trusted(&["*.example.com", "https://*.secure.test", "192.168.*.*", "localhost:*"]);
+        let addresses = ["192.168.*.*", "192.168.*.*:3000", "https://10.1.*.*", "http://10.*:8080"];
+        let mut patterns = vec!["*.example.com", "https://*.secure.test", "localhost:*"];
+        patterns.extend(addresses);
+        let t = trusted(&patterns);
         for good in [
             "https://a.example.com",
             "http://a.b.example.com",
@@ -324,6 +363,8 @@ mod tests {
             "http://192.168.1.7",
             "http://192.168.1.7:3000",
             "http://localhost:3000",
+            "https://10.1.2.3",
+            "http://10.9.9.9:8080",
         ] {
             assert!(t.trusts(good), "{good}");
         }
@@ -333,6 +374,10 @@ mod tests {
             "https://a.example.com:8443",
             "http://x.secure.test",
             "http://192.168.1.evil.test",
+            "http://192.168.evil.test:3000",
+            "https://10.1.evil.test",
+            "https://10.1.2.evil.test",
+            "http://10.evil.test:8080",
             "https://evil.test",
             "http://localhost",
         ] {
@@ -390,7 +435,6 @@ mod tests {
             "*.test",
             "*.localhost:3000",
             "app-*.example.com",
-            "https://*-team.vercel.app",
             "*.example.co.uk",
             "*.ada.github.io",
             "*.auth.corp",
@@ -421,6 +465,11 @@ mod tests {
             "*.github.io",
             "https://*.vercel.app",
             "*-.vercel.app",
+            "https://*-team.vercel.app",
+            "*-a.github.io",
+            "*.amazonaws.com",
+            "https://*.windows.net",
+            "*-x.amazonaws.com:443",
         ] {
             assert!(strangers.parse::<OriginPattern>().unwrap_err().contains("of strangers"), "{strangers}");
         }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use common::{FamilyId, SessionId, Span, UnixTime, UserId};
 
+use super::FieldValues;
+
 /// SHA-256 of an opaque token: all that is ever stored of one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TokenDigest(pub [u8; 32]);
@@ -41,6 +43,19 @@ pub struct Session {
     pub methods: Vec<String>,
     /// The refresh tokens that hang on it.
     pub family: Option<FamilyId>,
+    /// The application's own fields.
+    pub fields: FieldValues,
+    /// Who acts as the user, if it is not the user.
+    pub impersonation: Option<Impersonation>,
+}
+
+/// An administrator acts as another user (AZ-07). It lives no longer than the session from which it was begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Impersonation {
+    /// The administrator.
+    pub by: UserId,
+    /// The administrator's own session.
+    pub from: SessionId,
 }
 
 /// The configured limits.
@@ -98,6 +113,9 @@ impl SessionPolicy {
 }
 
 impl Session {
+    /// How much the application's fields may take together: with the longest user agent they fit a record.
+    pub const MAX_FIELD_BYTES: usize = 1024;
+
     /// The state at `now`. A limit is reached in the very millisecond it names (`now >= limit`), as for `exp` in
     /// RFC 7519 §4.1.4. Which limits: SP 800-63B-4 §5.2.
     pub fn state(&self, now: UnixTime) -> SessionState {
@@ -137,6 +155,9 @@ pub(crate) mod tests {
             email_verified: false,
             name: "Ada".into(),
             image: None,
+            username: None,
+            display_username: None,
+            fields: FieldValues::default(),
             role: "user".into(),
             ban: None,
             password_change_required: false,
@@ -172,6 +193,8 @@ pub(crate) mod tests {
             user_agent: String::new(),
             methods: vec!["pwd".into()],
             family: None,
+            fields: FieldValues::default(),
+            impersonation: None,
         }
     }
 

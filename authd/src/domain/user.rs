@@ -2,8 +2,13 @@
 
 use common::{Email, UnixTime, UserId};
 
+use super::FieldValues;
+
 /// The role of an ordinary user, as Better Auth's admin plugin has it.
 pub const DEFAULT_ROLE: &str = "user";
+
+/// The longest reason of a ban, in characters.
+pub const MAX_REASON: usize = 500;
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +23,12 @@ pub struct User {
     pub name: String,
     /// Address of a picture.
     pub image: Option<String>,
+    /// The name to sign in with, in lower case; unique.
+    pub username: Option<String>,
+    /// The same as its owner spells it.
+    pub display_username: Option<String>,
+    /// The application's own fields.
+    pub fields: FieldValues,
     /// Better Auth's role text: names separated by commas.
     pub role: String,
     /// Present while the account is banned or disabled.
@@ -43,6 +54,10 @@ pub struct Ban {
 }
 
 impl User {
+    /// How much the application's fields may take together: with the longest name, picture, role and reason of a ban they fit
+    /// a record.
+    pub const MAX_FIELD_BYTES: usize = 1024;
+
     /// The ban that holds at `now`, if one does.
     pub fn active_ban(&self, now: UnixTime) -> Option<&Ban> {
         self.ban.as_ref().filter(|ban| ban.expires_at.is_none_or(|end| now < end))

@@ -71,6 +71,12 @@ impl Head {
         url::form_urlencoded::parse(query.as_bytes()).find(|(n, _)| n == name).map(|(_, v)| v.into_owned())
     }
 
+    /// All values of a query parameter, decoded.
+    pub fn queries(&self, name: &str) -> Vec<String> {
+        let query = self.uri.query().unwrap_or_default();
+        url::form_urlencoded::parse(query.as_bytes()).filter(|(n, _)| n == name).map(|(_, v)| v.into_owned()).collect()
+    }
+
     /// The only value of a header.
     ///
     /// # Errors

@@ -14,6 +14,6 @@ pub use self::{
     panics::Panic,
     reply::Reply,
     router::{Found, Router, Verb},
-    validate::Fields,
+    validate::{Fields, is_truthy, type_name},
 };
 pub use crate::json::MAX_MEMBERS;

@@ -13,7 +13,7 @@ pub struct Fields<'a> {
 }
 
 /// The word that Better Auth's messages have for the type of a value.
-fn type_name(value: Option<&Value>) -> &'static str {
+pub fn type_name(value: Option<&Value>) -> &'static str {
     match value {
         None => "undefined",
         Some(Value::Null) => "null",
@@ -76,11 +76,13 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn get(&self, name: &str) -> Option<&'a Value> {
+    /// The value of a field, whatever it is.
+    pub fn get(&self, name: &str) -> Option<&'a Value> {
         self.fields.and_then(|fields| fields.get(name))
     }
 
-    fn expect(&mut self, name: &str, what: &str, found: Option<&Value>) {
+    /// Adds the problem that a value is of another type.
+    pub fn expect(&mut self, name: &str, what: &str, found: Option<&Value>) {
         // A body that is no object has one problem, not one for each field.
         if self.fields.is_some() {
             let found = type_name(found);
@@ -189,6 +191,75 @@ impl<'a> Fields<'a> {
         let words: Vec<String> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
         self.problems.push(format!("[body.{name}] Invalid option: expected one of {}", words.join("|")));
         None
+    }
+
+    /// What JavaScript makes a text of, whatever it is; it must be there.
+    pub fn coerced(&mut self, name: &str) -> String {
+        match self.get(name) {
+            Some(Value::String(text)) => text.clone(),
+            Some(scalar @ (Value::Null | Value::Bool(_) | Value::Number(_))) => scalar.to_string(),
+            Some(Value::Array(_) | Value::Object(_)) => "[object]".into(),
+            None => {
+                self.expect(name, "nonoptional", None);
+                String::new()
+            }
+        }
+    }
+
+    /// A number that may be absent.
+    pub fn optional_number(&mut self, name: &str) -> Option<f64> {
+        match self.get(name) {
+            None => None,
+            Some(Value::Number(number)) => number.as_f64(),
+            other => {
+                self.expect(name, "number", other);
+                None
+            }
+        }
+    }
+
+    /// One text, or a list of texts, that may be absent.
+    pub fn optional_texts(&mut self, name: &str) -> Option<Vec<String>> {
+        let texts = match self.get(name)? {
+            Value::String(text) => Some(vec![text.clone()]),
+            Value::Array(items) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
+            _ => None,
+        };
+        if texts.is_none() {
+            self.refuse(name, "Invalid input");
+        }
+        texts
+    }
+
+    /// An object with any fields that may be absent.
+    pub fn optional_record(&mut self, name: &str) -> Option<&'a Map<String, Value>> {
+        match self.get(name) {
+            None => None,
+            Some(Value::Object(fields)) => Some(fields),
+            other => {
+                self.expect(name, "record", other);
+                None
+            }
+        }
+    }
+
+    /// An object with any fields.
+    pub fn required_record(&mut self, name: &str) -> Option<&'a Map<String, Value>> {
+        if self.get(name).is_none() {
+            self.expect(name, "record", None);
+        }
+        self.optional_record(name)
+    }
+
+    /// Whether something is wrong with the field already.
+    pub fn has_problem(&self, name: &str) -> bool {
+        let begin = format!("[body.{name}] ");
+        self.problems.iter().any(|problem| problem.starts_with(&begin))
+    }
+
+    /// Whether the field is there, also as `null`.
+    pub fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
     }
 
     /// Adds a problem that another rule found.

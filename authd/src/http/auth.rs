@@ -10,7 +10,7 @@ use super::{
     cookie::{SessionCookie, Shown},
 };
 use crate::{
-    domain::Session,
+    domain::{Session, User},
     door::Reply,
     service::{
         sessions::{self, Found, Wish},
@@ -137,6 +137,29 @@ impl Req {
         }
     }
 
+    /// The user who calls, if there is one; nothing is prolonged by asking.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn caller_if_any(&self, app: &App) -> Result<Option<Arc<User>>, ApiError> {
+        if let Some(accepted) = self.lenient_jwt(app).await? {
+            return Ok(Some(accepted.live.user));
+        }
+        match self.cookie_session(app).await? {
+            CookieSession::Alive(live, _) => Ok(Some(live.user)),
+            CookieSession::Dead(_) | CookieSession::None => Ok(None),
+        }
+    }
+
+    /// The administrator who calls one of the routes of the admin plugin, as far as there is a session: what the user may is for
+    /// the use case to say.
+    ///
+    /// # Errors
+    /// As [`Req::caller`], without a body (recorded).
+    pub async fn admin_caller(&self, app: &App) -> Result<Caller, ApiError> {
+        self.caller(app).await.map_err(ApiError::without_body)
+    }
+
     /// The living sessions of all cookies that we signed: what a sign-in replaces (SE-04) and a sign-out ends. A second
     /// cookie, which somebody planted, does not keep the first one alive.
     ///
@@ -145,7 +168,9 @@ impl Req {
     pub async fn cookie_sessions(&self, app: &App) -> Result<Vec<SessionId>, ApiError> {
         let mut found = vec![];
         let bearer = self.bearer_session(app).map(|shown| shown.token);
-        for token in bearer.into_iter().chain(app.cookies.read_all(&self.head)) {
+        // That of an administrator who acts as somebody else is one of them: it comes back when that ends.
+        let own = app.cookies.read_admin_session(&self.head).map(|own| own.token);
+        for token in bearer.into_iter().chain(app.cookies.read_all(&self.head)).chain(own) {
             if let Found::Alive(live) = sessions::by_token(&app.services, token.expose()).await? {
                 found.push(live.session.id.clone());
             }

@@ -38,6 +38,7 @@ pub struct Cookies {
     session_token: String,
     session_data: String,
     dont_remember: String,
+    admin_session: String,
     device: String,
     attributes: String,
     /// As long as there was no domain.
@@ -53,6 +54,15 @@ pub struct Shown {
     pub token: SecretString,
     /// It was signed by the server before, and not by us: at its next use the cookie is signed anew.
     pub is_legacy: bool,
+}
+
+/// An administrator's own session, kept while another user is acted as.
+#[derive(Debug, Clone)]
+pub struct AdminSession {
+    /// Its token.
+    pub token: SecretString,
+    /// Whether it was to be remembered.
+    pub remember: bool,
 }
 
 /// What the session cookie of a request says.
@@ -81,6 +91,7 @@ impl Cookies {
             session_token: name("session_token"),
             session_data: name("session_data"),
             dont_remember: name("dont_remember"),
+            admin_session: name("admin_session"),
             device: format!("{}authd.device", if is_secure { "__Secure-" } else { "" }),
             attributes: domain.map_or(own_host.clone(), |domain| format!("Domain={domain}; {own_host}")),
             host_only: domain.map(|_| own_host),
@@ -181,6 +192,35 @@ impl Cookies {
 
     fn deletion(&self, name: &str) -> String {
         format!("{name}=; Max-Age=0; {}", self.attributes)
+    }
+
+    /// Keeps the administrator's own session while another is acted as, and whether it was to be remembered.
+    pub fn admin_session(&self, own: &SecretString, remember: bool) -> String {
+        let value = self.signed(&format!("{}:{}", own.expose(), if remember { "" } else { "true" }));
+        format!("{}={value}; Max-Age={}; {}", self.admin_session, self.max_age.as_secs(), self.attributes)
+    }
+
+    /// The session that [`Cookies::admin_session`] kept.
+    pub fn read_admin_session(&self, head: &Head) -> Option<AdminSession> {
+        let [value] = values(head, &self.admin_session)[..] else { return None };
+        let shown = self.verified(value)?;
+        let (token, is_brief) = shown.token.expose().rsplit_once(':')?;
+        Some(AdminSession { token: token.into(), remember: is_brief != "true" })
+    }
+
+    /// Deletes the cookie that [`Cookies::admin_session`] set.
+    pub fn delete_admin_session(&self) -> String {
+        self.deletion(&self.admin_session)
+    }
+
+    /// The same, for a browser that has it.
+    pub fn forget_admin_session(&self, head: &Head) -> Option<String> {
+        (!values(head, &self.admin_session).is_empty()).then(|| self.delete_admin_session())
+    }
+
+    /// Deletes the mark of a session that was not to be remembered, whether the browser has it or not.
+    pub fn delete_dont_remember(&self) -> String {
+        self.deletion(&self.dont_remember)
     }
 
     /// Deletes all cookies of a session, whether the browser has them or not.

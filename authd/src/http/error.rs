@@ -6,7 +6,11 @@ use common::{ErrorCode, RequestId, Span, error::ErrorBody};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use tracing::{error, warn};
 
-use crate::{domain::PasswordProblem, door::Reply, service::ServiceError};
+use crate::{
+    domain::{FieldProblem, PasswordProblem, Permission, UsernameProblem},
+    door::{Reply, reply::JSON},
+    service::ServiceError,
+};
 
 /// A refusal: what the client sees, and for the log what it does not.
 #[derive(Debug)]
@@ -16,6 +20,7 @@ pub struct ApiError {
     message: Cow<'static, str>,
     headers: Vec<(HeaderName, HeaderValue)>,
     cause: Option<Box<ServiceError>>,
+    is_empty: bool,
 }
 
 /// How long a client should wait that found us busy, in seconds.
@@ -37,9 +42,23 @@ pub fn status(code: ErrorCode) -> StatusCode {
         | E::InvalidPassword
         | E::CredentialAccountNotFound
         | E::EmailCanNotBeUpdated
+        | E::MayNotBanYourself
+        | E::MayNotRemoveYourself
+        | E::NoSuchRole
+        | E::InvalidRoleType
+        | E::NoDataToUpdate
+        | E::PasswordNotUpdatable
+        | E::UserIdNotUpdatable
+        | E::UsernameTaken
+        | E::UsernameTooShort
+        | E::UsernameTooLong
+        | E::InvalidUsername
+        | E::FieldNotAllowed
+        | E::MissingField
         | E::UntrustedProxy => StatusCode::BAD_REQUEST,
         E::Unauthorized
         | E::InvalidEmailOrPassword
+        | E::InvalidUsernameOrPassword
         | E::InvalidToken
         | E::TokenExpired
         | E::SessionRevoked
@@ -47,6 +66,21 @@ pub fn status(code: ErrorCode) -> StatusCode {
         | E::KeyRevoked
         | E::RefreshTokenReused => StatusCode::UNAUTHORIZED,
         E::BannedUser
+        | E::NotWhileImpersonating
+        | E::MayNotSetRole
+        | E::MayNotCreateUsers
+        | E::MayNotListUsers
+        | E::MayNotListSessions
+        | E::MayNotBanUsers
+        | E::MayNotImpersonate
+        | E::MayNotRevokeSessions
+        | E::MayNotDeleteUsers
+        | E::MayNotSetPassword
+        | E::MayNotGetUser
+        | E::MayNotUpdateUsers
+        | E::MayNotSetEmail
+        | E::MayNotSetPhone
+        | E::MayNotImpersonateAdmins
         | E::MissingOrNullOrigin
         | E::InvalidOrigin
         | E::CrossSiteNavigationLoginBlocked
@@ -87,7 +121,14 @@ impl ApiError {
 
     /// With a more precise message.
     pub fn with_message(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status: status(code), code: Some(code), message: message.into(), headers: vec![], cause: None }
+        Self {
+            status: status(code),
+            code: Some(code),
+            message: message.into(),
+            headers: vec![],
+            cause: None,
+            is_empty: false,
+        }
     }
 
     /// To be tried again after `wait`. Whole seconds, rounded up: who waits so long is let through.
@@ -106,7 +147,7 @@ impl ApiError {
 
     /// One of the recorded refusals that have no code.
     pub fn without_code(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code: None, message: message.into(), headers: vec![], cause: None }
+        Self { status, code: None, message: message.into(), headers: vec![], cause: None, is_empty: false }
     }
 
     /// The sign-in is too long ago for this act. Better Auth's code is the one of an ended session, with another status.
@@ -118,6 +159,12 @@ impl ApiError {
     /// The token of a link in a mail is not one that was sent.
     pub fn invalid_link() -> Self {
         Self { status: StatusCode::NOT_FOUND, ..Self::with_message(ErrorCode::InvalidToken, "Invalid token") }
+    }
+
+    /// With another status than this code has elsewhere, as recorded.
+    #[must_use]
+    pub fn but(self, status: StatusCode) -> Self {
+        Self { status, ..self }
     }
 
     /// With one more header.
@@ -140,8 +187,18 @@ impl ApiError {
         self
     }
 
+    /// As the admin plugin refuses who has no session: without a body (recorded).
+    #[must_use]
+    pub fn without_body(self) -> Self {
+        Self { is_empty: true, ..self }
+    }
+
     /// As an answer: `{"code","message"}`.
     pub fn into_reply(self) -> Reply {
+        if self.is_empty {
+            let reply = Reply::empty(self.status).header(header::CONTENT_TYPE, JSON);
+            return self.headers.into_iter().fold(reply, |reply, (name, value)| reply.header(name, value));
+        }
         let body = ErrorBody { code: self.code.map(|c| c.as_str().to_owned()), message: self.message.into_owned() };
         let reply = Reply::json(&body).status(self.status);
         let busy = self.status == StatusCode::SERVICE_UNAVAILABLE;
@@ -151,6 +208,26 @@ impl ApiError {
             false => reply,
         };
         self.headers.into_iter().fold(reply, |reply, (name, value)| reply.header(name, value))
+    }
+}
+
+/// The code of what the caller's roles do not allow.
+fn not_permitted(permission: Permission) -> ErrorCode {
+    match (permission.resource, permission.action) {
+        ("user", "create") => ErrorCode::MayNotCreateUsers,
+        ("user", "list") => ErrorCode::MayNotListUsers,
+        ("user", "get") => ErrorCode::MayNotGetUser,
+        ("user", "update") => ErrorCode::MayNotUpdateUsers,
+        ("user", "set-role") => ErrorCode::MayNotSetRole,
+        ("user", "set-email") => ErrorCode::MayNotSetEmail,
+        ("user", "set-phone") => ErrorCode::MayNotSetPhone,
+        ("user", "set-password") => ErrorCode::MayNotSetPassword,
+        ("user", "ban") => ErrorCode::MayNotBanUsers,
+        ("user", "impersonate") => ErrorCode::MayNotImpersonate,
+        ("user", "delete") => ErrorCode::MayNotDeleteUsers,
+        ("session", "list") => ErrorCode::MayNotListSessions,
+        ("session", "revoke") => ErrorCode::MayNotRevokeSessions,
+        _ => ErrorCode::Forbidden,
     }
 }
 
@@ -168,6 +245,16 @@ impl From<ServiceError> for ApiError {
                 let message = format!("[body.image] Invalid image: {why}");
                 return Self::with_message(ErrorCode::ValidationError, message);
             }
+            S::Field(FieldProblem::Missing(name)) => {
+                return Self::with_message(ErrorCode::MissingField, format!("{name} is required"));
+            }
+            S::Field(FieldProblem::NotAllowed(name)) => {
+                return Self::with_message(ErrorCode::FieldNotAllowed, format!("{name} is not allowed to be set"));
+            }
+            S::Field(FieldProblem::TooLarge(most)) => {
+                let message = format!("[body] Too large: the application's fields may have {most} bytes together");
+                return Self::with_message(ErrorCode::ValidationError, message);
+            }
             S::Password(PasswordProblem::TooShort) => ErrorCode::PasswordTooShort,
             S::Password(PasswordProblem::TooLong) => ErrorCode::PasswordTooLong,
             S::Password(PasswordProblem::Compromised) => ErrorCode::PasswordCompromised,
@@ -177,7 +264,18 @@ impl From<ServiceError> for ApiError {
             S::InvalidCredentials => ErrorCode::InvalidEmailOrPassword,
             S::WrongPassword => ErrorCode::InvalidPassword,
             S::NoPassword => ErrorCode::CredentialAccountNotFound,
-            S::Banned => ErrorCode::BannedUser,
+            S::Banned(message) => return Self::with_message(ErrorCode::BannedUser, message.clone()),
+            S::NotPermitted(permission) => not_permitted(*permission),
+            S::InvalidEmail => ErrorCode::InvalidEmail,
+            S::Impersonating => ErrorCode::NotWhileImpersonating,
+            S::MayNotImpersonate => ErrorCode::MayNotImpersonateAdmins,
+            S::MayNotBanYourself => ErrorCode::MayNotBanYourself,
+            S::MayNotRemoveYourself => ErrorCode::MayNotRemoveYourself,
+            S::NoSuchRole => ErrorCode::NoSuchRole,
+            S::UsernameTaken => ErrorCode::UsernameTaken,
+            S::Username(UsernameProblem::TooShort) => ErrorCode::UsernameTooShort,
+            S::Username(UsernameProblem::TooLong) => ErrorCode::UsernameTooLong,
+            S::Username(UsernameProblem::Invalid) => ErrorCode::InvalidUsername,
             S::PasswordChangeRequired => ErrorCode::PasswordChangeRequired,
             S::Busy | S::Contention => ErrorCode::Busy,
             S::UserNotFound => ErrorCode::UserNotFound,

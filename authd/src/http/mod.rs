@@ -5,6 +5,7 @@ pub mod better_auth;
 pub mod client;
 pub mod cookie;
 pub mod error;
+mod given;
 pub mod health;
 pub mod jwks;
 pub mod origin;
@@ -76,6 +77,10 @@ pub struct Plugins {
     pub jwt: bool,
     /// JWTs by a header, too.
     pub set_auth_jwt: bool,
+    /// Administrators among the users.
+    pub admin: bool,
+    /// Names to sign in with.
+    pub username: bool,
 }
 
 /// What the bearer plugin takes for a session.
@@ -233,6 +238,8 @@ impl App {
         match route.plugin {
             Plugin::None => true,
             Plugin::Jwt => self.settings.plugins.jwt,
+            Plugin::Admin => self.settings.plugins.admin,
+            Plugin::Username => self.settings.plugins.username,
         }
     }
 
@@ -242,10 +249,10 @@ impl App {
         let served = |host: &str| {
             let settings = &self.settings;
             let host = host.to_ascii_lowercase();
-            let is_port = |port: &str| port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit());
+            let is_port = |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
             let (name, port) = match host.rsplit_once(':') {
                 Some((name, port)) if !host.ends_with(']') => (name, port),
-                _ => (host.as_str(), ""),
+                _ => (host.as_str(), "80"),
             };
             if !is_port(port) {
                 return false;
@@ -502,6 +509,12 @@ pub(crate) mod tests {
             password_change_ends_sessions: true,
             self_delete: true,
             audit_retention: None,
+            locked_fields: crate::domain::FieldSet::default(),
+            locked_session_fields: crate::domain::FieldSet::default(),
+            admin: None,
+            username: None,
+            user_fields: Arc::default(),
+            session_fields: Arc::default(),
         };
         let vault = Arc::new(MasterVault::new(Sealer::new(&[7; 32]), entropy.clone()));
         let store = Arc::new(MemoryStore::new(mac()));
@@ -531,7 +544,7 @@ pub(crate) mod tests {
             max_body: 1024,
             max_body_total: 1024,
             body_timeout: Span::from_secs(30),
-            plugins: Plugins { bearer: Bearer::Off, jwt: true, set_auth_jwt: true },
+            plugins: Plugins { bearer: Bearer::Off, jwt: true, set_auth_jwt: true, admin: false, username: false },
             defer_refresh: false,
         };
         change(&mut settings);

@@ -12,12 +12,14 @@ use http::{StatusCode, header};
 use super::{
     ApiError, App, Req,
     auth::{CookieSession, set_auth_jwt, use_cookie, wish},
+    better_auth::username::{given_username, of_username},
+    given::application,
 };
 use crate::{
-    domain::User,
+    domain::{GivenFields, User},
     door::Reply,
     service::{
-        accounts::{self, SignIn, SignUp},
+        accounts::{self, Identifier, SignIn, SignUp},
         sessions::{self, Opened},
         tokens,
     },
@@ -55,7 +57,10 @@ pub(super) fn token_fields(
 }
 
 fn token_reply(app: &App, live: &Live, refresh_token: Option<&SecretString>) -> Result<Reply, ApiError> {
-    let body = TokenBody { tokens: token_fields(app, live, refresh_token)?, user: tokens::user_body(&live.user) };
+    let body = TokenBody {
+        tokens: token_fields(app, live, refresh_token)?,
+        user: tokens::user_body(&app.services, &live.user),
+    };
     set_auth_jwt(app, live, Reply::json(&body))
 }
 
@@ -74,7 +79,8 @@ pub(super) fn set_session_cookies(app: &App, req: &Req, opened: &Opened, reply: 
         reply.add(header::SET_COOKIE, cookie);
     }
     let dont_remember = app.cookies.forget_dont_remember(&req.head).filter(|_| remember);
-    for cookie in dont_remember.into_iter().chain(app.cookies.forget_twin(&req.head)) {
+    let kept = app.cookies.forget_admin_session(&req.head);
+    for cookie in dont_remember.into_iter().chain(app.cookies.forget_twin(&req.head)).chain(kept) {
         reply.add(header::SET_COOKIE, cookie);
     }
     if remember {
@@ -86,6 +92,14 @@ pub(super) fn set_session_cookies(app: &App, req: &Req, opened: &Opened, reply: 
 pub(super) fn remember_device(app: &App, req: &Req, user: &User, reply: &mut Reply) {
     let value = req.requester.device.after_sign_in(&app.services, user);
     reply.add(header::SET_COOKIE, app.cookies.device(&value));
+}
+
+/// Deletes the cookies of a browser that signs out.
+pub(super) fn sign_out_cookies(app: &App, req: &Req, reply: &mut Reply) {
+    delete_session_cookies(app, reply);
+    if let Some(cookie) = app.cookies.forget_admin_session(&req.head) {
+        reply.add(header::SET_COOKIE, cookie);
+    }
 }
 
 /// Deletes the cookies of a session.
@@ -100,23 +114,25 @@ pub(super) fn delete_session_cookies(app: &App, reply: &mut Reply) {
 /// # Errors
 /// `ValidationError`, the rules of passwords, `UserAlreadyExists`, `Busy`.
 pub async fn sign_up(app: &App, req: Req) -> Result<Reply, ApiError> {
-    let (email, password, name, remember, mode) = req.fields(|f| {
+    let (email, password, name, remember, mode, fields) = req.fields(|f| {
         (
             f.any_email("email"),
             f.password("password"),
             f.optional_string("name").unwrap_or_default().to_owned(),
             f.optional_bool("rememberMe"),
             f.optional_choice("mode", &MODES),
+            application(f, &app.services.policy.user_fields),
         )
     })?;
     let email = email.ok_or(ApiError::new(ErrorCode::InvalidEmail))?;
     let mode = mode_of(&req, mode);
     let wish = wish(app, &req, remember, mode == Mode::Token).await?;
-    let wanted = SignUp { email, name, image: None, password, wish };
+    let (username, locked) = (given_username(app, &req)?, GivenFields::default());
+    let wanted = SignUp { email, username, locked, name, image: None, fields, password, wish };
     let made = accounts::sign_up(&app.services, wanted, &req.requester).await?;
     let reply = match &made.opened {
         Some(opened) => opened_reply(app, &req, opened, mode)?,
-        None => Reply::json(&UserOnlyBody { user: tokens::user_body(&made.user) }),
+        None => Reply::json(&UserOnlyBody { user: tokens::user_body(&app.services, &made.user) }),
     };
     Ok(reply.status(StatusCode::CREATED))
 }
@@ -126,20 +142,27 @@ pub async fn sign_up(app: &App, req: Req) -> Result<Reply, ApiError> {
 /// # Errors
 /// `ValidationError`, `InvalidEmailOrPassword`, `BannedUser`, `PasswordChangeRequired`, `Busy`.
 pub async fn sign_in(app: &App, req: Req) -> Result<Reply, ApiError> {
-    let (email, password, new_password, remember, mode) = req.fields(|f| {
+    let (by, password, new_password, remember, mode) = req.fields(|f| {
+        let is_named = app.settings.plugins.username && f.has("username") && !f.has("email");
+        let by = match is_named {
+            true => Some(Identifier::Username(f.non_empty("username").to_owned())),
+            false => f.any_email("email").map(Identifier::Email),
+        };
         (
-            f.any_email("email"),
+            by,
             f.password("password"),
             f.optional_string("newPassword").map(Into::into),
             f.optional_bool("rememberMe"),
             f.optional_choice("mode", &MODES),
         )
     })?;
-    let email = email.ok_or(ApiError::new(ErrorCode::InvalidEmail))?;
+    let by = by.ok_or(ApiError::new(ErrorCode::InvalidEmail))?;
+    let is_named = matches!(by, Identifier::Username(_));
     let mode = mode_of(&req, mode);
     let wish = wish(app, &req, remember, mode == Mode::Token).await?;
-    let opened =
-        accounts::sign_in(&app.services, SignIn { email, password, new_password, wish }, &req.requester).await?;
+    let wanted = SignIn { by, password, new_password, wish };
+    let opened = accounts::sign_in(&app.services, wanted, &req.requester).await;
+    let opened = opened.map_err(|error| if is_named { of_username(error) } else { error.into() })?;
     opened_reply(app, &req, &opened, mode)
 }
 
@@ -188,7 +211,7 @@ pub async fn sign_out(app: &App, req: Req) -> Result<Reply, ApiError> {
     let shown = req.shown_sessions(app, refresh_token).await?;
     let ended = sessions::sign_out(&app.services, shown, &req.requester).await?;
     let mut reply = Reply::json(&LogoutBody { success: true, ended: ended.sessions });
-    delete_session_cookies(app, &mut reply);
+    sign_out_cookies(app, &req, &mut reply);
     Ok(reply)
 }
 
@@ -203,7 +226,7 @@ pub async fn me(app: &App, req: Req) -> Result<Reply, ApiError> {
     };
     let session = &live.session;
     let mut reply = Reply::json(&MeBody {
-        user: tokens::user_body(&live.user),
+        user: tokens::user_body(&app.services, &live.user),
         session: MeSession {
             id: session.id.clone(),
             created_at: session.created_at,

@@ -2,8 +2,15 @@
 
 use futures_util::future::BoxFuture;
 
-use super::{ApiError, App, Req, better_auth, health, jwks, plain};
-use crate::door::{Reply, Verb};
+use super::{
+    ApiError, App, Req,
+    better_auth::{self, admin},
+    health, jwks, plain,
+};
+use crate::{
+    domain::Permission,
+    door::{Reply, Verb},
+};
 
 /// Which bodies a route takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +43,8 @@ pub enum Caller {
     Anyone,
     /// Only with a session, by cookie or by token.
     Session,
+    /// Only with a session of a user whose roles allow this.
+    May(Permission),
 }
 
 /// Which plugin a route belongs to: where it is off, there is no such route.
@@ -45,6 +54,10 @@ pub enum Plugin {
     None,
     /// Better Auth's jwt plugin.
     Jwt,
+    /// Better Auth's admin plugin.
+    Admin,
+    /// Better Auth's username plugin.
+    Username,
 }
 
 /// What answers.
@@ -107,8 +120,9 @@ macro_rules! handler {
 }
 
 use BodyRule::{Json, JsonOrForm, PlainJson};
-use Caller::{Anyone, Session};
+use Caller::{Anyone, May, Session};
 use OriginRule::{FromBrowser, WithCookie};
+use Permission as P;
 
 /// See the module's text.
 pub static ROUTES: &[Route] = &[
@@ -137,6 +151,61 @@ pub static ROUTES: &[Route] = &[
     Route::post("/delete-user", Session, Json, WithCookie, handler!(better_auth::account::delete)),
     Route::get("/error", Anyone, handler!(better_auth::session::error)),
     Route::get("/ok", Anyone, handler!(better_auth::session::ok)),
+    // Better Auth's admin plugin.
+    Route::get("/admin/list-users", May(P::LIST), handler!(admin::users::list)).of(Plugin::Admin),
+    Route::get("/admin/get-user", May(P::GET), handler!(admin::users::get)).of(Plugin::Admin),
+    Route::post("/admin/create-user", May(P::CREATE), Json, WithCookie, handler!(admin::users::create))
+        .of(Plugin::Admin),
+    Route::post("/admin/update-user", May(P::UPDATE), Json, WithCookie, handler!(admin::users::update))
+        .of(Plugin::Admin),
+    Route::post("/admin/set-role", May(P::SET_ROLE), Json, WithCookie, handler!(admin::users::set_role))
+        .of(Plugin::Admin),
+    Route::post("/admin/ban-user", May(P::BAN), Json, WithCookie, handler!(admin::users::ban)).of(Plugin::Admin),
+    Route::post("/admin/unban-user", May(P::BAN), Json, WithCookie, handler!(admin::users::unban)).of(Plugin::Admin),
+    Route::post(
+        "/admin/set-user-password",
+        May(P::SET_PASSWORD),
+        Json,
+        WithCookie,
+        handler!(admin::users::set_password),
+    )
+    .of(Plugin::Admin),
+    Route::post("/admin/remove-user", May(P::DELETE), Json, WithCookie, handler!(admin::users::remove))
+        .of(Plugin::Admin),
+    Route::post("/admin/list-user-sessions", May(P::LIST_SESSIONS), Json, WithCookie, handler!(admin::sessions::list))
+        .of(Plugin::Admin),
+    Route::post(
+        "/admin/revoke-user-session",
+        May(P::REVOKE_SESSIONS),
+        Json,
+        WithCookie,
+        handler!(admin::sessions::revoke),
+    )
+    .of(Plugin::Admin),
+    Route::post(
+        "/admin/revoke-user-sessions",
+        May(P::REVOKE_SESSIONS),
+        Json,
+        WithCookie,
+        handler!(admin::sessions::revoke_all),
+    )
+    .of(Plugin::Admin),
+    Route::post(
+        "/admin/impersonate-user",
+        May(P::IMPERSONATE),
+        Json,
+        WithCookie,
+        handler!(admin::impersonation::begin),
+    )
+    .of(Plugin::Admin),
+    Route::post("/admin/stop-impersonating", Session, Json, WithCookie, handler!(admin::impersonation::end))
+        .of(Plugin::Admin),
+    Route::post("/admin/has-permission", Session, Json, WithCookie, handler!(admin::permission::has)).of(Plugin::Admin),
+    // Better Auth's username plugin.
+    Route::post("/sign-in/username", Anyone, Json, WithCookie, handler!(better_auth::username::sign_in))
+        .of(Plugin::Username),
+    Route::post("/is-username-available", Anyone, Json, WithCookie, handler!(better_auth::username::is_available))
+        .of(Plugin::Username),
     // Keys and health.
     Route::get("/jwks", Anyone, handler!(jwks::get)).by_any_host(),
     Route::get("/.well-known/jwks.json", Anyone, handler!(jwks::get)).at_root().by_any_host(),

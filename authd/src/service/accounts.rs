@@ -6,17 +6,18 @@ use common::{Email, RequestId, SecretString, text::normalised_password};
 use tracing::info;
 
 use super::{
-    Requester, ServiceError, Services,
+    Requester, ServiceError, Services, fields,
     passwords::{self, OwnWords},
     random,
     sessions::{self, Opened, Wish},
     throttle::{Account, Attempt, Refused},
+    usernames::{self, GivenUsername},
 };
 use crate::{
     digest::is_same_secret,
     domain::{
-        Actor, Credential, Event, EventKind, Method, PasswordHash, PasswordProblem, User, address, throttle::Place,
-        user::DEFAULT_ROLE,
+        Actor, Credential, Event, EventKind, GivenFields, Method, PasswordHash, PasswordProblem, User, address,
+        throttle::Place,
     },
     ports::{HasherError, Verdict},
     store::{Rehash, StoreError},
@@ -31,6 +32,12 @@ pub struct SignUp {
     pub name: String,
     /// Address of a picture.
     pub image: Option<String>,
+    /// What was given for the application's fields.
+    pub fields: GivenFields,
+    /// What was given for fields of plugins, which nobody sets here.
+    pub locked: GivenFields,
+    /// The name to sign in with, and how it is spelled.
+    pub username: GivenUsername,
     /// The chosen password.
     pub password: SecretString,
     /// What is asked of the session, if one is opened.
@@ -45,17 +52,23 @@ pub struct SignedUp {
     pub opened: Option<Opened>,
 }
 
-/// Makes an account, and signs it in. Order of the checks as recorded of Better Auth: allowed at all, length, strength,
-/// and last whether the address is free; that is decided by the store, so that a hundred at once make one account.
+/// Makes an account, and signs it in. Order of the checks as recorded of Better Auth: allowed at all, length, the
+/// application's fields, strength, and last whether the address is free; that is decided by the store, so that a hundred at once make one account.
 ///
 /// # Errors
-/// `SignUpDisabled`, `InvalidName`, `Password`, `UserExists`, `Busy`.
+/// `SignUpDisabled`, `InvalidName`, `Field`, `Password`, `UserExists`, `Busy`.
 pub async fn sign_up(app: &Services, wanted: SignUp, requester: &Requester) -> Result<SignedUp, ServiceError> {
     if !app.policy.sign_up_enabled {
         return Err(ServiceError::SignUpDisabled);
     }
+    let (username, display_username) = usernames::of_new(app, wanted.username).await?;
     passwords::check_name(&wanted.name)?;
     wanted.image.as_deref().map_or(Ok(()), passwords::check_image)?;
+    // Of the password only what Better Auth looks at before the fields; the rest, which costs, when all else is sound.
+    app.policy.password.check_length(wanted.password.expose())?;
+    app.policy.locked_fields.begin(wanted.locked).map_err(ServiceError::Field)?;
+    let values = app.policy.user_fields.begin(wanted.fields).map_err(ServiceError::Field)?;
+    fields::check(&values, User::MAX_FIELD_BYTES)?;
     // Where a sign-up signs nobody in, its answer does not tell whether the address was free: then the work must not tell
     // either, and a taken address costs the same hash (AU-08).
     let tells = app.policy.auto_sign_in;
@@ -72,7 +85,10 @@ pub async fn sign_up(app: &Services, wanted: SignUp, requester: &Requester) -> R
         email_verified: false,
         name: wanted.name,
         image: wanted.image,
-        role: DEFAULT_ROLE.into(),
+        username,
+        display_username,
+        fields: values,
+        role: app.policy.default_role().to_owned(),
         ban: None,
         password_change_required: false,
         epoch: 0,
@@ -107,11 +123,20 @@ pub async fn sign_up(app: &Services, wanted: SignUp, requester: &Requester) -> R
     Ok(SignedUp { opened: opening.map(|opening| opening.opened(user.clone())), user })
 }
 
+/// By what somebody signs in.
+#[derive(Debug)]
+pub enum Identifier {
+    /// An address, valid and canonical.
+    Email(Email),
+    /// A username as it was typed. What cannot be one is nobody's.
+    Username(String),
+}
+
 /// Who wants to sign in.
 #[derive(Debug)]
 pub struct SignIn {
-    /// Valid, canonical.
-    pub email: Email,
+    /// By what.
+    pub by: Identifier,
     /// What was typed.
     pub password: SecretString,
     /// The password that takes the place of a temporary one (AU-13).
@@ -128,11 +153,15 @@ const ATTEMPTS: usize = 3;
 pub(super) async fn begin(
     app: &Services,
     user: Option<&User>,
-    email: &Email,
+    by: &Identifier,
     requester: &Requester,
 ) -> Result<Attempt, ServiceError> {
     let now = app.clock.now();
-    let account = user.map_or(Account::Unknown(email), |user| Account::Known(&user.id));
+    let account = match (user, by) {
+        (Some(user), _) => Account::Known(&user.id),
+        (None, Identifier::Email(email)) => Account::Unknown(email),
+        (None, Identifier::Username(name)) => Account::Unnamed(name),
+    };
     let device = user.and_then(|user| requester.device.of(app, user, now));
     let admitted = app.throttles.admit(&account, requester.address, device, now).await;
     admitted.map_err(|refused| put_off(app, user, &refused, requester))
@@ -207,6 +236,18 @@ pub(super) async fn compare(
     }
 }
 
+/// Whom this stands for.
+async fn identified(app: &Services, by: &Identifier) -> Result<Option<Arc<User>>, ServiceError> {
+    match (by, app.policy.username) {
+        (Identifier::Email(email), _) => Ok(app.store.user_by_email(email).await?),
+        (Identifier::Username(name), Some(rules)) => match rules.normalised(name) {
+            Ok(name) => Ok(app.store.user_by_username(&name).await?),
+            Err(_) => Ok(None),
+        },
+        (Identifier::Username(_), None) => Ok(None),
+    }
+}
+
 /// Signs in. An unknown address, an account without password and a banned account cost the same work as any other
 /// (AU-07), and what is wrong with an account is told only to who knows its password (AU-06).
 ///
@@ -217,8 +258,8 @@ pub async fn sign_in(app: &Services, wanted: SignIn, requester: &Requester) -> R
         return Err(too_long.into());
     }
     for _ in 0..ATTEMPTS {
-        let user = app.store.user_by_email(&wanted.email).await?;
-        let attempt = begin(app, user.as_deref(), &wanted.email, requester).await?;
+        let user = identified(app, &wanted.by).await?;
+        let attempt = begin(app, user.as_deref(), &wanted.by, requester).await?;
         let credential = match &user {
             Some(user) => app.store.credential(&user.id).await?,
             None => None,
@@ -236,7 +277,7 @@ pub async fn sign_in(app: &Services, wanted: SignIn, requester: &Requester) -> R
         };
         let now = app.clock.now();
         if user.active_ban(now).is_some() {
-            return Err(ServiceError::Banned);
+            return Err(app.policy.banned());
         }
         let own = OwnWords { email: &user.email, name: &user.name };
         let rehash = if user.password_change_required {

@@ -3,7 +3,7 @@
 use common::{Span, UnixTime};
 
 use crate::{
-    domain::{PasswordProblem, key::KeyProblem},
+    domain::{FieldProblem, PasswordProblem, Permission, UsernameProblem, key::KeyProblem},
     ports::{HasherError, SignerError, VaultError},
     store::StoreError,
 };
@@ -23,6 +23,9 @@ pub enum ServiceError {
     /// The text cannot be the address of a picture.
     #[error("not the address of a picture: {0}")]
     InvalidImage(&'static str),
+    /// What was given for the application's fields is not taken.
+    #[error("a field is not taken: {0:?}")]
+    Field(FieldProblem),
     /// The password may not be one.
     #[error("the password is refused: {0:?}")]
     Password(PasswordProblem),
@@ -41,9 +44,36 @@ pub enum ServiceError {
     /// The account has no password.
     #[error("the account has no password")]
     NoPassword,
-    /// Right password, banned account.
+    /// Right password, banned account; what to say.
     #[error("the account is banned")]
-    Banned,
+    Banned(String),
+    /// The roles of who asks do not allow it.
+    #[error("not permitted: {0:?}")]
+    NotPermitted(Permission),
+    /// Only the user may do this, and not who acts as the user.
+    #[error("somebody acts as the user")]
+    Impersonating,
+    /// The user is not one to act as.
+    #[error("nobody acts as this user")]
+    MayNotImpersonate,
+    /// Administrators do not ban themselves.
+    #[error("that is oneself")]
+    MayNotBanYourself,
+    /// Administrators do not delete themselves.
+    #[error("that is oneself")]
+    MayNotRemoveYourself,
+    /// There is no such role.
+    #[error("there is no such role")]
+    NoSuchRole,
+    /// The text is no address.
+    #[error("not an address")]
+    InvalidEmail,
+    /// The text cannot be a name to sign in with.
+    #[error("not a username: {0:?}")]
+    Username(UsernameProblem),
+    /// Another user has this name.
+    #[error("the username is taken")]
+    UsernameTaken,
     /// Right password, which must be changed first.
     #[error("the password must be changed")]
     PasswordChangeRequired,
@@ -102,6 +132,7 @@ impl From<StoreError> for ServiceError {
         match error {
             StoreError::NoSuchSession => Self::SessionNotFound,
             StoreError::EmailTaken => Self::UserExists,
+            StoreError::UsernameTaken => Self::UsernameTaken,
             StoreError::NoSuchUser => Self::UserNotFound,
             StoreError::Unexpected(n) => Self::Unexpected(n),
             StoreError::Stale => Self::Contention,

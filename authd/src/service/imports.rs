@@ -3,9 +3,11 @@
 //! The one who sends them may be wrong about anything, so every row is checked as if a stranger had sent it. What cannot be
 //! kept is left out and counted; an account comes in whole or not at all.
 
+mod fields;
+
 use common::{
     Email, ImportId, UnixTime,
-    import::{Finding, Findings, ImportAccount, ImportBatch, ImportPassword, ImportSession},
+    import::{Finding, Findings, ImportAccount, ImportBatch, ImportFields, ImportPassword, ImportSession},
     text::{MAX_NAME_CHARS, is_forbidden_in_names, printable},
 };
 
@@ -13,20 +15,19 @@ use super::{
     ServiceError, Services,
     passwords::{check_image, check_name},
     random,
-    users::check_role,
+    usernames::check_display,
+    users::check_roles,
 };
 use crate::{
     domain::{
-        Act, Ban, Credential, Event, EventKind, Fate, HashProblem, HashScheme, Import, Incoming, PasswordHash, Session,
-        TokenDigest, User, address, user::DEFAULT_ROLE,
+        Act, Ban, Credential, Event, EventKind, Fate, FieldSet, HashProblem, HashScheme, Import, Incoming,
+        PasswordHash, Session, TokenDigest, User, address, user::MAX_REASON,
     },
     store::{self, Undone},
 };
 
 /// The longest stored hash, in bytes.
 const MAX_HASH_BYTES: usize = 1024;
-/// The longest reason of a ban, in characters.
-const MAX_REASON_CHARS: usize = 500;
 /// The longest `User-Agent`, in characters: as much as is kept of one that signs in here.
 const MAX_AGENT_CHARS: usize = 512;
 /// How many accounts one step of taking an import back deletes.
@@ -88,12 +89,13 @@ impl Checked {
         let mut findings = self.findings;
         for ((incoming, notes), fate) in self.batch.accounts.iter().zip(&self.notes).zip(fates) {
             let finding = match fate {
-                Fate::New { sessions } => {
+                Fate::New { sessions, username } => {
                     let sent = incoming.sessions.len() as u64;
                     findings.merge(notes);
                     findings.add_many(Finding::Session, *sessions, &[]);
                     let email = [incoming.user.email.to_string()];
                     findings.add_many(Finding::SessionTaken, sent.saturating_sub(*sessions), &email);
+                    findings.add_many(Finding::UsernameTaken, u64::from(!username), &email);
                     findings.add(Finding::User, "");
                     continue;
                 }
@@ -123,28 +125,18 @@ fn incoming(
     };
     let address: Email = email.parse().map_err(|_| (Finding::EmailInvalid, email.clone()))?;
     let created_at = account.created_at.unwrap_or(now).min(now);
+    let (username, display_username) = usernames(app, &account, notes);
     let user = User {
         id,
         email: address,
         email_verified: *email_verified,
         name: kept_name(name, email, notes),
-        image: image.clone().filter(|image| {
-            let kept = check_image(image).is_ok();
-            if !kept {
-                notes.add(Finding::ImageLeftOut, email);
-            }
-            kept && !image.is_empty()
-        }),
-        role: role.clone().filter(|role| !role.is_empty()).map_or_else(
-            || DEFAULT_ROLE.into(),
-            |role| {
-                let kept = check_role(&role).is_ok();
-                if !kept {
-                    notes.add(Finding::RoleLeftOut, email);
-                }
-                if kept { role } else { DEFAULT_ROLE.into() }
-            },
-        ),
+        image: kept(image, email, (Finding::ImageLeftOut, notes), |image| check_image(image).is_ok()),
+        username,
+        display_username,
+        fields: fields::taken(&app.policy.user_fields, &account.fields, User::MAX_FIELD_BYTES, email, notes),
+        role: kept(role, email, (Finding::RoleLeftOut, notes), |role| check_roles(app, role).is_ok())
+            .unwrap_or_else(|| app.policy.default_role().to_owned()),
         ban: ban(&account, now, notes),
         password_change_required: false,
         epoch: 0,
@@ -154,6 +146,35 @@ fn incoming(
     let credential = account.password.and_then(|password| credential(app, &user, password, notes));
     let sessions = sessions(app, &user, account.sessions, now, notes);
     Ok(Incoming { user, named, credential, sessions })
+}
+
+/// The value, if there is one and it may be kept.
+fn kept(
+    value: &Option<String>,
+    email: &str,
+    (finding, notes): (Finding, &mut Findings),
+    may: impl FnOnce(&str) -> bool,
+) -> Option<String> {
+    let value = value.as_ref().filter(|value| !value.is_empty())?;
+    if may(value) {
+        return Some(value.clone());
+    }
+    notes.add(finding, email);
+    None
+}
+
+/// The name to sign in with and its spelling, where the plugin is on.
+fn usernames(app: &Services, account: &ImportAccount, notes: &mut Findings) -> (Option<String>, Option<String>) {
+    let (Some(rules), Some(typed)) = (app.policy.username, account.username.as_deref().filter(|name| !name.is_empty()))
+    else {
+        return (None, None);
+    };
+    let Ok(username) = rules.normalised(typed) else {
+        notes.add(Finding::UsernameLeftOut, &account.email);
+        return (None, None);
+    };
+    let display = account.display_username.clone().filter(|display| check_display(display).is_ok());
+    (Some(username), display.or_else(|| Some(typed.to_owned())))
 }
 
 fn kept_name(name: &str, email: &str, notes: &mut Findings) -> String {
@@ -169,10 +190,10 @@ fn ban(account: &ImportAccount, now: UnixTime, notes: &mut Findings) -> Option<B
         return None;
     }
     let reason = account.ban_reason.as_deref().filter(|reason| !reason.is_empty()).map(printable);
-    if reason.as_ref().is_some_and(|reason| reason.chars().count() > MAX_REASON_CHARS) {
+    if reason.as_ref().is_some_and(|reason| reason.chars().count() > MAX_REASON) {
         notes.add(Finding::BanReasonCut, &account.email);
     }
-    let reason = reason.map(|reason| reason.chars().take(MAX_REASON_CHARS).collect());
+    let reason = reason.map(|reason| reason.chars().take(MAX_REASON).collect());
     Some(Ban { reason, expires_at: account.ban_expires })
 }
 
@@ -224,7 +245,7 @@ fn sessions(
             Finding::SessionOfBanned
         } else if session.expires_at <= now {
             Finding::SessionExpired
-        } else if let Some(session) = taken_over(app, user, &session, now) {
+        } else if let Some(session) = taken_over(app, user, &session, now, notes) {
             kept.push(session);
             continue;
         } else {
@@ -240,11 +261,24 @@ fn sessions(
 
 /// A session goes on as long as the server before has promised, and is prolonged from there by the rules of this one: it ends
 /// at the latest when its absolute limit is reached, counted from the sign-in, or that promise.
-fn taken_over(app: &Services, user: &User, session: &ImportSession, now: UnixTime) -> Option<Session> {
+fn taken_over(
+    app: &Services,
+    user: &User,
+    session: &ImportSession,
+    now: UnixTime,
+    notes: &mut Findings,
+) -> Option<Session> {
     let policy = &app.policy.session;
     let (created_at, updated_at) = (session.created_at.min(now), session.updated_at.min(now));
     let promised = session.expires_at.min(now.plus(policy.absolute));
     let life = session.expires_at.since(updated_at.max(created_at));
+    let own = fields::taken(
+        &app.policy.session_fields,
+        &session.fields,
+        Session::MAX_FIELD_BYTES,
+        user.email.as_str(),
+        notes,
+    );
     let ip_address = address::parse(&session.ip_address).map(address::canonical);
     Some(Session {
         id: session.id.parse().ok()?,
@@ -261,6 +295,8 @@ fn taken_over(app: &Services, user: &User, session: &ImportSession, now: UnixTim
         // Whether by a password or another service is not in the row.
         methods: vec![],
         family: None,
+        fields: own,
+        impersonation: None,
     })
 }
 
@@ -273,6 +309,16 @@ fn digest(hex: &str) -> Option<[u8; 32]> {
         *byte = u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).ok()?;
     }
     Some(out)
+}
+
+/// What there is room for besides what every account has.
+pub fn room(app: &Services) -> ImportFields {
+    let names = |set: &FieldSet| set.0.iter().map(|field| field.name.clone()).collect();
+    ImportFields {
+        user: names(&app.policy.user_fields),
+        session: names(&app.policy.session_fields),
+        usernames: app.policy.username.is_some(),
+    }
 }
 
 /// All imports, the newest first.

@@ -3,9 +3,12 @@
 //! are arguments.
 
 pub mod accounts;
+pub mod administration;
 pub mod audit;
 pub mod device;
 pub mod error;
+pub mod fields;
+pub mod impersonation;
 pub mod imports;
 pub mod keys;
 pub mod maintenance;
@@ -17,6 +20,7 @@ pub mod sessions;
 pub mod store;
 pub mod throttle;
 pub mod tokens;
+pub mod usernames;
 pub mod users;
 
 use std::{net::IpAddr, sync::Arc};
@@ -27,10 +31,11 @@ pub use self::error::ServiceError;
 use crate::{
     digest::sha256,
     domain::{
-        Act, Actor, Algorithm, ClientDigest, KeyPolicy, Method, PasswordPolicy, SessionPolicy, address, token::Expected,
+        Act, Actor, AdminRules, Algorithm, ClientDigest, FieldSet, KeyPolicy, Method, PasswordPolicy, SessionPolicy,
+        UsernameRules, address, token::Expected, user::DEFAULT_ROLE,
     },
     ports::{Clock, Entropy, PasswordHasher, Secrets, TokenSigner, Vault},
-    store::{Store, Upkeep},
+    store::{Live, Store, Upkeep},
 };
 
 /// Everything that use cases work with.
@@ -109,11 +114,37 @@ pub struct Policy {
     pub password_change_ends_sessions: bool,
     /// Whether users may delete their own accounts.
     pub self_delete: bool,
+    /// The fields of users that plugins keep: clients see them, and set none of them.
+    pub locked_fields: FieldSet,
+    /// The fields of sessions that plugins keep.
+    pub locked_session_fields: FieldSet,
+    /// Better Auth's admin plugin; `None`: it is off.
+    pub admin: Option<AdminRules>,
+    /// Better Auth's username plugin; `None`: it is off.
+    pub username: Option<UsernameRules>,
     /// How long audit records are kept; `None`: for ever.
     pub audit_retention: Option<Span>,
+    /// The application's own fields of users.
+    pub user_fields: Arc<FieldSet>,
+    /// And those of sessions.
+    pub session_fields: Arc<FieldSet>,
 }
 
+/// What the banned are told where nothing else is configured.
+const BANNED: &str =
+    "You have been banned from this application. Please contact support if you believe this is an error.";
+
 impl Policy {
+    /// The role of new accounts.
+    pub fn default_role(&self) -> &str {
+        self.admin.as_ref().map_or(DEFAULT_ROLE, |rules| &rules.default_role)
+    }
+
+    /// What the banned are told who know their password.
+    pub fn banned(&self) -> ServiceError {
+        ServiceError::Banned(self.admin.as_ref().map_or(BANNED, |rules| &rules.banned_user_message).to_owned())
+    }
+
     /// The limits of sessions as they count for a use of one.
     pub fn session_in_use(&self) -> SessionPolicy {
         if self.prolong_sessions { self.session } else { self.session.without_prolonging() }
@@ -143,6 +174,14 @@ impl Requester {
         let mut digest = [0; 16];
         digest.copy_from_slice(&sha256(text.as_bytes())[..16]);
         ClientDigest(digest)
+    }
+
+    /// What is done in a session: by its user, or by the administrator who acts as the user.
+    pub fn act_in(&self, live: &Live, now: UnixTime) -> Act {
+        match &live.session.impersonation {
+            Some(impersonation) => self.act(Actor::User(impersonation.by.clone()), Method::Impersonation, now),
+            None => self.act(Actor::User(live.user.id.clone()), Method::Session, now),
+        }
     }
 
     /// An act of `by`, known by `method`, at `now` by this request.

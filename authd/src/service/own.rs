@@ -6,29 +6,89 @@ use common::{RequestId, SecretString};
 use tracing::info;
 
 use super::{
-    Requester, ServiceError, Services, accounts,
+    Requester, ServiceError, Services,
+    accounts::{self, Identifier},
+    fields,
     passwords::{self, OwnWords},
     sessions::{self, Opened, Wish},
+    usernames::GivenUsername,
 };
 use crate::{
-    domain::{Actor, Credential, Event, EventKind, Method, PasswordHash, PasswordProblem, User},
+    domain::{Actor, Credential, Event, EventKind, GivenFields, Method, PasswordHash, PasswordProblem, Session, User},
     store::{Live, Profile, Rehash},
 };
 
-/// Changes name and picture, so often that the trail does not fill the disk.
+/// What a user wants to change of the own account.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct OwnChange {
+    /// The display name.
+    pub name: Option<String>,
+    /// The address of a picture; `Some(None)` takes it away.
+    pub image: Option<Option<String>>,
+    /// What was given for the application's fields.
+    pub fields: GivenFields,
+    /// What was given for fields of plugins, which nobody sets here.
+    pub locked: GivenFields,
+    /// The name to sign in with, and how it is spelled: as [`usernames::changes`] found it sound.
+    pub username: GivenUsername,
+}
+
+/// Changes name, picture and the application's fields, so often that the trail does not fill the disk. `false` if nothing was
+/// to be changed.
 ///
 /// # Errors
-/// `InvalidName`, `InvalidImage`, `Throttled`.
-pub async fn update(app: &Services, user: &User, profile: Profile, requester: &Requester) -> Result<(), ServiceError> {
+/// `Field`, `InvalidName`, `InvalidImage`, `Throttled`.
+pub async fn update(
+    app: &Services,
+    live: &Live,
+    wanted: OwnChange,
+    requester: &Requester,
+) -> Result<bool, ServiceError> {
+    let user = &live.user;
+    app.policy.locked_fields.changes(wanted.locked).map_err(ServiceError::Field)?;
+    let fields = app.policy.user_fields.changes(wanted.fields).map_err(ServiceError::Field)?;
+    let GivenUsername { username, display } = wanted.username;
+    let (name, image) = (wanted.name, wanted.image);
+    let profile = Profile { name, image, fields, username, display_username: display };
+    if profile == Profile::default() {
+        return Ok(false);
+    }
+    fields::check(&user.fields.changed(&profile.fields), User::MAX_FIELD_BYTES)?;
     profile.name.as_deref().map_or(Ok(()), passwords::check_name)?;
     profile.image.iter().flatten().try_for_each(|image| passwords::check_image(image))?;
     let now = app.clock.now();
     app.throttles.profile_change(&user.id, now).map_err(ServiceError::Throttled)?;
-    let act = requester.act(Actor::User(user.id.clone()), Method::Session, now);
-    let fields = [profile.name.as_ref().map(|_| "name"), profile.image.as_ref().map(|_| "image")];
-    let fields: Vec<&str> = fields.into_iter().flatten().collect();
-    let event = Event::new(EventKind::UserUpdated).with("fields", &fields.join(", "));
-    Ok(app.store.update_profile(user.id.clone(), profile, act, event).await?)
+    let act = requester.act_in(live, now);
+    let core = [
+        profile.name.as_ref().map(|_| "name"),
+        profile.image.as_ref().map(|_| "image"),
+        profile.username.as_ref().map(|_| "username"),
+        profile.display_username.as_ref().map(|_| "displayUsername"),
+    ];
+    let names: Vec<&str> = core.into_iter().flatten().chain(profile.fields.keys().map(String::as_str)).collect();
+    let event = Event::new(EventKind::UserUpdated).with("fields", &names.join(", "));
+    app.store.update_profile(user.id.clone(), profile, act, event).await?;
+    Ok(true)
+}
+
+/// Changes the application's fields of a session, as often as those of a user. `None` if nothing was to be changed.
+///
+/// # Errors
+/// `Field`, `Throttled`, `SessionNotFound`.
+pub async fn update_session(
+    app: &Services,
+    live: &Live,
+    given: GivenFields,
+) -> Result<Option<Arc<Session>>, ServiceError> {
+    let session = &live.session;
+    let changes = app.policy.session_fields.changes(given).map_err(ServiceError::Field)?;
+    if changes.is_empty() {
+        return Ok(None);
+    }
+    fields::check(&session.fields.changed(&changes), Session::MAX_FIELD_BYTES)?;
+    let now = app.clock.now();
+    app.throttles.profile_change(&live.user.id, now).map_err(ServiceError::Throttled)?;
+    Ok(Some(app.store.update_session(session.id.clone(), changes, now).await?))
 }
 
 /// Whether this is the user's password. It is a guess like any other: with the same hasher, counted and put off together
@@ -46,7 +106,8 @@ pub async fn check_password(
     if let Err(PasswordProblem::TooLong) = app.policy.password.check_length(password.expose()) {
         return Err(ServiceError::WrongPassword);
     }
-    let attempt = accounts::begin(app, Some(user), &user.email, requester).await?;
+    let by = Identifier::Email(user.email.clone());
+    let attempt = accounts::begin(app, Some(user), &by, requester).await?;
     if accounts::compare(app, attempt, password, Some((user, &stored)), requester).await?.is_some() {
         return Ok(stored);
     }
@@ -61,6 +122,14 @@ pub async fn check_password(
         "a signed-in user's password was not the right one"
     );
     Err(ServiceError::WrongPassword)
+}
+
+/// What only the user may do, and nobody who acts as the user (AZ-07).
+///
+/// # Errors
+/// `Impersonating`.
+pub(super) fn forbid_impersonation(live: &Live) -> Result<(), ServiceError> {
+    if live.session.impersonation.is_some() { Err(ServiceError::Impersonating) } else { Ok(()) }
 }
 
 /// A change of a password.
@@ -84,6 +153,7 @@ pub async fn change_password(
     wanted: PasswordChange,
     requester: &Requester,
 ) -> Result<(Arc<User>, Option<Opened>), ServiceError> {
+    forbid_impersonation(live)?;
     app.policy.password.check_length(wanted.new.expose())?;
     let user = &live.user;
     let old = check_password(app, user, &wanted.current, requester).await?;
@@ -159,6 +229,7 @@ pub async fn delete(
     if !app.policy.self_delete {
         return Ok(Deletion::Off);
     }
+    forbid_impersonation(live)?;
     let method = match password {
         Some(password) => {
             check_password(app, &live.user, &password, requester).await?;

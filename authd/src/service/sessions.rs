@@ -6,11 +6,12 @@ use common::{SecretString, SessionId, UnixTime, UserId};
 use futures_util::future::try_join_all;
 use tracing::warn;
 
-use super::{Requester, ServiceError, Services, random, tokens};
+use super::{Requester, ServiceError, Services, impersonation, random, tokens};
 use crate::{
     digest::sha256,
     domain::{
-        Act, Actor, Event, EventKind, Family, Generation, Method, RepeatSeen, Session, SessionState, TokenDigest, User,
+        Act, Actor, Event, EventKind, Family, Generation, GivenFields, Method, RepeatSeen, Session, SessionState,
+        TokenDigest, User,
     },
     store::{Ended, Ending, Live, NewSession, Page},
 };
@@ -52,7 +53,7 @@ pub fn digest(token: &str) -> TokenDigest {
     TokenDigest(sha256(token.as_bytes()))
 }
 
-fn judge(live: Option<Live>, now: UnixTime) -> Found {
+pub(super) fn judge(live: Option<Live>, now: UnixTime) -> Found {
     match live {
         None => Found::Nothing,
         Some(live) => match live.session.state(now) {
@@ -70,7 +71,7 @@ fn judge(live: Option<Live>, now: UnixTime) -> Found {
 /// The store cannot be read: nobody is signed in by a failure (LG-06).
 pub async fn by_token(app: &Services, token: &str) -> Result<Found, ServiceError> {
     let now = app.clock.now();
-    Ok(judge(app.store.session_by_token(&digest(token)).await?, now))
+    impersonation::judge(app, judge(app.store.session_by_token(&digest(token)).await?, now), now).await
 }
 
 /// The session by its handle.
@@ -79,7 +80,7 @@ pub async fn by_token(app: &Services, token: &str) -> Result<Found, ServiceError
 /// As [`by_token`].
 pub async fn by_id(app: &Services, id: &SessionId) -> Result<Found, ServiceError> {
     let now = app.clock.now();
-    Ok(judge(app.store.session(id).await?, now))
+    impersonation::judge(app, judge(app.store.session(id).await?, now), now).await
 }
 
 /// A page of a user's sessions, oldest first. The cursor is a place in that order and not a session, which may have ended
@@ -187,6 +188,8 @@ pub(super) fn prepare(
         user_agent: requester.user_agent.clone(),
         methods: vec!["pwd".into()],
         family: family.as_ref().map(|family| family.id.clone()),
+        fields: app.policy.session_fields.begin(GivenFields::default()).unwrap_or_default(),
+        impersonation: None,
     };
     let new = NewSession {
         session: session.clone(),
@@ -205,6 +208,11 @@ pub(super) struct Opening {
 }
 
 impl Opening {
+    /// Now it is stored, in another form than it was made in.
+    pub(super) fn opened_as(self, session: Session, user: Arc<User>) -> Opened {
+        Self { session, ..self }.opened(user)
+    }
+
     /// Now it is stored.
     pub(super) fn opened(self, user: Arc<User>) -> Opened {
         Opened {
@@ -220,23 +228,22 @@ impl Opening {
 /// # Errors
 /// It could not be made durable: then none may be told that it happened.
 pub async fn sign_out(app: &Services, ids: Vec<SessionId>, requester: &Requester) -> Result<Ended, ServiceError> {
-    let mut by_user: Vec<(Actor, Vec<SessionId>)> = vec![];
+    let now = app.clock.now();
+    let mut by_user: Vec<(Act, Vec<SessionId>)> = vec![];
     for id in ids {
         let by = match app.store.session(&id).await? {
-            Some(live) => Actor::User(live.user.id.clone()),
-            None => Actor::Anonymous,
+            Some(live) => requester.act_in(&live, now),
+            None => requester.act(Actor::Anonymous, Method::Session, now),
         };
-        match by_user.iter_mut().find(|(actor, _)| *actor == by) {
+        match by_user.iter_mut().find(|(act, _)| *act == by) {
             Some((_, ids)) => ids.push(id),
             None => by_user.push((by, vec![id])),
         }
     }
-    let now = app.clock.now();
     // One change for each user, so that the trail names whoever signed out; all are asked for before any is waited for.
-    let ends = by_user.into_iter().map(|(by, ids)| {
-        let act = requester.act(by, Method::Session, now);
-        app.store.end_sessions(Ending::These(ids), None, act, Event::new(EventKind::SignedOut))
-    });
+    let ends = by_user
+        .into_iter()
+        .map(|(act, ids)| app.store.end_sessions(Ending::These(ids), None, act, Event::new(EventKind::SignedOut)));
     let ended = try_join_all(ends).await?;
     Ok(ended.into_iter().fold(Ended::default(), |all, some| Ended {
         sessions: all.sessions + some.sessions,
@@ -262,7 +269,8 @@ pub async fn own(app: &Services, live: &Live) -> Result<Option<Vec<Arc<Session>>
         return Ok(None);
     }
     let mut found = app.store.sessions_of(&live.user.id).await?;
-    found.retain(|session| session.state(now) == SessionState::Active);
+    // That an administrator acts as the user is in the audit trail, and not here (recorded).
+    found.retain(|session| session.state(now) == SessionState::Active && session.impersonation.is_none());
     Ok(Some(found))
 }
 
@@ -279,7 +287,7 @@ pub async fn revoke_own(
 ) -> Result<Ended, ServiceError> {
     match app.store.session(&id).await? {
         Some(found) if found.user.id == live.user.id => {
-            revoke_by_owner(app, &live.user, Ending::These(vec![id]), requester).await
+            revoke_by_owner(app, live, Ending::These(vec![id]), requester).await
         }
         _ => Ok(Ended::default()),
     }
@@ -291,11 +299,11 @@ pub async fn revoke_own(
 /// It could not be made durable.
 pub async fn revoke_by_owner(
     app: &Services,
-    user: &User,
+    live: &Live,
     which: Ending,
     requester: &Requester,
 ) -> Result<Ended, ServiceError> {
-    revoke(app, which, None, requester.act(Actor::User(user.id.clone()), Method::Session, app.clock.now())).await
+    revoke(app, which, None, requester.act_in(live, app.clock.now())).await
 }
 
 /// How many sessions [`revoke`] would end.

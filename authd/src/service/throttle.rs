@@ -176,6 +176,8 @@ pub enum Account<'a> {
     Known(&'a UserId),
     /// None: it is counted all the same, so that waits do not tell (AU-06).
     Unknown(&'a Email),
+    /// None, by another name than an address.
+    Unnamed(&'a str),
 }
 
 impl Account<'_> {
@@ -183,6 +185,7 @@ impl Account<'_> {
         match self {
             Self::Known(user) => key(&["user", user.as_str()]),
             Self::Unknown(email) => key(&["email", email.as_str()]),
+            Self::Unnamed(name) => key(&["username", name]),
         }
     }
 
@@ -190,7 +193,7 @@ impl Account<'_> {
         match self {
             Self::Known(user) => user.to_string(),
             // What was typed may be a password (LG-02).
-            Self::Unknown(_) => "unknown".into(),
+            Self::Unknown(_) | Self::Unnamed(_) => "unknown".into(),
         }
     }
 }

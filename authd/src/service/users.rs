@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
-use common::{Email, SecretString, UserId};
+use common::{Email, SecretString, SessionId, UserId};
 
 use super::{
-    ServiceError, Services,
+    ServiceError, Services, fields,
     passwords::{self, OwnWords},
     random,
+    usernames::{self, GivenUsername},
 };
 use crate::{
-    domain::{Act, Ban, Credential, Event, EventKind, HashScheme, User, user::DEFAULT_ROLE},
-    store::{AuditQuery, Ended, Page, UserQuery},
+    domain::{
+        Act, Ban, Credential, Event, EventKind, GivenFields, HashScheme, User,
+        permission::{MAX_ROLE_BYTES, is_role},
+    },
+    store::{Amendment, AuditQuery, Ended, Page, UserQuery},
 };
 
 /// An account that an operator makes.
@@ -29,16 +33,27 @@ pub struct NewAccount {
     pub email_verified: bool,
     /// `user` if absent.
     pub role: Option<String>,
+    /// The application's fields. An operator may set all of them.
+    pub fields: GivenFields,
+    /// The name to sign in with, while the username plugin is on.
+    pub username: GivenUsername,
+    /// Address of a picture.
+    pub image: Option<String>,
+    /// A ban from the beginning.
+    pub ban: Option<Ban>,
 }
 
 /// Makes an account. Rules for passwords hold here as well.
 ///
 /// # Errors
-/// `InvalidName`, `InvalidRole`, `Password`, `UserExists`, `Busy`.
+/// `InvalidName`, `InvalidRole`, `Field`, `Password`, `UserExists`, `Busy`.
 pub async fn create(app: &Services, wanted: NewAccount, mut act: Act) -> Result<Arc<User>, ServiceError> {
     passwords::check_name(&wanted.name)?;
-    let role = wanted.role.unwrap_or_else(|| DEFAULT_ROLE.into());
-    check_role(&role)?;
+    wanted.image.as_deref().map_or(Ok(()), passwords::check_image)?;
+    let role = wanted.role.unwrap_or_else(|| app.policy.default_role().to_owned());
+    let (username, display_username) = usernames::of_new(app, wanted.username).await?;
+    let values = app.policy.user_fields.begin(wanted.fields).map_err(ServiceError::Field)?;
+    fields::check(&values, User::MAX_FIELD_BYTES)?;
     if app.store.user_by_email(&wanted.email).await?.is_some() {
         return Err(ServiceError::UserExists);
     }
@@ -54,9 +69,12 @@ pub async fn create(app: &Services, wanted: NewAccount, mut act: Act) -> Result<
         email: wanted.email,
         email_verified: wanted.email_verified,
         name: wanted.name,
-        image: None,
+        image: wanted.image,
+        username,
+        display_username,
+        fields: values,
         role,
-        ban: None,
+        ban: wanted.ban,
         password_change_required: wanted.temporary && hash.is_some(),
         epoch: 0,
         created_at: now,
@@ -74,14 +92,17 @@ pub async fn create(app: &Services, wanted: NewAccount, mut act: Act) -> Result<
     Ok(Arc::new(user))
 }
 
-/// The longest role, in bytes.
-const MAX_ROLE_BYTES: usize = 128;
-
-/// Whether the text may be a role, which programs compare: no two may look alike.
-pub(super) fn check_role(role: &str) -> Result<(), ServiceError> {
-    match !role.is_empty() && role.len() <= MAX_ROLE_BYTES && role.bytes().all(|b| b.is_ascii_graphic()) {
-        true => Ok(()),
-        false => Err(ServiceError::InvalidRole),
+/// Whether the text may be a user's roles: one, or some separated by commas.
+///
+/// # Errors
+/// `InvalidRole`; `NoSuchRole` where the admin plugin knows all there are.
+pub fn check_roles(app: &Services, roles: &str) -> Result<(), ServiceError> {
+    if roles.len() > MAX_ROLE_BYTES || !roles.split(',').all(is_role) {
+        return Err(ServiceError::InvalidRole);
+    }
+    match &app.policy.admin {
+        Some(rules) if !roles.split(',').all(|role| rules.knows(role)) => Err(ServiceError::NoSuchRole),
+        _ => Ok(()),
     }
 }
 
@@ -95,7 +116,7 @@ fn looks_like_id(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|b| b.is_ascii_alphanumeric()) || is_uuid()
 }
 
-/// The user by id, e-mail address or, if only one has it, display name or the part of the address before the `@`.
+/// The user by id, e-mail address, username or, if only one has it, display name or the part of the address before the `@`.
 ///
 /// What has the form of an id, and what the audit trail knows as one, is an id and never a name: people choose their names, and
 /// could choose the id of an account that is gone, so that what is meant for that one were done to theirs.
@@ -125,12 +146,16 @@ pub async fn find(app: &Services, reference: &str) -> Result<Arc<User>, ServiceE
     if name.is_empty() {
         return Err(ServiceError::UserNotFound);
     }
-    let mut found: Vec<Arc<User>> = vec![];
+    // Who has the username is one of those who are meant, and not the one: another may have it as a display name.
+    let mut found: Vec<Arc<User>> = app.store.user_by_username(&name).await?.into_iter().collect();
+    let named = found.first().map(|user| user.id.clone());
     let mut query = UserQuery { contains: Some(name.clone()), limit: 1000, ..UserQuery::default() };
     // To the end: the one that is meant may stand on any page, and a second one on the last.
     loop {
         let page = app.store.users(query.clone()).await?;
-        let is_meant = |user: &Arc<User>| user.name.to_lowercase() == name || user.email.local_part() == name;
+        let is_meant = |user: &Arc<User>| {
+            Some(&user.id) != named.as_ref() && (user.name.to_lowercase() == name || user.email.local_part() == name)
+        };
         found.extend(page.items.into_iter().filter(is_meant));
         match page.next {
             Some(next) if found.len() <= CANDIDATES => query.after = Some(next),
@@ -183,7 +208,7 @@ async fn changed(app: &Services, user: &UserId, ended: Option<Ended>) -> Result<
     Ok(Changed { user, ended })
 }
 
-/// Sets a password and ends all sessions of the user.
+/// Sets a password and ends all sessions of the user, but perhaps one.
 ///
 /// # Errors
 /// `Password`, `UserNotFound`, `Busy`.
@@ -192,6 +217,7 @@ pub async fn set_password(
     user: &User,
     password: &SecretString,
     temporary: bool,
+    keep: Option<&SessionId>,
     mut act: Act,
 ) -> Result<Changed, ServiceError> {
     let own = OwnWords { email: &user.email, name: &user.name };
@@ -206,7 +232,7 @@ pub async fn set_password(
         updated_at: now,
     };
     let event = Event::new(EventKind::PasswordSet).with("temporary", &temporary);
-    let ended = app.store.set_password(credential, temporary, None, act, event).await?;
+    let ended = app.store.set_password(credential, temporary, keep.cloned(), act, event).await?;
     changed(app, &user.id, Some(ended)).await
 }
 
@@ -220,9 +246,60 @@ pub async fn disable(app: &Services, user: &UserId, act: Act) -> Result<Changed,
     if is_disabled(&current) {
         return Ok(Changed { user: current, ended: None });
     }
-    let ban = Some(Ban { reason: act.reason.clone(), expires_at: None });
-    let ended = app.store.set_ban(user.clone(), ban, act, Event::new(EventKind::UserDisabled)).await?;
+    let wanted = Ban { reason: act.reason.clone(), expires_at: None };
+    ban(app, user, wanted, act).await
+}
+
+/// Bans a user: no sign-in and no session until the ban ends. Another reason or end is another ban.
+///
+/// # Errors
+/// `UserNotFound`.
+pub async fn ban(app: &Services, user: &UserId, ban: Ban, act: Act) -> Result<Changed, ServiceError> {
+    let event = Event::new(EventKind::UserDisabled);
+    let event = match ban.expires_at {
+        Some(end) => event.with("until", &end),
+        None => event,
+    };
+    let ended = app.store.set_ban(user.clone(), Some(ban), act, event).await?;
     changed(app, user, ended).await
+}
+
+/// Gives a user roles, in place of those before.
+///
+/// # Errors
+/// `UserNotFound`.
+pub async fn set_role(app: &Services, user: &UserId, role: String, act: Act) -> Result<Changed, ServiceError> {
+    let event = Event::new(EventKind::RoleSet).with("role", &role);
+    let amendment = Amendment { role: Some(role), ..Amendment::default() };
+    let ended = app.store.amend_user(user.clone(), amendment, act, event).await?;
+    changed(app, user, Some(ended)).await
+}
+
+/// Changes what operators and administrators may change of an account.
+///
+/// # Errors
+/// `UserNotFound`, `UserExists`, `UsernameTaken`.
+pub async fn amend(app: &Services, user: &UserId, amendment: Amendment, act: Act) -> Result<Changed, ServiceError> {
+    let Amendment { profile, email, email_verified, role, ban } = &amendment;
+    let named = [
+        ("name", profile.name.is_some()),
+        ("image", profile.image.is_some()),
+        ("username", profile.username.is_some()),
+        ("displayUsername", profile.display_username.is_some()),
+        ("email", email.is_some()),
+        ("emailVerified", email_verified.is_some()),
+        ("role", role.is_some()),
+        ("ban", ban.is_some()),
+    ];
+    let named = named.into_iter().filter(|(_, is_changed)| *is_changed).map(|(name, _)| name);
+    let names: Vec<&str> = named.chain(profile.fields.keys().map(String::as_str)).collect();
+    let event = Event::new(EventKind::UserUpdated).with("fields", &names.join(", "));
+    let event = match role {
+        Some(role) => event.with("role", role),
+        None => event,
+    };
+    let ended = app.store.amend_user(user.clone(), amendment, act, event).await?;
+    changed(app, user, Some(ended)).await
 }
 
 /// Whether an account is shut for good.

@@ -1,6 +1,7 @@
 //! One suite for every implementation of [`Store`], and a comparison of two of them step by step.
 
 mod audit;
+mod fields;
 mod fixtures;
 mod imports;
 #[cfg(test)]
@@ -8,6 +9,7 @@ mod model;
 mod pages;
 #[cfg(test)]
 pub(super) mod restart;
+mod search;
 
 use std::sync::Arc;
 
@@ -38,10 +40,14 @@ pub async fn suite(store: Arc<dyn Store>) {
     refreshes(&*store).await;
     places_and_counters(&*store).await;
     passwords_and_bans(&*store).await;
+    fields::of_users_and_sessions(&*store).await;
     signing_keys(&*store).await;
     notes(&*store).await;
     sweeping(&*store).await;
     pages::every_page(&*store).await;
+    search::lists(&*store).await;
+    search::amendments(&*store).await;
+    search::usernames(&*store).await;
     repeats(&*store).await;
     races(&store).await;
     imports::whole(&*store).await;
@@ -297,11 +303,11 @@ async fn passwords_and_bans(store: &dyn Store) {
         (user.name.clone(), user.image.clone(), user.epoch)
     };
     let image = Some("https://example.com/e.png".to_owned());
-    assert_eq!(update(Profile { name: None, image: Some(image.clone()) }).await, Ok(()));
+    assert_eq!(update(Profile { image: Some(image.clone()), ..Profile::default() }).await, Ok(()));
     assert_eq!(seen().await, ("EVE".into(), image.clone(), 3));
-    assert_eq!(update(Profile { name: Some("E".into()), image: None }).await, Ok(()));
+    assert_eq!(update(Profile { name: Some("E".into()), ..Profile::default() }).await, Ok(()));
     assert_eq!(seen().await, ("E".into(), image, 3));
-    assert_eq!(update(Profile { name: None, image: Some(None) }).await, Ok(()));
+    assert_eq!(update(Profile { image: Some(None), ..Profile::default() }).await, Ok(()));
     assert_eq!(seen().await, ("E".into(), None, 3));
     let nobody = user("nobody").id;
     let update = store.update_profile(nobody, Profile::default(), act(), event(EventKind::UserUpdated)).await;

@@ -13,13 +13,14 @@ use async_trait::async_trait;
 use common::{Email, FamilyId, ImportId, SessionId, UnixTime, UserId, admin::Counts};
 
 use super::{
-    AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Files, IDEMPOTENCY, Live, Meta, NewSession, Page,
-    Profile, Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Snapshotted, Store, StoreError, Upkeep, UserQuery,
+    Amendment, AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Files, IDEMPOTENCY, Listed, Live,
+    Meta, NewSession, Page, Profile, Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Snapshotted, Store, StoreError,
+    Upkeep, UserQuery,
 };
 use crate::{
     domain::{
-        Act, AuditRecord, Ban, Checkpoint, Credential, Event, EventKind, Family, IdempotencyKey, Import, KeySet,
-        Session, SessionState, SigningKey, TokenDigest, Turn, User, address, throttle::Place,
+        Act, AuditRecord, Ban, Checkpoint, Credential, Event, EventKind, Family, FieldChanges, IdempotencyKey, Import,
+        KeySet, Session, SessionState, SigningKey, TokenDigest, Turn, User, UserSearch, address, throttle::Place,
     },
     ports::Mac,
 };
@@ -93,6 +94,10 @@ impl State {
         }
     }
 
+    fn has_username(&self, username: &str, but: &UserId) -> bool {
+        self.users.values().any(|user| user.id != *but && user.username.as_deref() == Some(username))
+    }
+
     fn live(&self, session: &Session) -> Option<Live> {
         let user = self.users.get(&session.user)?;
         Some(Live { session: Arc::new(session.clone()), user: Arc::new(user.clone()) })
@@ -146,6 +151,46 @@ impl State {
     }
 }
 
+/// The account after a change of what users may change themselves.
+fn with_profile(owner: &User, profile: Profile, act: &Act) -> User {
+    let mut changed = User { updated_at: act.at, fields: owner.fields.changed(&profile.fields), ..owner.clone() };
+    if let Some(name) = profile.name {
+        changed.name = name;
+    }
+    if let Some(image) = profile.image {
+        changed.image = image;
+    }
+    if let Some(username) = profile.username {
+        changed.username = username;
+    }
+    if let Some(display_username) = profile.display_username {
+        changed.display_username = display_username;
+    }
+    changed
+}
+
+/// The account after the change, and whether its sessions end.
+fn amended(owner: &User, amendment: Amendment, act: &Act) -> (User, bool) {
+    let Amendment { profile, email, email_verified, role, ban } = amendment;
+    let mut amended = with_profile(owner, profile, act);
+    if let Some(email) = email {
+        amended.email = email;
+    }
+    if let Some(email_verified) = email_verified {
+        amended.email_verified = email_verified;
+    }
+    if let Some(role) = role {
+        amended.role = role;
+    }
+    if let Some(ban) = ban {
+        amended.ban = ban;
+    }
+    let changes = amended.ban != owner.ban;
+    amended.epoch += u64::from(changes);
+    let ends = changes && amended.ban.is_some();
+    (amended, ends)
+}
+
 fn page<T>(mut items: Vec<T>, limit: usize, cursor: impl Fn(&T) -> String) -> Page<T> {
     let more = items.len() > limit;
     items.truncate(limit);
@@ -175,6 +220,11 @@ impl Store for MemoryStore {
         Ok(self.state().users.values().find(|u| u.email == *email).cloned().map(Arc::new))
     }
 
+    async fn user_by_username(&self, username: &str) -> Result<Option<Arc<User>>, StoreError> {
+        let is_meant = |user: &&User| user.username.as_deref() == Some(username);
+        Ok(self.state().users.values().find(is_meant).cloned().map(Arc::new))
+    }
+
     async fn users(&self, query: UserQuery) -> Result<Page<Arc<User>>, StoreError> {
         let text = query.contains.map(|t| t.to_lowercase());
         let mut found: Vec<Arc<User>> = self
@@ -189,6 +239,17 @@ impl Store for MemoryStore {
             .collect();
         found.sort_by(|a, b| a.email.cmp(&b.email));
         Ok(page(found, query.limit, |u| u.email.to_string()))
+    }
+
+    async fn find_users(&self, search: UserSearch) -> Result<Listed, StoreError> {
+        let mut found: Vec<Arc<User>> =
+            self.state().users.values().filter(|user| search.holds(user)).cloned().map(Arc::new).collect();
+        found.sort_by_key(|user| search.rank(user));
+        if search.is_descending() {
+            found.reverse();
+        }
+        let total = found.len() as u64;
+        Ok(Listed { users: found.into_iter().skip(search.offset).take(search.limit).collect(), total })
     }
 
     async fn credential(&self, user: &UserId) -> Result<Option<Credential>, StoreError> {
@@ -269,6 +330,9 @@ impl Store for MemoryStore {
         if state.users.values().any(|u| u.email == user.email) {
             return Err(StoreError::EmailTaken);
         }
+        if user.username.as_ref().is_some_and(|name| state.has_username(name, &user.id)) {
+            return Err(StoreError::UsernameTaken);
+        }
         if state.users.contains_key(&user.id) {
             return Err(StoreError::Stale);
         }
@@ -297,6 +361,12 @@ impl Store for MemoryStore {
         if state.users.get(&user).ok_or(StoreError::NoSuchUser)?.epoch != epoch {
             return Err(StoreError::Stale);
         }
+        if let Some(owner) = state.users.get_mut(&user)
+            && owner.active_ban(act.at).is_none()
+            && owner.ban.take().is_some()
+        {
+            owner.updated_at = act.at;
+        }
         if let Some(rehash) = rehash {
             let stored = state.credentials.get_mut(&user).filter(|c| c.hash == rehash.old).ok_or(StoreError::Stale)?;
             stored.hash = rehash.new;
@@ -324,6 +394,20 @@ impl Store for MemoryStore {
             session.updated_at = now;
         }
         Ok(())
+    }
+
+    async fn update_session(
+        &self,
+        id: SessionId,
+        changes: FieldChanges,
+        now: UnixTime,
+    ) -> Result<Arc<Session>, StoreError> {
+        let mut state = self.state();
+        let session = state.sessions.get_mut(&id).ok_or(StoreError::NoSuchSession)?;
+        let fields = session.fields.changed(&changes);
+        fields.check_size(Session::MAX_FIELD_BYTES).map_err(|_| StoreError::Stale)?;
+        (session.fields, session.updated_at) = (fields, now);
+        Ok(Arc::new(session.clone()))
     }
 
     async fn refresh(&self, refresh: Refresh, act: Act) -> Result<Refreshed, StoreError> {
@@ -442,10 +526,13 @@ impl Store for MemoryStore {
 
     async fn update_profile(&self, user: UserId, profile: Profile, act: Act, event: Event) -> Result<(), StoreError> {
         let mut state = self.state_for(&act)?;
-        let owner = state.users.get_mut(&user).ok_or(StoreError::NoSuchUser)?;
-        owner.name = profile.name.unwrap_or_else(|| owner.name.clone());
-        owner.image = profile.image.unwrap_or_else(|| owner.image.clone());
-        owner.updated_at = act.at;
+        let owner = state.users.get(&user).ok_or(StoreError::NoSuchUser)?;
+        let changed = with_profile(owner, profile, &act);
+        changed.fields.check_size(User::MAX_FIELD_BYTES).map_err(|_| StoreError::Stale)?;
+        if changed.username.as_ref().is_some_and(|name| state.has_username(name, &user)) {
+            return Err(StoreError::UsernameTaken);
+        }
+        state.users.insert(user.clone(), changed);
         self.record(&mut state, &act, &event.user(&user));
         Ok(())
     }
@@ -471,6 +558,31 @@ impl Store for MemoryStore {
         let event = if ended.sessions > 0 { event.with("ended_sessions", &ended.sessions) } else { event };
         self.record(&mut state, &act, &event);
         Ok(Some(ended))
+    }
+
+    async fn amend_user(
+        &self,
+        user: UserId,
+        amendment: Amendment,
+        act: Act,
+        event: Event,
+    ) -> Result<Ended, StoreError> {
+        let mut state = self.state_for(&act)?;
+        let owner = state.users.get(&user).cloned().ok_or(StoreError::NoSuchUser)?;
+        let (amended, ends) = amended(&owner, amendment, &act);
+        amended.fields.check_size(User::MAX_FIELD_BYTES).map_err(|_| StoreError::Stale)?;
+        if state.users.values().any(|other| other.id != user && other.email == amended.email) {
+            return Err(StoreError::EmailTaken);
+        }
+        if amended.username.as_ref().is_some_and(|name| state.has_username(name, &user)) {
+            return Err(StoreError::UsernameTaken);
+        }
+        let ended = if ends { state.end_all(&user, None) } else { Ended::default() };
+        state.users.insert(user.clone(), amended);
+        let event = event.user(&user);
+        let event = if ended.sessions > 0 { event.with("ended_sessions", &ended.sessions) } else { event };
+        self.record(&mut state, &act, &event);
+        Ok(ended)
     }
 
     async fn delete_user(&self, user: UserId, epoch: Option<u64>, act: Act, event: Event) -> Result<Ended, StoreError> {

@@ -20,8 +20,9 @@ use common::{Email, FamilyId, SessionId, Span, UnixTime, UserId, admin::Counts};
 
 pub use self::imports::{ImportBatch, Imports, Undone};
 use crate::domain::{
-    Act, AuditRecord, Ban, Checkpoint, ClientDigest, Credential, Event, EventKind, Family, Generation, IdempotencyKey,
-    KeySet, PasswordHash, Session, SessionPolicy, SigningKey, TokenDigest, User, throttle::Place,
+    Act, AuditRecord, Ban, Checkpoint, ClientDigest, Credential, Event, EventKind, Family, FieldChanges, Generation,
+    IdempotencyKey, KeySet, PasswordHash, Session, SessionPolicy, SigningKey, TokenDigest, User, UserSearch,
+    throttle::Place,
 };
 
 /// Why the store did not do it. A variant exists where a caller does something else because of it.
@@ -30,6 +31,9 @@ pub enum StoreError {
     /// Another user has this e-mail address.
     #[error("the e-mail address is taken")]
     EmailTaken,
+    /// Another user has this name to sign in with.
+    #[error("the username is taken")]
+    UsernameTaken,
     /// No such user (any more).
     #[error("no such user")]
     NoSuchUser,
@@ -142,6 +146,12 @@ pub struct Profile {
     pub name: Option<String>,
     /// The address of a picture; `Some(None)` takes it away.
     pub image: Option<Option<String>>,
+    /// The application's fields; `None` takes one's value away.
+    pub fields: FieldChanges,
+    /// The name to sign in with, in lower case; `Some(None)` takes it away.
+    pub username: Option<Option<String>>,
+    /// How it is spelled; `Some(None)` takes that away.
+    pub display_username: Option<Option<String>>,
 }
 
 /// Which sessions to end.
@@ -190,6 +200,30 @@ pub struct UserQuery {
     pub after: Option<String>,
     /// At most so many.
     pub limit: usize,
+}
+
+/// A part of a list of users.
+#[derive(Debug, Clone, Default)]
+pub struct Listed {
+    /// The part.
+    pub users: Vec<Arc<User>>,
+    /// How many users are in the whole list.
+    pub total: u64,
+}
+
+/// What an administrator changes of an account. What is absent stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Amendment {
+    /// What users may change themselves.
+    pub profile: Profile,
+    /// The address.
+    pub email: Option<Email>,
+    /// Whether it is proved.
+    pub email_verified: Option<bool>,
+    /// The roles.
+    pub role: Option<String>,
+    /// The ban; `Some(None)` lifts it.
+    pub ban: Option<Option<Ban>>,
 }
 
 /// Which audit records to list, newest first.
@@ -325,8 +359,13 @@ pub trait Store: Imports {
     async fn user(&self, id: &UserId) -> Result<Option<Arc<User>>, StoreError>;
     /// The user who owns this address.
     async fn user_by_email(&self, email: &Email) -> Result<Option<Arc<User>>, StoreError>;
+    /// The user who signs in with this name, in lower case.
+    async fn user_by_username(&self, username: &str) -> Result<Option<Arc<User>>, StoreError>;
     /// A page of users.
     async fn users(&self, query: UserQuery) -> Result<Page<Arc<User>>, StoreError>;
+    /// A part of a list of users. It is decided by looking at as few of them as the search allows, at the store's leisure, and
+    /// keeps some thousand in memory at most.
+    async fn find_users(&self, search: UserSearch) -> Result<Listed, StoreError>;
     /// The user's password.
     async fn credential(&self, user: &UserId) -> Result<Option<Credential>, StoreError>;
     /// The session that a cookie stands for. The caller checks its state and the user's ban.
@@ -373,7 +412,7 @@ pub trait Store: Imports {
     /// Makes an account, and a first session if one is given; one event for both.
     ///
     /// # Errors
-    /// `EmailTaken`.
+    /// `EmailTaken`, `UsernameTaken`.
     async fn create_user(
         &self,
         user: User,
@@ -388,7 +427,7 @@ pub trait Store: Imports {
     async fn count_repeated_sign_up(&self) -> Result<(), StoreError>;
 
     /// Opens a session, if the user still is at `epoch`: a ban, a password change or a deletion that came between the
-    /// check of the password and this wins.
+    /// check of the password and this wins. A ban that is over is taken away.
     ///
     /// # Errors
     /// `Stale`, also if the stored hash is not `rehash.old`; `NoSuchUser`.
@@ -403,6 +442,17 @@ pub trait Store: Imports {
 
     /// Moves the end of a session that was used. Not an audit event. A session that has ended meanwhile stays ended.
     async fn prolong_session(&self, id: SessionId, expires_at: UnixTime, now: UnixTime) -> Result<(), StoreError>;
+
+    /// Changes fields of a session. Not an audit event. Answers the session as it is then.
+    ///
+    /// # Errors
+    /// `NoSuchSession`; `Stale` if the fields would have more than [`Session::MAX_FIELD_BYTES`].
+    async fn update_session(
+        &self,
+        id: SessionId,
+        changes: FieldChanges,
+        now: UnixTime,
+    ) -> Result<Arc<Session>, StoreError>;
 
     /// Uses a refresh token: decides by [`Family::judge`], prolongs the session, ends it if the token was used before.
     /// Events `token.refreshed`, `token.refresh_repeated` (each once in 24 hours, the latter for each kind of client) and
@@ -454,7 +504,7 @@ pub trait Store: Imports {
     /// Changes what users may change of their own accounts.
     ///
     /// # Errors
-    /// `NoSuchUser`.
+    /// `NoSuchUser`, `UsernameTaken`; `Stale` if the fields, which others changed meanwhile, would have more than [`User::MAX_FIELD_BYTES`].
     async fn update_profile(&self, user: UserId, profile: Profile, act: Act, event: Event) -> Result<(), StoreError>;
 
     /// Bans a user and ends all sessions, or lifts the ban. Nothing happens, and no event is written, if that is the state
@@ -469,6 +519,14 @@ pub trait Store: Imports {
         act: Act,
         event: Event,
     ) -> Result<Option<Ended>, StoreError>;
+
+    /// Changes what administrators may change of other people's accounts. A ban that is not the one in force ends all sessions, or
+    /// is lifted, as by [`Store::set_ban`].
+    ///
+    /// # Errors
+    /// `EmailTaken`, `UsernameTaken`, `NoSuchUser`.
+    async fn amend_user(&self, user: UserId, amendment: Amendment, act: Act, event: Event)
+    -> Result<Ended, StoreError>;
 
     /// Deletes a user with everything that belongs to the account.
     ///

@@ -7,6 +7,8 @@ pub(super) const DIFFERENCES: &[(&str, &str, &str)] = &[
         "OPTIONS preflight (no CORS support built in)",
         "CORS is the daemon's own; the real server leaves it to its host",
     ),
+    ("admin", "list-users", "without sortBy the order is nobody's word; here it is that of addresses"),
+    ("admin", "create-user short password is accepted", "AU-05: the rules of passwords hold for administrators too"),
     ("sql-core", "list-sessions", "SE-04: the sign-in before it ended the session that the browser showed"),
     (
         "user",
@@ -24,8 +26,17 @@ pub(super) const NOT_COMPARED: &[(&str, &str, &str)] = &[
 /// (file, part of the name, why it is not sent again).
 pub(super) const NOT_REPLAYED: &[(&str, &str, &str)] = &[
     ("password", "old password no longer works", "the recording resets it by mail, which is not replayed"),
+    ("admin", "sign-in after the ban expired", "the recording moved the end of the ban: tests/http/administrators.rs"),
     ("check-order", "rate limit comes before everything", "the limits are off in the replay: tests/http/throttles.rs"),
 ];
+
+/// (file, exchange, command): what was done to the stored data before it, done by an operator here.
+pub(super) const OPERATED: &[(&str, &str, &str)] =
+    &[("admin", "get-session of an admin", "user role root@example.com admin --yes")];
+
+/// What is absent in the recording, whose server kept its data in memory, while it has no value.
+pub(super) const UNSET: &[&str] =
+    &["image", "banReason", "banExpires", "impersonatedBy", "username", "displayUsername"];
 
 /// (file, part of the name, hours): where the recording moved a stored date, the clock of the replay goes on instead.
 pub(super) const LATER: &[(&str, &str, u64)] = &[
@@ -67,6 +78,23 @@ pub(super) const ROUTES: &[&str] = &[
     "/error",
     "/ok",
     "/jwks",
+    "/sign-in/username",
+    "/is-username-available",
+    "/admin/list-users",
+    "/admin/get-user",
+    "/admin/create-user",
+    "/admin/update-user",
+    "/admin/set-role",
+    "/admin/ban-user",
+    "/admin/unban-user",
+    "/admin/list-user-sessions",
+    "/admin/revoke-user-session",
+    "/admin/revoke-user-sessions",
+    "/admin/impersonate-user",
+    "/admin/stop-impersonating",
+    "/admin/remove-user",
+    "/admin/set-user-password",
+    "/admin/has-permission",
 ];
 
 /// (file, how many of its exchanges are answered alike, at least): a file of which nothing is compared any more is found.
@@ -83,6 +111,8 @@ pub(super) const FILES: &[(&str, usize)] = &[
     ("password", 15),
     ("sql-core", 6),
     ("bearer", 23),
+    ("admin", 60),
+    ("username", 24),
 ];
 
 /// The options of the recording that ours has, by the bracket before an exchange's name.

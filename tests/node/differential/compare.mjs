@@ -55,7 +55,7 @@ export class Labels {
     if (DATE.test(value)) return this.#time(Date.parse(value));
     if (name === "token" && JWT.test(value)) return this.jwt(value);
     if (value !== "") {
-      if (["id", "userId", "accountId", "sub"].includes(name)) return this.#nth("id", value);
+      if (["id", "userId", "accountId", "sub", "impersonatedBy"].includes(name)) return this.#nth("id", value);
       if (["sid", "jti", "kid"].includes(name)) return this.#nth(name, value);
       if (name === "token") return this.#nth("token", value);
       // Keys are of each server's own, and of the same size.

@@ -18,6 +18,7 @@ export const KNOWN = [
   { at: /\.headers\.strict-transport-security$/, theirs: absent, ours: "max-age=31536000", why: "WB-06: where the public URL is https" },
   { at: /\.headers\.retry-after$/, theirs: absent, why: "TH-01: what other clients than Better Auth's look for" },
   { at: /\.claims\.sid$/, theirs: absent, ours: /^<sid/, why: "the session that a token ends with; claims of one's own are for that" },
+  { at: /\.claims\.act$/, theirs: absent, ours: (act) => /^<id \d+>$/.test(act?.sub), why: "AZ-07: a token says who acts as its subject (RFC 8693 section 4.1)" },
   { at: /\.keys\.\d+\.use$/, theirs: absent, ours: "sig", why: "RFC 7517 section 4.2: for those who would take the key for encryption" },
   {
     step: /GET \/jwks/,
@@ -41,6 +42,16 @@ export const KNOWN = [
     why: "RFC 9110 section 10.2.2: a URI reference is ASCII; clients follow the URL of the body, which is the same",
   },
   { scenario: "update-user: the name is null", why: "the real server fails with an empty 500" },
+  {
+    scenario: /^(fields of another type: |session fields: of another type$)/,
+    why: "the real server checks no types: its database makes something of it, or fails (422 at sign-up, or an empty 500)",
+  },
+  {
+    scenario: "a field is required unless it is said",
+    theirs: (value) => [422, "Unprocessable Entity", "Failed to create user", "FAILED_TO_CREATE_USER"].includes(value),
+    ours: (value) => [400, "Bad Request", "team is required", "MISSING_FIELD"].includes(value),
+    why: "the real server leaves this to its database, which does not say which field",
+  },
   { scenario: /^update-user: the (name|picture) is a number$/, why: "the real server stores what its database makes of it" },
   {
     scenario: "a new password where the session is not remembered",
@@ -82,6 +93,21 @@ export const KNOWN = [
     why: "TH-04: what is no address falls back to the peer's",
   },
   { scenario: "targets: \"myapp:x\"", why: "the entry is myapp://, and this is another form of URL" },
+  { scenario: "list-users: one of one", why: "the real server fails where a list has one item" },
+  { scenario: "list-users: a sign that stands for all", why: "the real server takes the wildcards of its database for such" },
+  { scenario: "create-user: a password that is too short", why: "AU-05: the rules of passwords hold for administrators too" },
+  { scenario: "ban-user: one that is over", at: /\.banExpires$/, why: "a time of the past, by the milliseconds of either server" },
+  { scenario: "impersonation: what only the user may do", why: "AZ-07: who acts as a user does not change the password" },
+  {
+    scenario: "impersonation: signed out of",
+    step: "root POST /sign-out",
+    at: /\.cookies$/,
+    theirs: (cookies) => cookies.length === 3,
+    ours: (cookies) => cookies.length === 4 && cookies[3].name.endsWith("admin_session") && cookies[3].value === "",
+    why: "whoever signs out leaves no session behind that comes back",
+  },
+  { scenario: "sign-up with a username: a number", why: "the real server fails to make a name of it" },
+  { scenario: "update-user: a username: a number", why: "the real server fails to make a name of it" },
   { scenario: "the address cannot be changed where that is off", why: "what needs mail is not there yet" },
   { scenario: "the callback of a deletion by mail", why: "what needs mail is not there yet" },
 ];

@@ -80,9 +80,13 @@ export async function startReference(t, { plugins = [], withoutJwt = false, base
   const { runMigrations } = await getMigrations(auth.options);
   await runMigrations();
   handle = toNodeHandler(auth);
-  return {
-    url,
-    /** Its database, as the file of an application has it. */
-    database: () => tables.export(),
+  /** Gives a user a role, as an operator does with the database. */
+  const promote = async (email, role) => {
+    const { internalAdapter } = await auth.$context;
+    const { user } = await internalAdapter.findUserByEmail(email);
+    await internalAdapter.updateUser(user.id, { role });
   };
+  /** Its database, as the file of an application has it. */
+  const database = () => tables.export();
+  return { url, promote, database };
 }

@@ -16,13 +16,17 @@ const AUTHD = {
 };
 
 /** Both servers, with options that mean the same. */
-export async function startBoth(t, { authd = {}, reference = {}, publicUrl } = {}) {
+export async function startBoth(t, { authd = {}, reference = {}, publicUrl, clientOptions } = {}) {
   const called = publicUrl === undefined ? {} : { AUTHD_HTTP__PUBLIC_URL: publicUrl };
   const [ours, theirs] = await Promise.all([
     startAuthd(t, { ...AUTHD, ...called, ...authd }, { isProduction: true }),
     startReference(t, { baseURL: publicUrl, ...reference }),
   ]);
-  return { ours: { url: ours.url, publicUrl }, theirs: { url: theirs.url, publicUrl } };
+  const promote = (email, role) => ours.ctl(["user", "role", email, role, "--yes"]);
+  return {
+    ours: { url: ours.url, publicUrl, promote, clientOptions },
+    theirs: { url: theirs.url, publicUrl, promote: theirs.promote, clientOptions },
+  };
 }
 
 let scenarios = 0;

@@ -4,6 +4,7 @@
 //   ["ada POST /sign-in/email", body, {headers}]     a raw request of Ada's browser; the body as JSON, a string as it is
 //   ["ada signIn.email", args, fetchOptions]         the same browser, through the unmodified client
 //   ["script GET /get-session", undefined, {headers}] somebody without cookies and origin
+//   ["root becomes admin"]                            who has this address of the scenario is given the role by an operator
 //   ["ada closes"]                                    Ada's browser is closed: cookies without an age are gone
 // Bodies, headers and paths may be functions of the side, to show what an earlier answer gave: `s => s.answers[0].token`.
 // A header that is `null` is left out. In a scenario `@example.com` stands for a domain of its own.
@@ -40,8 +41,9 @@ export class Side {
    * @param {{url: string, publicUrl?: string, createClient: Function, clientOptions?: object, domain: string}} side
    * `publicUrl` is what the server calls itself, if that is not where it is asked.
    */
-  constructor({ url, publicUrl = url, createClient, clientOptions = {}, domain }) {
+  constructor({ url, publicUrl = url, promote, createClient, clientOptions = {}, domain }) {
     this.url = url;
+    this.promote = promote;
     this.publicUrl = publicUrl;
     this.#createClient = (options) => createClient({ ...clientOptions, ...options });
     this.#domain = domain;
@@ -66,6 +68,11 @@ export class Side {
       this.answers.push(undefined);
       return { exchanges: [] };
     }
+    if (verb === "becomes") {
+      await this.promote(this.#own(`${actor}@example.com`), path);
+      this.answers.push(undefined);
+      return { exchanges: [] };
+    }
     const evaluated = (value) => (typeof value === "function" ? value(this) : value);
     const each = (values) => Object.fromEntries(Object.entries(values).map(([name, value]) => [name, evaluated(value)]));
     if (path === undefined) {
@@ -75,7 +82,7 @@ export class Side {
     const headers = this.#own(each(options.headers ?? {}));
     if (body !== undefined && headers["content-type"] === undefined) headers["content-type"] = "application/json";
     const text = body === undefined || typeof body === "string" ? body : JSON.stringify(body);
-    const suffix = evaluated(options.suffix ?? "");
+    const suffix = this.#own(evaluated(options.suffix ?? ""));
     const root = options.root ? "" : MOUNT;
     const answer = await this.#send(actor, { path: root + path + suffix, method: verb, headers, body: text });
     this.answers.push(parsed(answer.text));
@@ -123,9 +130,9 @@ export class Side {
     return { result, exchanges };
   }
 
-  /** The value with this scenario's own domain in its addresses. */
+  /** The value with this scenario's own domain in its addresses, and its own part of names that are one user's alone. */
   #own(value) {
-    if (typeof value === "string") return value.replaceAll("@example.com", `@${this.#domain}`);
+    if (typeof value === "string") return value.replaceAll("@example.com", `@${this.#domain}`).replaceAll("{s}", this.#domain.split(".")[0]);
     if (Array.isArray(value)) return value.map((item) => this.#own(item));
     if (value === null || typeof value !== "object" || Object.getPrototypeOf(value) !== Object.prototype) return value;
     return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, this.#own(item)]));

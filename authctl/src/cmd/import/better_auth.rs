@@ -9,14 +9,15 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use common::import::{Finding, Findings, ImportAccount, ImportPassword, ImportSession, MAX_SESSIONS};
+use common::import::{Finding, Findings, ImportAccount, ImportFields, ImportPassword, ImportSession, MAX_SESSIONS};
 use rusqlite::{Connection, OpenFlags, Rows, Statement, types::Value};
+use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
 use super::{
     export,
     source::{Seen, Source, Take},
-    values::{flag, text, time},
+    values::{flag, text, time, to_json},
 };
 use crate::error::Error;
 
@@ -44,8 +45,15 @@ const SESSION: &[&str] =
 const OF_SERVICES: &[&str] =
     &["accesstoken", "refreshtoken", "idtoken", "accesstokenexpiresat", "refreshtokenexpiresat", "scope"];
 
+/// Of the username plugin.
+const USERNAMES: &[&str] = &["username", "displayusername"];
+
 /// A database with Better Auth's tables.
-pub(super) struct BetterAuth(Arc<Mutex<Connection>>);
+pub(super) struct BetterAuth {
+    db: Arc<Mutex<Connection>>,
+    /// What authd has room for.
+    pub room: ImportFields,
+}
 
 fn unreadable(error: &rusqlite::Error) -> Error {
     Error::failed("the database cannot be read").cause(error.to_string()).fix(
@@ -62,25 +70,25 @@ pub(super) fn open(file: &Path) -> Result<BetterAuth, Error> {
         true => Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|e| unreadable(&e))?,
         false => export::load(file)?,
     };
-    Ok(BetterAuth(Arc::new(Mutex::new(db))))
+    Ok(BetterAuth { db: Arc::new(Mutex::new(db)), room: ImportFields::default() })
 }
 
 impl Source for BetterAuth {
     fn accounts(&self) -> Result<u64, Error> {
-        let db = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let user = Table::find(&db, "user", USER)?.ok_or_else(no_users)?;
+        let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        let user = Table::find(&db, "user", USER, &[])?.ok_or_else(no_users)?;
         db.query_row(&format!("select count(*) from {}", quoted(&user.name)), [], |row| row.get::<_, i64>(0))
             .map(i64::unsigned_abs)
             .map_err(|e| unreadable(&e))
     }
 
     fn reader(&self) -> Box<dyn FnOnce(&mut Take<'_>) -> Result<Seen, Error> + Send> {
-        let db = self.0.clone();
+        let (db, room) = (self.db.clone(), self.room.clone());
         Box::new(move |take| {
             let db = db.lock().unwrap_or_else(PoisonError::into_inner);
             // One look at all tables, whatever the server that has them writes meanwhile.
             let look = db.unchecked_transaction().map_err(|e| unreadable(&e))?;
-            read(&look, take)
+            read(&look, &room, take)
         })
     }
 }
@@ -104,21 +112,26 @@ struct Table {
     name: String,
     /// Meaning and name.
     columns: Vec<(&'static str, String)>,
+    /// The application's own: the field and the name.
+    own: Vec<(String, String)>,
     others: Vec<String>,
 }
 
 impl Table {
     /// The table by this name, or by its plural.
-    fn find(db: &Connection, wanted: &str, known: &[&'static str]) -> Result<Option<Self>, Error> {
+    fn find(db: &Connection, wanted: &str, known: &[&'static str], own: &[String]) -> Result<Option<Self>, Error> {
         let Some(name) = tables(db)?.into_iter().find(|name| is_called(name, wanted)) else { return Ok(None) };
         let mut statement = db.prepare("select name from pragma_table_info(?1)").map_err(|e| unreadable(&e))?;
         let names = statement.query_map([&name], |row| row.get::<_, String>(0)).map_err(|e| unreadable(&e))?;
-        let mut table = Self { name, columns: vec![], others: vec![] };
+        let mut table = Self { name, columns: vec![], own: vec![], others: vec![] };
         for column in names {
             let column = column.map_err(|e| unreadable(&e))?;
-            match known.iter().find(|known| **known == folded(&column)) {
-                Some(known) => table.columns.push((known, column)),
-                None => table.others.push(column),
+            let meant = folded(&column);
+            let field = own.iter().find(|field| folded(field) == meant);
+            match (known.iter().find(|known| **known == meant), field) {
+                (Some(known), _) => table.columns.push((known, column)),
+                (None, Some(field)) => table.own.push((field.clone(), column)),
+                (None, None) => table.others.push(column),
             }
         }
         Ok(Some(table))
@@ -129,15 +142,17 @@ impl Table {
         let name_of = |meaning: &str| self.columns.iter().find(|(known, _)| *known == meaning).map(|(_, name)| name);
         let missing = || Error::usage(format!("the table {} has no column {user}", self.name));
         let user = name_of(user).ok_or_else(missing)?;
-        let columns: String = self.columns.iter().map(|(_, name)| format!(", {}", quoted(name))).collect();
+        let names = self.columns.iter().map(|(_, name)| name).chain(self.own.iter().map(|(_, name)| name));
+        let columns: String = names.map(|name| format!(", {}", quoted(name))).collect();
         let then = then.and_then(name_of).map_or_else(String::new, |name| format!(", {}", quoted(name)));
         let user = format!("cast({} as text)", quoted(user));
         db.prepare(&format!("select {user}{columns} from {} order by {user}{then}", quoted(&self.name)))
             .map_err(|e| unreadable(&e))
     }
 
-    fn meanings(&self) -> Vec<&'static str> {
-        self.columns.iter().map(|(meaning, _)| *meaning).collect()
+    fn meanings(&self) -> Meanings {
+        let known = self.columns.iter().map(|(meaning, _)| *meaning).collect();
+        Meanings { known, own: self.own.iter().map(|(field, _)| field.clone()).collect() }
     }
 
     /// The columns that are left out, and how often each has a value.
@@ -178,10 +193,19 @@ fn other_tables(db: &Connection, out: &mut Vec<(Finding, String, u64)>) -> Resul
     Ok(())
 }
 
+/// What the columns of a row mean, in their order.
+#[derive(Default)]
+struct Meanings {
+    known: Vec<&'static str>,
+    own: Vec<String>,
+}
+
 /// A row: the user whom it is about, and what its columns mean.
 struct Row {
     user: String,
     values: BTreeMap<&'static str, Value>,
+    /// The application's own fields.
+    own: Map<String, Json>,
 }
 
 impl Row {
@@ -194,15 +218,28 @@ impl Row {
     }
 }
 
+impl Meanings {
+    fn row(&self, row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+        let known = self.known.iter().enumerate().map(|(i, meaning)| Ok((*meaning, row.get(i + 1)?)));
+        let values: BTreeMap<&'static str, Value> = known.collect::<rusqlite::Result<_>>()?;
+        let mut own = Map::new();
+        for (i, field) in self.own.iter().enumerate() {
+            let value: Value = row.get(i + 1 + self.known.len())?;
+            own.extend(to_json(value).map(|value| (field.clone(), value)));
+        }
+        Ok(Row { user: row.get::<_, Option<String>>(0)?.unwrap_or_default(), values, own })
+    }
+}
+
 /// Rows in the order of the users, one ahead.
 struct Cursor<'a> {
     rows: Option<Rows<'a>>,
-    meanings: Vec<&'static str>,
+    meanings: Meanings,
     ahead: Option<Row>,
 }
 
 impl<'a> Cursor<'a> {
-    fn over(statement: Option<&'a mut Statement<'_>>, meanings: Vec<&'static str>) -> Result<Self, Error> {
+    fn over(statement: Option<&'a mut Statement<'_>>, meanings: Meanings) -> Result<Self, Error> {
         let rows = statement.map(|statement| statement.query([])).transpose().map_err(|e| unreadable(&e))?;
         let mut cursor = Self { rows, meanings, ahead: None };
         cursor.step()?;
@@ -217,15 +254,7 @@ impl<'a> Cursor<'a> {
         };
         let next = match read {
             None => None,
-            Some(row) => {
-                let user = row.get::<_, Option<String>>(0).map_err(|e| unreadable(&e))?.unwrap_or_default();
-                let values = self.meanings.iter().enumerate();
-                let values = values.map(|(i, meaning)| Ok((*meaning, row.get::<_, Value>(i + 1)?)));
-                Some(Row {
-                    user,
-                    values: values.collect::<Result<_, _>>().map_err(|e: rusqlite::Error| unreadable(&e))?,
-                })
-            }
+            Some(row) => Some(self.meanings.row(row).map_err(|e| unreadable(&e))?),
         };
         Ok(std::mem::replace(&mut self.ahead, next))
     }
@@ -244,10 +273,12 @@ impl<'a> Cursor<'a> {
     }
 }
 
-fn read(db: &Connection, take: &mut Take<'_>) -> Result<Seen, Error> {
+fn read(db: &Connection, room: &ImportFields, take: &mut Take<'_>) -> Result<Seen, Error> {
     let mut seen = Seen::default();
-    let users = Table::find(db, "user", USER)?.ok_or_else(no_users)?;
-    let (ways, sessions) = (Table::find(db, "account", ACCOUNT)?, Table::find(db, "session", SESSION)?);
+    let known = if room.usernames { [USER, USERNAMES].concat() } else { USER.to_vec() };
+    let users = Table::find(db, "user", &known, &room.user)?.ok_or_else(no_users)?;
+    let ways = Table::find(db, "account", ACCOUNT, &[])?;
+    let sessions = Table::find(db, "session", SESSION, &room.session)?;
     for table in [Some(&users), ways.as_ref(), sessions.as_ref()].into_iter().flatten() {
         table.left_out(db, &mut seen.left_out)?;
     }
@@ -261,8 +292,8 @@ fn read(db: &Connection, take: &mut Take<'_>) -> Result<Seen, Error> {
     let mut way_cursor = Cursor::over(way_rows.as_mut(), meanings(&ways))?;
     let mut session_cursor = Cursor::over(session_rows.as_mut(), meanings(&sessions))?;
     let findings = &mut seen.findings;
-    while let Some(user) = user_cursor.step()? {
-        let mut account = account_of(&user);
+    while let Some(mut user) = user_cursor.step()? {
+        let mut account = account_of(&mut user);
         let email = account.email.clone();
         if flag(user.get("twofactorenabled")) {
             findings.add(Finding::SecondFactor, &email);
@@ -278,7 +309,7 @@ fn read(db: &Connection, take: &mut Take<'_>) -> Result<Seen, Error> {
     Ok(seen)
 }
 
-fn account_of(user: &Row) -> ImportAccount {
+fn account_of(user: &mut Row) -> ImportAccount {
     ImportAccount {
         id: Some(user.user.clone()),
         email: user.text("email").unwrap_or_default(),
@@ -286,6 +317,9 @@ fn account_of(user: &Row) -> ImportAccount {
         email_verified: flag(user.get("emailverified")),
         image: user.text("image"),
         role: user.text("role"),
+        username: user.text("username"),
+        display_username: user.text("displayusername"),
+        fields: std::mem::take(&mut user.own),
         banned: flag(user.get("banned")),
         ban_reason: user.text("banreason"),
         ban_expires: time(user.get("banexpires")),
@@ -333,12 +367,12 @@ fn add_sessions(
     findings: &mut Findings,
 ) -> Result<(), Error> {
     let mut kept: VecDeque<ImportSession> = VecDeque::new();
-    sessions.up_to(Some(user), |row, is_theirs| {
+    sessions.up_to(Some(user), |mut row, is_theirs| {
         if !is_theirs {
             findings.add(Finding::SessionOrphan, &row.user);
             return;
         }
-        let Some(session) = session_of(&row) else {
+        let Some(session) = session_of(&mut row) else {
             findings.add(Finding::SessionInvalid, &account.email);
             return;
         };
@@ -352,7 +386,7 @@ fn add_sessions(
     Ok(())
 }
 
-fn session_of(row: &Row) -> Option<ImportSession> {
+fn session_of(row: &mut Row) -> Option<ImportSession> {
     let token = row.text("token").filter(|token| !token.is_empty())?;
     let expires_at = time(row.get("expiresat"))?;
     let created_at = time(row.get("createdat"))?;
@@ -366,5 +400,6 @@ fn session_of(row: &Row) -> Option<ImportSession> {
         ip_address: row.text("ipaddress").unwrap_or_default(),
         user_agent: row.text("useragent").unwrap_or_default().chars().take(512).collect(),
         impersonated: row.text("impersonatedby").is_some_and(|by| !by.is_empty()),
+        fields: std::mem::take(&mut row.own),
     })
 }

@@ -13,7 +13,7 @@ mod values;
 
 use common::{
     ImportId,
-    import::{Finding, Findings, ImportBatch, ImportReport, ImportUndone, ImportView, UndoImport},
+    import::{Finding, Findings, ImportBatch, ImportFields, ImportReport, ImportUndone, ImportView, UndoImport},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
@@ -57,12 +57,14 @@ const IMPORT: Shape = Shape {
 pub(super) async fn run(cx: &mut Context<'_>, command: Import) -> Result<Exit, Error> {
     match command {
         Import::BetterAuth { file, consent } => {
-            let source = better_auth::open(&file)?;
+            let mut source = better_auth::open(&file)?;
+            source.room = room(cx).await?;
             import(cx, "better-auth", &source, &consent).await
         }
         Import::Users { file, firebase_hash_config, consent } => {
             let firebase = firebase_hash_config.as_deref().map(firebase::Project::read).transpose()?;
-            import(cx, "users", &users::Users::new(&file, firebase), &consent).await
+            let users = users::Users::new(&file, firebase, room(cx).await?);
+            import(cx, "users", &users, &consent).await
         }
         Import::List => {
             let (items, more) = cx.admin.pages("/v1/imports", &[], usize::MAX).await?;
@@ -71,6 +73,11 @@ pub(super) async fn run(cx: &mut Context<'_>, command: Import) -> Result<Exit, E
         }
         Import::Undo { import, consent } => undo(cx, &import, &consent).await,
     }
+}
+
+/// What authd has room for.
+async fn room(cx: &mut Context<'_>) -> Result<ImportFields, Error> {
+    cx.admin.get("/v1/imports/fields").await
 }
 
 /// A bar, where a person looks.

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use common::import::{Finding, ImportAccount, ImportPassword};
+use common::import::{Finding, ImportAccount, ImportFields, ImportPassword};
 use rusqlite::types::Value;
 use serde_json::{Map, Value as Json};
 
@@ -21,12 +21,20 @@ use crate::error::Error;
 /// A file of accounts.
 pub(super) struct Users {
     file: PathBuf,
+    reader: Reader,
+}
+
+/// What a line is read with.
+#[derive(Clone)]
+struct Reader {
     firebase: Option<Project>,
+    /// What authd has room for.
+    room: ImportFields,
 }
 
 impl Users {
-    pub(super) fn new(file: &Path, firebase: Option<Project>) -> Self {
-        Self { file: file.to_owned(), firebase }
+    pub(super) fn new(file: &Path, firebase: Option<Project>, room: ImportFields) -> Self {
+        Self { file: file.to_owned(), reader: Reader { firebase, room } }
     }
 }
 
@@ -43,7 +51,7 @@ impl Source for Users {
     }
 
     fn reader(&self) -> Box<dyn FnOnce(&mut Take<'_>) -> Result<Seen, Error> + Send> {
-        let (file, firebase) = (self.file.clone(), self.firebase.clone());
+        let (file, reader) = (self.file.clone(), self.reader.clone());
         Box::new(move |take| {
             let mut seen = Seen::default();
             let mut others: BTreeMap<String, u64> = BTreeMap::new();
@@ -53,7 +61,7 @@ impl Source for Users {
                     seen.findings.add(Finding::RowInvalid, &format!("line {number}"));
                     continue;
                 };
-                let account = account(row, number, firebase.as_ref(), &mut others)?;
+                let account = reader.account(row, number, &mut others)?;
                 if account.password.is_none() {
                     seen.findings.add(Finding::NoPassword, &account.email);
                 }
@@ -67,45 +75,55 @@ impl Source for Users {
     }
 }
 
-fn account(
-    row: Map<String, Json>,
-    number: u64,
-    firebase: Option<&Project>,
-    others: &mut BTreeMap<String, u64>,
-) -> Result<ImportAccount, Error> {
-    let mut account = ImportAccount::default();
-    let (mut hash, mut salt) = (None, None);
-    for (name, value) in row {
-        let value = of_json(value);
-        match name.as_str() {
-            "id" | "localId" => account.id = text(&value),
-            "email" => account.email = text(&value).unwrap_or_default(),
-            "name" | "displayName" => account.name = text(&value).unwrap_or_default(),
-            "emailVerified" => account.email_verified = flag(&value),
-            "image" | "photoUrl" => account.image = text(&value),
-            "role" => account.role = text(&value),
-            "banned" | "disabled" => account.banned = flag(&value),
-            "banReason" => account.ban_reason = text(&value),
-            "banExpires" => account.ban_expires = time(&value),
-            "createdAt" => account.created_at = time(&value),
-            "updatedAt" => account.updated_at = time(&value),
-            "passwordHash" => hash = text(&value).filter(|hash| !hash.is_empty()),
-            "salt" => salt = text(&value),
-            _ if value != Value::Null => *others.entry(name).or_default() += 1,
-            _ => {}
-        }
-    }
-    if let Some(hash) = hash {
-        let hash = match (salt, firebase) {
-            (None, _) => hash,
-            // What does not decode is for authd to refuse.
-            (Some(salt), Some(project)) => project.stored(&hash, &salt).unwrap_or(hash),
-            (Some(_), None) => {
-                return Err(Error::usage(format!("line {number} has a hash with a salt of its own, as Firebase's"))
-                    .fix("name the project's hash parameters: --firebase-hash-config FILE"));
+impl Reader {
+    fn account(
+        &self,
+        row: Map<String, Json>,
+        number: u64,
+        others: &mut BTreeMap<String, u64>,
+    ) -> Result<ImportAccount, Error> {
+        let mut account = ImportAccount::default();
+        let (mut hash, mut salt) = (None, None);
+        for (name, value) in row {
+            if self.room.user.contains(&name) {
+                account.fields.insert(name, value);
+                continue;
             }
-        };
-        account.password = Some(ImportPassword { id: None, hash: hash.into(), created_at: None, updated_at: None });
+            let value = of_json(value);
+            match name.as_str() {
+                "id" | "localId" => account.id = text(&value),
+                "email" => account.email = text(&value).unwrap_or_default(),
+                "name" | "displayName" => account.name = text(&value).unwrap_or_default(),
+                "emailVerified" => account.email_verified = flag(&value),
+                "image" | "photoUrl" => account.image = text(&value),
+                "username" if self.room.usernames => account.username = text(&value),
+                "displayUsername" if self.room.usernames => account.display_username = text(&value),
+                "role" => account.role = text(&value),
+                "banned" | "disabled" => account.banned = flag(&value),
+                "banReason" => account.ban_reason = text(&value),
+                "banExpires" => account.ban_expires = time(&value),
+                "createdAt" => account.created_at = time(&value),
+                "updatedAt" => account.updated_at = time(&value),
+                "passwordHash" => hash = text(&value).filter(|hash| !hash.is_empty()),
+                "salt" => salt = text(&value),
+                _ if value != Value::Null => *others.entry(name).or_default() += 1,
+                _ => {}
+            }
+        }
+        if let Some(hash) = hash {
+            let hash = match (salt, &self.firebase) {
+                (None, _) => hash,
+                // What does not decode is for authd to refuse.
+                (Some(salt), Some(project)) => project.stored(&hash, &salt).unwrap_or(hash),
+                (Some(_), None) => {
+                    return Err(Error::usage(format!(
+                        "line {number} has a hash with a salt of its own, as Firebase's"
+                    ))
+                    .fix("name the project's hash parameters: --firebase-hash-config FILE"));
+                }
+            };
+            account.password = Some(ImportPassword { id: None, hash: hash.into(), created_at: None, updated_at: None });
+        }
+        Ok(account)
     }
-    Ok(account)
 }

@@ -2,65 +2,81 @@
 
 use common::{
     ErrorCode,
-    api::{AccountBody, DeletedBody, PasswordChangedBody, StatusBody},
+    api::{AccountBody, DeletedBody, PasswordChangedBody, StatusBody, UpdatedSessionBody},
 };
 use http::{HeaderValue, StatusCode, header};
 
+use super::{session_body, username::given_username};
 use crate::{
     door::Reply,
     http::{
         ApiError, App, Req,
-        auth::wire_token,
+        auth::{Caller, wire_token},
+        given::application,
         plain::{delete_session_cookies, remember_device, set_session_cookies, token_fields},
     },
     service::{
         ServiceError,
-        own::{self, Deletion, PasswordChange},
-        tokens,
+        own::{self, Deletion, OwnChange, PasswordChange},
+        tokens, usernames,
     },
-    store::Profile,
 };
 
-/// `POST /update-user`: name and picture. No other field is settable, whatever the body has (HT-06).
+/// `POST /update-user`: name, picture, and the application's fields. No other field is settable, whatever the body has (HT-06).
 ///
 /// # Errors
-/// `ValidationError`, `Unauthorized`, `EmailCanNotBeUpdated`; 400 without code if nothing is to be changed (recorded).
+/// `ValidationError`, `Unauthorized`, `EmailCanNotBeUpdated`, `FieldNotAllowed`; 400 without code if nothing is to be changed
+/// (recorded).
 pub async fn update(app: &App, req: Req) -> Result<Reply, ApiError> {
-    let (profile, email) = req.record(|f| {
+    // As recorded, what is wrong with a username comes before all else, and before it is known who asks.
+    let (username, owner) = (given_username(app, &req)?, req.caller_if_any(app).await?);
+    let username = usernames::changes(&app.services, owner.as_deref(), username).await?;
+    let (wanted, email) = req.record(|f| {
         let name = f.optional_string("name").map(str::to_owned);
         let image = f.optional_nullable_string("image").map(|image| image.map(str::to_owned));
-        (Profile { name, image }, f.is_truthy("email"))
+        let fields = application(f, &app.services.policy.user_fields);
+        let locked = application(f, &app.services.policy.locked_fields);
+        (OwnChange { name, image, fields, locked, username }, f.is_truthy("email"))
     })?;
     let caller = req.caller(app).await?;
     if email {
         return Err(ApiError::new(ErrorCode::EmailCanNotBeUpdated));
     }
-    if profile == Profile::default() {
+    if !own::update(&app.services, &caller.live, wanted, &req.requester).await.map_err(of_own)? {
         return Err(nothing_to_update());
     }
-    own::update(&app.services, &caller.live.user, profile, &req.requester).await.map_err(of_own)?;
-    let mut reply = Reply::json(&StatusBody { status: true });
-    // As recorded: set again, and with the whole age, although the session ends when it did.
+    Ok(with_cookie(app, &caller, Reply::json(&StatusBody { status: true })))
+}
+
+/// `POST /update-session`: the application's fields of the caller's session.
+///
+/// # Errors
+/// `ValidationError`, `Unauthorized`, `FieldNotAllowed`; 400 without code if nothing is to be changed (recorded).
+pub async fn update_session(app: &App, req: Req) -> Result<Reply, ApiError> {
+    let policy = &app.services.policy;
+    let (fields, locked) =
+        req.record(|f| (application(f, &policy.session_fields), application(f, &policy.locked_session_fields)))?;
+    let caller = req.caller(app).await?;
+    policy.locked_session_fields.changes(locked).map_err(ServiceError::Field)?;
+    let updated = own::update_session(&app.services, &caller.live, fields).await.map_err(of_own)?;
+    let session = updated.ok_or_else(nothing_to_update)?;
+    let token = caller.shown.as_ref().map(|shown| &shown.token);
+    let body = UpdatedSessionBody { session: session_body(app, &session, token) };
+    Ok(with_cookie(app, &caller, Reply::json(&body)))
+}
+
+/// With the session's cookie, as recorded: set again, and with the whole age, although the session ends when it did.
+fn with_cookie(app: &App, caller: &Caller, mut reply: Reply) -> Reply {
     for cookie in caller.shown.iter().flat_map(|s| app.cookies.session(&s.token, caller.live.session.remember)) {
         reply.add(header::SET_COOKIE, cookie);
     }
-    Ok(reply)
+    reply
 }
 
-/// `POST /update-session`: there are no fields of applications, so there is nothing that could be set.
-///
-/// # Errors
-/// `ValidationError`, `Unauthorized`; otherwise 400 without code (recorded).
-pub async fn update_session(app: &App, req: Req) -> Result<Reply, ApiError> {
-    req.record(|_| ())?;
-    req.caller(app).await?;
-    Err(nothing_to_update())
-}
-
-/// An account that was deleted while this request was under way has no session any more.
+/// An account that was deleted, or a session that ended, while this request was under way is no caller any more.
 fn of_own(error: ServiceError) -> ApiError {
     match error {
-        ServiceError::UserNotFound => ApiError::new(ErrorCode::Unauthorized),
+        ServiceError::UserNotFound | ServiceError::SessionNotFound => ApiError::new(ErrorCode::Unauthorized),
         error => error.into(),
     }
 }
@@ -89,7 +105,7 @@ pub async fn change_password(app: &App, req: Req) -> Result<Reply, ApiError> {
         Some(opened) if !has_cookie => Some(token_fields(app, &opened.live, opened.refresh_token.as_ref())?),
         _ => None,
     };
-    let mut reply = Reply::json(&PasswordChangedBody { token, user: tokens::user_body(&user), tokens });
+    let mut reply = Reply::json(&PasswordChangedBody { token, user: tokens::user_body(&app.services, &user), tokens });
     match opened {
         Some(opened) => {
             if has_cookie {

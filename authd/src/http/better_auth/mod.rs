@@ -1,15 +1,17 @@
 //! Better Auth's wire, by its recorded contract (PROTOCOL).
 
 pub mod account;
+pub mod admin;
 pub mod session;
 pub mod sessions;
 pub mod sign_in;
 pub mod sign_up;
+pub mod username;
 
 use common::{SecretString, api::SessionBody};
 
 use super::{App, auth::wire_token};
-use crate::domain::Session;
+use crate::{domain::Session, service::fields};
 
 /// The session in Better Auth's shape; with its token, if the caller showed it.
 fn session_body(app: &App, session: &Session, own: Option<&SecretString>) -> SessionBody {
@@ -22,5 +24,11 @@ fn session_body(app: &App, session: &Session, own: Option<&SecretString>) -> Ses
         updated_at: session.updated_at,
         ip_address: session.ip_address.clone(),
         user_agent: session.user_agent.clone(),
+        impersonated_by: app
+            .settings
+            .plugins
+            .admin
+            .then(|| session.impersonation.as_ref().map(|impersonation| impersonation.by.clone())),
+        fields: fields::shown(&app.services.policy.session_fields, &session.fields),
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     http::{
         ApiError, App, Req,
         auth::{CookieSession, set_auth_jwt, use_cookie},
-        plain::delete_session_cookies,
+        plain::{delete_session_cookies, sign_out_cookies},
     },
     service::{sessions, tokens},
     store::Live,
@@ -27,7 +27,11 @@ fn no_store(reply: Reply) -> Reply {
 
 fn body_of(app: &App, live: &Live, own: Option<&SecretString>, needs_refresh: Option<bool>) -> Reply {
     let session = session_body(app, &live.session, own);
-    no_store(Reply::json(&GetSessionBody { session, user: tokens::user_body(&live.user), needs_refresh }))
+    no_store(Reply::json(&GetSessionBody {
+        session,
+        user: tokens::user_body(&app.services, &live.user),
+        needs_refresh,
+    }))
 }
 
 fn shown(app: &App, live: &Live, own: Option<&SecretString>, needs_refresh: Option<bool>) -> Result<Reply, ApiError> {
@@ -99,7 +103,7 @@ pub async fn sign_out(app: &App, req: Req) -> Result<Reply, ApiError> {
     let shown = req.cookie_sessions(app).await?;
     sessions::sign_out(&app.services, shown, &req.requester).await?;
     let mut reply = Reply::json(&SuccessBody { success: true });
-    delete_session_cookies(app, &mut reply);
+    sign_out_cookies(app, &req, &mut reply);
     Ok(reply)
 }
 

@@ -12,7 +12,8 @@ use crate::{
         plain::set_session_cookies,
     },
     service::{
-        accounts::{self, SignIn},
+        accounts::{self, Identifier, SignIn},
+        sessions::Opened,
         tokens,
     },
 };
@@ -33,21 +34,26 @@ pub async fn email(app: &App, req: Req) -> Result<Reply, ApiError> {
     let invalid = || ApiError::new(ErrorCode::InvalidEmail);
     let email = if is_wire_syntax(email) { email.parse().map_err(|_| invalid())? } else { return Err(invalid()) };
     let wish = wish(app, &req, remember, false).await?;
-    let opened =
-        accounts::sign_in(&app.services, SignIn { email, password, new_password, wish }, &req.requester).await?;
+    let wanted = SignIn { by: Identifier::Email(email), password, new_password, wish };
+    let opened = accounts::sign_in(&app.services, wanted, &req.requester).await?;
+    Ok(signed_in(app, &req, &opened, callback))
+}
+
+/// The answer to who signed in.
+pub(super) fn signed_in(app: &App, req: &Req, opened: &Opened, callback: Option<String>) -> Reply {
     let live = &opened.live;
     let redirect = callback.as_ref().is_some_and(|url| !url.is_empty());
     let body = SignInBody {
         redirect,
         token: wire_token(app, &live.session, Some(&opened.token)),
         url: callback.clone(),
-        user: tokens::user_body(&live.user),
+        user: tokens::user_body(&app.services, &live.user),
     };
     let mut reply = Reply::json(&body);
     if let Some(url) = callback.filter(|_| redirect) {
         // RFC 9110 §10.2.2: a URI reference, and that is ASCII.
         reply.add(header::LOCATION, utf8_percent_encode(&url, CONTROLS).to_string());
     }
-    set_session_cookies(app, &req, &opened, &mut reply);
-    Ok(reply)
+    set_session_cookies(app, req, opened, &mut reply);
+    reply
 }

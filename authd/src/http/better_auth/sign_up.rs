@@ -2,16 +2,18 @@
 
 use common::{ErrorCode, api::SignUpBody};
 
+use super::username::given_username;
 use crate::{
     door::Reply,
     http::{
         ApiError, App, Req,
         auth::{wire_token, wish},
+        given::application,
         plain::set_session_cookies,
     },
     service::{
         accounts::{self, SignUp},
-        tokens,
+        tokens, usernames,
     },
 };
 
@@ -20,20 +22,26 @@ use crate::{
 /// # Errors
 /// As recorded: `VALIDATION_ERROR`, `PASSWORD_TOO_SHORT`, `USER_ALREADY_EXISTS_USE_ANOTHER_EMAIL` and the like.
 pub async fn email(app: &App, req: Req) -> Result<Reply, ApiError> {
-    let (name, email, password, image, remember) = req.open_fields(|f| {
+    // As recorded, what is wrong with a username comes before all else.
+    let username = given_username(app, &req)?;
+    usernames::of_new(&app.services, username.clone()).await?;
+    let (name, email, password, image, remember, fields, locked) = req.open_fields(|f| {
         let name = f.string("name").to_owned();
         let email = f.email("email");
         let password = f.password("password");
         let image = f.optional_string("image").map(str::to_owned);
         f.optional_string("callbackURL");
-        (name, email, password, image, f.optional_bool("rememberMe"))
+        let remember = f.optional_bool("rememberMe");
+        let locked = application(f, &app.services.policy.locked_fields);
+        (name, email, password, image, remember, application(f, &app.services.policy.user_fields), locked)
     })?;
     req.check_form(app)?;
     let email = email.ok_or(ApiError::new(ErrorCode::InvalidEmail))?;
     let wish = wish(app, &req, remember, false).await?;
-    let made = accounts::sign_up(&app.services, SignUp { email, name, image, password, wish }, &req.requester).await?;
+    let wanted = SignUp { email, name, image, fields, locked, username, password, wish };
+    let made = accounts::sign_up(&app.services, wanted, &req.requester).await?;
     let token = made.opened.as_ref().map(|opened| wire_token(app, &opened.live.session, Some(&opened.token)));
-    let mut reply = Reply::json(&SignUpBody { token, user: tokens::user_body(&made.user) });
+    let mut reply = Reply::json(&SignUpBody { token, user: tokens::user_body(&app.services, &made.user) });
     if let Some(opened) = &made.opened {
         set_session_cookies(app, &req, opened, &mut reply);
     }

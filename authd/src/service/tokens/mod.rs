@@ -6,7 +6,10 @@ mod refresh;
 
 use std::sync::Arc;
 
-use common::{ErrorCode, Kid, SessionId, UnixTime, api::UserBody};
+use common::{
+    ErrorCode, Kid, SessionId, UnixTime,
+    api::{AdminFields, UserBody, UsernameFields},
+};
 use serde_json::json;
 
 use self::cache::{Digest, Known, Recent};
@@ -17,7 +20,7 @@ pub use self::{
     refresh::{REFRESH_PREFIX, looks_like_refresh, read_refresh, refresh},
 };
 use super::{
-    ServiceError, Services, random,
+    ServiceError, Services, fields, random,
     sessions::{self, Found},
 };
 use crate::{
@@ -37,8 +40,8 @@ pub struct AccessToken {
     pub expires_in: u64,
 }
 
-/// The user in Better Auth's shape.
-pub fn user_body(user: &User) -> UserBody {
+/// The user in Better Auth's shape, with those of the application's fields that clients see.
+pub fn user_body(app: &Services, user: &User) -> UserBody {
     UserBody {
         id: user.id.clone(),
         name: user.name.clone(),
@@ -47,6 +50,17 @@ pub fn user_body(user: &User) -> UserBody {
         image: user.image.clone(),
         created_at: user.created_at,
         updated_at: user.updated_at,
+        admin: app.policy.admin.as_ref().map(|_| AdminFields {
+            role: user.role.clone(),
+            banned: user.ban.is_some(),
+            ban_reason: user.ban.as_ref().and_then(|ban| ban.reason.clone()),
+            ban_expires: user.ban.as_ref().and_then(|ban| ban.expires_at),
+        }),
+        usernames: app.policy.username.map(|_| UsernameFields {
+            username: user.username.clone(),
+            display_username: user.display_username.clone(),
+        }),
+        fields: fields::shown(&app.policy.user_fields, &user.fields),
     }
 }
 
@@ -76,14 +90,22 @@ fn audience(app: &Services) -> serde_json::Value {
     }
 }
 
-/// A new access token for a session: `iss sub aud iat nbf exp jti sid role`, nothing more (TK-14).
+/// Who acts as the subject, if it is not the subject (RFC 8693 §4.1, AZ-07).
+fn name_actor(claims: &mut serde_json::Value, live: &Live) {
+    if let Some(impersonation) = &live.session.impersonation {
+        claims["act"] = json!({"sub": impersonation.by});
+    }
+}
+
+/// A new access token for a session: `iss sub aud iat nbf exp jti sid role`, and `act` where an administrator acts
+/// as the user; nothing more (TK-14).
 ///
 /// # Errors
 /// `NoSigningKey`, `Signer`.
 pub fn access_token(app: &Services, live: &Live) -> Result<AccessToken, ServiceError> {
     let now = app.clock.now();
     let (issued, expires) = (now.as_secs(), expiry(app, live, now));
-    let claims = json!({
+    let mut claims = json!({
         "iss": app.policy.token.issuer,
         "sub": live.user.id,
         "aud": audience(app),
@@ -94,6 +116,7 @@ pub fn access_token(app: &Services, live: &Live) -> Result<AccessToken, ServiceE
         "sid": live.session.id,
         "role": live.user.role,
     });
+    name_actor(&mut claims, live);
     let (token, _) = sign(app, ACCESS_TOKEN_TYPE, &claims, now)?;
     Ok(AccessToken { token, expires_in: (expires - issued).unsigned_abs() })
 }
@@ -119,13 +142,14 @@ pub fn better_auth_jwt(app: &Services, live: &Live, until: Option<UnixTime>) -> 
     }
     let issued = now.as_secs();
     let expires = expiry(app, live, now).min(until.map_or(i64::MAX, UnixTime::as_secs));
-    let mut claims = serde_json::to_value(user_body(&live.user)).unwrap_or_default();
+    let mut claims = serde_json::to_value(user_body(app, &live.user)).unwrap_or_default();
     claims["iat"] = issued.into();
     claims["exp"] = expires.into();
     claims["iss"] = app.policy.token.issuer.as_str().into();
     claims["aud"] = audience(app);
     claims["sub"] = live.user.id.as_str().into();
     claims["sid"] = live.session.id.as_str().into();
+    name_actor(&mut claims, live);
     let (token, kid) = sign(app, "", &claims, now)?;
     let jwt: Arc<str> = token.into();
     if until.is_some() {

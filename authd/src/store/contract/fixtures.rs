@@ -6,8 +6,8 @@ use common::{Span, UnixTime};
 
 use crate::{
     domain::{
-        Act, Algorithm, ClientDigest, Credential, Family, Generation, PasswordHash, RepeatSeen, Session, SigningKey,
-        TokenDigest, User,
+        Act, Algorithm, ClientDigest, Credential, Family, FieldChanges, FieldValue, FieldValues, Generation,
+        PasswordHash, RepeatSeen, Session, SigningKey, TokenDigest, User,
     },
     store::NewSession,
 };
@@ -32,6 +32,9 @@ pub fn user(name: &str) -> User {
         email_verified: false,
         name: name.to_uppercase(),
         image: None,
+        username: None,
+        display_username: None,
+        fields: FieldValues::default(),
         role: "user".into(),
         ban: None,
         password_change_required: false,
@@ -90,8 +93,15 @@ pub fn session(name: &str, n: u8) -> NewSession {
         user_agent: String::new(),
         methods: vec!["pwd".into()],
         family: Some(family.id.clone()),
+        fields: FieldValues::default(),
+        impersonation: None,
     };
     NewSession { session, family: Some(family), replaces: vec![], max_per_user: 100 }
+}
+
+/// A change of one field: to a text of this length, or to nothing.
+pub(super) fn field(name: &str, len: Option<usize>) -> FieldChanges {
+    FieldChanges::from([(name.into(), len.map(|len| FieldValue::Text("x".repeat(len))))])
 }
 
 /// A key that signs from [`T0`] on.

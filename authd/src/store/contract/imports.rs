@@ -46,7 +46,11 @@ async fn audited(store: &dyn Store) -> u64 {
 #[allow(clippy::unwrap_used)]
 pub(super) async fn whole(store: &dyn Store) {
     new_user(store, "there").await;
-    new_user(store, "other").await;
+    let named = User { username: Some("imp.other".into()), ..user("other") };
+    store
+        .create_user(named, Some(credential("other", "h0")), None, act(), event(EventKind::UserCreated))
+        .await
+        .unwrap();
     store.open_session(session("other", 1), 0, None, act(), event(EventKind::SignedIn)).await.unwrap();
     let before = picture(store).await;
 
@@ -54,21 +58,24 @@ pub(super) async fn whole(store: &dyn Store) {
     let has_address_of_other =
         Incoming { user: User { email: user("other").email, ..user("x2") }, ..incoming("x2", 1) };
     let mut has_token_of_other = incoming("imp-b", 2);
+    // And its username.
+    has_token_of_other.user.username = Some("imp.other".into());
     has_token_of_other.sessions[0].digest = session("other", 1).session.digest;
     let twin = Incoming { user: User { id: "twin".parse().unwrap(), ..user("imp-a") }, ..incoming("x3", 1) };
     let unnamed = Incoming { named: false, ..incoming("imp-c", 0) };
+    let named = Incoming { user: User { username: Some("imp.a".into()), ..user("imp-a") }, ..incoming("imp-a", 2) };
     let all = || {
         let rest = vec![has_address_of_other.clone(), has_token_of_other.clone(), twin.clone(), unnamed.clone()];
-        batch("i1", [vec![incoming("imp-a", 2), incoming("there", 1), has_id_of_other.clone()], rest].concat())
+        batch("i1", [vec![named.clone(), incoming("there", 1), has_id_of_other.clone()], rest].concat())
     };
     let fates = vec![
-        Fate::New { sessions: 2 },
+        Fate::New { sessions: 2, username: true },
         Fate::There,
         Fate::IdTaken,
         Fate::EmailTaken,
-        Fate::New { sessions: 1 },
+        Fate::New { sessions: 1, username: false },
         Fate::EmailTaken,
-        Fate::New { sessions: 0 },
+        Fate::New { sessions: 0, username: true },
     ];
     let records = audited(store).await;
     assert_eq!(store.preview_import(all()).await, Ok(fates.clone()));
@@ -76,14 +83,17 @@ pub(super) async fn whole(store: &dyn Store) {
 
     assert_eq!(store.import(all(), act(), event(EventKind::UsersImported)).await, Ok(fates));
     assert_eq!(audited(store).await, records + 1, "one event for the batch");
+    assert_eq!(store.user_by_username("imp.a").await.unwrap().unwrap().id, user("imp-a").id);
     let id: ImportId = "i1".parse().unwrap();
     let (source, began_at, changed_at) = ("users".to_owned(), T0, T0);
     let expected = Import { id: id.clone(), source, users: 3, passwords: 3, sessions: 3, began_at, changed_at };
     assert_eq!(store.imports().await.unwrap(), [expected.clone()]);
-    assert_eq!(*store.user(&user("imp-a").id).await.unwrap().unwrap(), user("imp-a"));
+    let imported = User { username: Some("imp.a".into()), ..user("imp-a") };
+    assert_eq!(*store.user(&imported.id).await.unwrap().unwrap(), imported);
     assert_eq!(store.credential(&user("imp-a").id).await.unwrap().unwrap(), credential("imp-a", "h0"));
     let live = store.session_by_token(&incoming("imp-a", 1).sessions[0].digest).await.unwrap().unwrap();
     assert_eq!(*live.session, incoming("imp-a", 1).sessions[0]);
+    assert_eq!(store.user(&user("imp-b").id).await.unwrap().unwrap().username, None, "the name stays whose it was");
     let of_other = store.session_by_token(&session("other", 1).session.digest).await.unwrap().unwrap();
     assert_eq!(of_other.user.id, user("other").id, "the token stays whose it was");
 

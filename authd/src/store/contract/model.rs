@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::{
+    fixtures::field,
     restart::{memory, open},
     *,
 };
@@ -19,6 +20,8 @@ enum Step {
     Password { user: u8, keep: Option<u8> },
     Replace { user: u8, epoch: u64, old: bool },
     Rename(u8),
+    Fields { user: u8, value: Option<usize> },
+    SessionFields { user: u8, n: u8, value: Option<usize> },
     Ban { user: u8, on: bool },
     Delete(u8),
     Sweep { days: u64, limit: usize },
@@ -48,9 +51,16 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         }),
         (user.clone(), n.clone()).prop_map(|(user, n)| Step::End { user, n }),
         (user.clone(), n.clone()).prop_map(|(user, keep)| Step::EndOthers { user, keep }),
-        (user.clone(), proptest::option::of(n)).prop_map(|(user, keep)| Step::Password { user, keep }),
+        (user.clone(), proptest::option::of(n.clone())).prop_map(|(user, keep)| Step::Password { user, keep }),
         (user.clone(), 0..3u64, any::<bool>()).prop_map(|(user, epoch, old)| Step::Replace { user, epoch, old }),
         user.clone().prop_map(Step::Rename),
+        // Some are too long.
+        (user.clone(), proptest::option::of(0..1200usize)).prop_map(|(user, value)| Step::Fields { user, value }),
+        (user.clone(), n, proptest::option::of(0..1200usize)).prop_map(|(user, n, value)| Step::SessionFields {
+            user,
+            n,
+            value
+        }),
         (user.clone(), any::<bool>()).prop_map(|(user, on)| Step::Ban { user, on }),
         user.clone().prop_map(Step::Delete),
         (user, proptest::option::of(0..40u64), 1..6usize).prop_map(|(user, secs, limit)| Step::Erase {
@@ -113,9 +123,17 @@ async fn perform(store: &dyn Store, step: &Step) -> String {
             format!("{:?}", store.replace_password(id, epoch, rehash, act(), event(EventKind::PasswordSet)).await)
         }
         Step::Rename(u) => {
-            let profile = Profile { name: Some("Renamed".into()), image: None };
+            let profile = Profile { name: Some("Renamed".into()), ..Profile::default() };
             let id = user(&name(u)).id;
             format!("{:?}", store.update_profile(id, profile, act(), event(EventKind::UserUpdated)).await)
+        }
+        Step::Fields { user: u, value } => {
+            let profile = Profile { fields: field("note", value), ..Profile::default() };
+            let id = user(&name(u)).id;
+            format!("{:?}", store.update_profile(id, profile, act(), event(EventKind::UserUpdated)).await)
+        }
+        Step::SessionFields { user, n, value } => {
+            format!("{:?}", store.update_session(id(user, n), field("note", value), T0).await)
         }
         Step::Ban { user: u, on } => {
             let ban = on.then_some(Ban { reason: None, expires_at: None });

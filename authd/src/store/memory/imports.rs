@@ -21,7 +21,12 @@ impl State {
             return fate;
         }
         let id = incoming.id().clone();
-        self.users.insert(id.clone(), incoming.user);
+        let mut user = incoming.user;
+        let username = user.username.as_ref().is_none_or(|name| !self.has_username(name, &id));
+        if !username {
+            (user.username, user.display_username) = (None, None);
+        }
+        self.users.insert(id.clone(), user);
         self.imported.insert(id.clone(), import.clone());
         self.credentials.extend(incoming.credential.map(|credential| (id, credential)));
         let mut sessions = 0;
@@ -31,7 +36,7 @@ impl State {
                 sessions += 1;
             }
         }
-        Fate::New { sessions }
+        Fate::New { sessions, username }
     }
 
     fn take_all_in(&mut self, batch: ImportBatch, act: &Act) -> (Vec<Fate>, (u64, u64, u64)) {
@@ -39,7 +44,7 @@ impl State {
         for incoming in batch.accounts {
             let has_password = u64::from(incoming.credential.is_some());
             let fate = self.take_in(&batch.id, incoming);
-            if let Fate::New { sessions } = fate {
+            if let Fate::New { sessions, .. } = fate {
                 new = (new.0 + 1, new.1 + has_password, new.2 + sessions);
             }
             fates.push(fate);

@@ -43,7 +43,13 @@ fn take_in(tx: &mut Txn<'_>, import: &ImportId, incoming: &Incoming, act: &Act) 
     if let Some(fate) = incoming.fate(import, present(&same_id), present(&same_email)) {
         return Ok(fate);
     }
-    insert_user(tx, &incoming.user, incoming.credential.as_ref())?;
+    let username = match &incoming.user.username {
+        Some(name) => !tx.exists(&keys::username(name))?,
+        None => true,
+    };
+    let without = || User { username: None, display_username: None, ..incoming.user.clone() };
+    let user = if username { incoming.user.clone() } else { without() };
+    insert_user(tx, &user, incoming.credential.as_ref())?;
     tx.put(keys::imported(incoming.id()), &Link(import.to_string()))?;
     tx.put(keys::import_member(import, incoming.id()), &Number(1))?;
     let mut sessions = 0;
@@ -55,7 +61,7 @@ fn take_in(tx: &mut Txn<'_>, import: &ImportId, incoming: &Incoming, act: &Act) 
             sessions += 1;
         }
     }
-    Ok(Fate::New { sessions })
+    Ok(Fate::New { sessions, username })
 }
 
 /// Answers what became of each, and what is new: accounts, passwords, sessions.
@@ -63,7 +69,7 @@ fn take_all_in(tx: &mut Txn<'_>, batch: &ImportBatch, act: &Act) -> Result<(Vec<
     let (mut fates, mut new) = (vec![], [0; 3]);
     for incoming in &batch.accounts {
         let fate = take_in(tx, &batch.id, incoming, act)?;
-        if let Fate::New { sessions } = fate {
+        if let Fate::New { sessions, .. } = fate {
             new = [new[0] + 1, new[1] + u64::from(incoming.credential.is_some()), new[2] + sessions];
         }
         fates.push(fate);

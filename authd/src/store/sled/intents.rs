@@ -13,10 +13,13 @@ use super::{
 };
 use crate::{
     domain::{
-        Act, Ban, Credential, Event, EventKind, Family, Session, SessionState, SigningKey, Turn, User, address,
-        throttle::Place,
+        Act, Ban, Credential, Event, EventKind, Family, FieldChanges, Session, SessionState, SigningKey, Turn, User,
+        address, throttle::Place,
     },
-    store::{Counter, Ended, Ending, Live, Meta, NewSession, Profile, Refresh, Refreshed, Rehash, Rewrap, StoreError},
+    store::{
+        Amendment, Counter, Ended, Ending, Live, Meta, NewSession, Profile, Refresh, Refreshed, Rehash, Rewrap,
+        StoreError,
+    },
 };
 
 pub(super) const USERS: &str = "count/users";
@@ -92,6 +95,38 @@ pub(super) fn insert_session(tx: &mut Txn<'_>, new: &NewSession, act: &Act) -> R
     tx.count(SESSIONS, 1)
 }
 
+/// Makes the index follow a change of a name to sign in with: of several who want it at once, one gets it.
+fn move_username(tx: &mut Txn<'_>, id: &UserId, from: Option<&str>, to: Option<&str>) -> Result<(), StoreError> {
+    if from == to {
+        return Ok(());
+    }
+    if let Some(to) = to {
+        if tx.exists(&keys::username(to))? {
+            return Err(StoreError::UsernameTaken);
+        }
+        tx.put(keys::username(to), &Link(id.to_string()))?;
+    }
+    if let Some(from) = from {
+        tx.delete(keys::username(from));
+    }
+    Ok(())
+}
+
+/// The account after a change of what users may change themselves.
+fn with_profile(owner: &User, profile: Profile, act: &Act) -> Result<User, StoreError> {
+    let fields = owner.fields.changed(&profile.fields);
+    fields.check_size(User::MAX_FIELD_BYTES).map_err(|_| StoreError::Stale)?;
+    Ok(User {
+        name: profile.name.unwrap_or_else(|| owner.name.clone()),
+        image: profile.image.unwrap_or_else(|| owner.image.clone()),
+        username: profile.username.unwrap_or_else(|| owner.username.clone()),
+        display_username: profile.display_username.unwrap_or_else(|| owner.display_username.clone()),
+        fields,
+        updated_at: act.at,
+        ..owner.clone()
+    })
+}
+
 pub(super) fn create_user(
     tx: &mut Txn<'_>,
     user: &User,
@@ -115,6 +150,7 @@ pub(super) fn create_user(
 
 /// Where neither the id nor the address is taken.
 pub(super) fn insert_user(tx: &mut Txn<'_>, user: &User, credential: Option<&Credential>) -> Result<(), StoreError> {
+    move_username(tx, &user.id, None, user.username.as_deref())?;
     tx.put(keys::user(&user.id), user)?;
     tx.put(keys::email(&user.email), &Link(user.id.to_string()))?;
     if let Some(credential) = credential {
@@ -131,9 +167,14 @@ pub(super) fn open_session(
     act: &Act,
     event: &Event,
 ) -> Result<(), StoreError> {
-    let owner = user(tx, &new.session.user)?;
+    let mut owner = user(tx, &new.session.user)?;
     if owner.epoch != epoch {
         return Err(StoreError::Stale);
+    }
+    // A ban that is over goes with the first sign-in after it.
+    if owner.ban.is_some() && owner.active_ban(act.at).is_none() {
+        owner = User { ban: None, updated_at: act.at, ..owner };
+        tx.put(keys::user(&owner.id), &owner)?;
     }
     if let Some(rehash) = rehash {
         let key = keys::credential(&owner.id);
@@ -167,6 +208,21 @@ pub(super) fn prolong_session(
     tx.delete(keys::expiry(session.expires_at, id));
     tx.put(keys::expiry(expires_at, id), &Number(1))?;
     tx.put(keys::session(id), &Session { expires_at, updated_at: now, ..session })
+}
+
+pub(super) fn update_session(
+    tx: &mut Txn<'_>,
+    id: &SessionId,
+    changes: &FieldChanges,
+    now: UnixTime,
+) -> Result<Arc<Session>, StoreError> {
+    let key = keys::session(id);
+    let session: Session = tx.get(&key)?.ok_or(StoreError::NoSuchSession)?;
+    let fields = session.fields.changed(changes);
+    fields.check_size(Session::MAX_FIELD_BYTES).map_err(|_| StoreError::Stale)?;
+    let changed = Session { fields, updated_at: now, ..session };
+    tx.put(key, &changed)?;
+    Ok(Arc::new(changed))
 }
 
 pub(super) fn refresh(tx: &mut Txn<'_>, refresh: Refresh, act: &Act) -> Result<Refreshed, StoreError> {
@@ -294,9 +350,9 @@ pub(super) fn update_profile(
     event: Event,
 ) -> Result<(), StoreError> {
     let owner = user(tx, id)?;
-    let name = profile.name.unwrap_or_else(|| owner.name.clone());
-    let image = profile.image.unwrap_or_else(|| owner.image.clone());
-    tx.put(keys::user(id), &User { name, image, updated_at: act.at, ..owner })?;
+    let changed = with_profile(&owner, profile, act)?;
+    move_username(tx, id, owner.username.as_deref(), changed.username.as_deref())?;
+    tx.put(keys::user(id), &changed)?;
     tx.audit(act, &event.user(id))
 }
 
@@ -318,6 +374,42 @@ pub(super) fn set_ban(
     let event = if ended.sessions > 0 { event.with("ended_sessions", &ended.sessions) } else { event };
     tx.audit(act, &event)?;
     Ok(Some(ended))
+}
+
+pub(super) fn amend_user(
+    tx: &mut Txn<'_>,
+    id: &UserId,
+    amendment: Amendment,
+    act: &Act,
+    event: Event,
+) -> Result<Ended, StoreError> {
+    let Amendment { profile, email, email_verified, role, ban } = amendment;
+    let owner = user(tx, id)?;
+    if let Some(email) = email.as_ref().filter(|email| **email != owner.email) {
+        if tx.exists(&keys::email(email))? {
+            return Err(StoreError::EmailTaken);
+        }
+        tx.delete(keys::email(&owner.email));
+        tx.put(keys::email(email), &Link(id.to_string()))?;
+    }
+    let ban = ban.unwrap_or_else(|| owner.ban.clone());
+    let is_other_ban = ban != owner.ban;
+    let ended = if is_other_ban && ban.is_some() { end_all(tx, id, None)? } else { Ended::default() };
+    let changed = with_profile(&owner, profile, act)?;
+    move_username(tx, id, owner.username.as_deref(), changed.username.as_deref())?;
+    let amended = User {
+        email: email.unwrap_or(owner.email),
+        email_verified: email_verified.unwrap_or(owner.email_verified),
+        role: role.unwrap_or(owner.role),
+        ban,
+        epoch: owner.epoch + u64::from(is_other_ban),
+        ..changed
+    };
+    tx.put(keys::user(id), &amended)?;
+    let event = event.user(id);
+    let event = if ended.sessions > 0 { event.with("ended_sessions", &ended.sessions) } else { event };
+    tx.audit(act, &event)?;
+    Ok(ended)
 }
 
 pub(super) fn put_counters(tx: &mut Txn<'_>, counters: &[Counter]) -> Result<(), StoreError> {
@@ -351,6 +443,7 @@ pub(super) fn remove_user(tx: &mut Txn<'_>, owner: &User) -> Result<Ended, Store
     let ended = end_all(tx, &owner.id, None)?;
     tx.delete(keys::user(&owner.id));
     tx.delete(keys::email(&owner.email));
+    move_username(tx, &owner.id, owner.username.as_deref(), None)?;
     tx.delete(keys::credential(&owner.id));
     tx.delete(keys::places(&owner.id));
     forget_imported(tx, &owner.id)?;

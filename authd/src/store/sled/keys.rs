@@ -28,6 +28,7 @@ pub(super) enum Kind {
     Import = 0x18,
     ImportMember = 0x19,
     Imported = 0x1a,
+    UserByUsername = 0x10,
 }
 
 pub(super) fn prefix(kind: Kind) -> Vec<u8> {
@@ -51,6 +52,10 @@ pub(super) fn user(id: &UserId) -> Vec<u8> {
 
 pub(super) fn email(email: &Email) -> Vec<u8> {
     key(Kind::UserByEmail, &[email.as_str().as_bytes()])
+}
+
+pub(super) fn username(username: &str) -> Vec<u8> {
+    key(Kind::UserByUsername, &[username.as_bytes()])
 }
 
 pub(super) fn credential(user: &UserId) -> Vec<u8> {
@@ -183,6 +188,7 @@ pub(super) fn describe(key: &[u8]) -> String {
         Some(0x0b) => "secret",
         Some(0x0c | 0x0d) => "act",
         Some(0x18..=0x1a) => "import",
+        Some(0x10) => return "of the index of usernames".into(),
         _ => "of an unknown kind",
     };
     format!("{kind} {}", common::text::printable(&String::from_utf8_lossy(&key[1.min(key.len())..])))

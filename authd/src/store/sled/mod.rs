@@ -18,6 +18,7 @@ mod power_cut;
 #[cfg(test)]
 mod remaking;
 mod saving;
+mod search;
 #[cfg(test)]
 mod slow_disk;
 #[cfg(test)]
@@ -48,16 +49,17 @@ use self::{
 pub use self::{
     log::{LogError, PURPOSE as LOG_PURPOSE},
     opening::{Faults, OpenError, Opened, Opening, SledOptions, remove_aside},
-    verify::{Verified, Whole},
+    saving::{Aside, put_aside_damaged},
+    verify::{Verified, Whole, Wrong},
 };
 use super::{
-    AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Live, Meta, NewSession, Page, Profile, Refresh,
-    Refreshed, Rehash, Rewrap, SealedSecret, Store, StoreError, UserQuery,
+    Amendment, AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Listed, Live, Meta, NewSession, Page,
+    Profile, Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Store, StoreError, UserQuery,
 };
 use crate::{
     domain::{
-        Act, AuditRecord, Ban, Checkpoint, Credential, Event, Family, IdempotencyKey, KeySet, Session, SigningKey,
-        TokenDigest, User, throttle::Place,
+        Act, AuditRecord, Ban, Checkpoint, Credential, Event, Family, FieldChanges, IdempotencyKey, KeySet, Session,
+        SigningKey, TokenDigest, User, UserSearch, throttle::Place,
     },
     ports::Mac,
 };
@@ -214,6 +216,12 @@ impl Store for SledStore {
         Ok(self.user_by_id(&id)?.filter(|user| user.email == *email))
     }
 
+    async fn user_by_username(&self, username: &str) -> Result<Option<Arc<User>>, StoreError> {
+        let Some(Link(id)) = read(&self.db, &keys::username(username))? else { return Ok(None) };
+        let id = id.parse().map_err(|_| StoreError::Damaged("an index entry".into()))?;
+        Ok(self.user_by_id(&id)?.filter(|user| user.username.as_deref() == Some(username)))
+    }
+
     async fn users(&self, query: UserQuery) -> Result<Page<Arc<User>>, StoreError> {
         self.scan(move |db| {
             let prefix = keys::prefix(Kind::UserByEmail);
@@ -246,6 +254,10 @@ impl Store for SledStore {
             Ok(Page { items, next: None })
         })
         .await
+    }
+
+    async fn find_users(&self, search: UserSearch) -> Result<Listed, StoreError> {
+        self.scan(move |db| search::find(db, &search)).await
     }
 
     async fn credential(&self, user: &UserId) -> Result<Option<Credential>, StoreError> {
@@ -381,6 +393,15 @@ impl Store for SledStore {
         self.writer.write(move |tx| intents::prolong_session(tx, &id, expires_at, now)).await
     }
 
+    async fn update_session(
+        &self,
+        id: SessionId,
+        changes: FieldChanges,
+        now: UnixTime,
+    ) -> Result<Arc<Session>, StoreError> {
+        self.writer.write(move |tx| intents::update_session(tx, &id, &changes, now)).await
+    }
+
     async fn refresh(&self, refresh: Refresh, act: Act) -> Result<Refreshed, StoreError> {
         self.act(act, move |tx, act| intents::refresh(tx, refresh, act)).await
     }
@@ -430,6 +451,16 @@ impl Store for SledStore {
         event: Event,
     ) -> Result<Option<Ended>, StoreError> {
         self.act(act, move |tx, act| intents::set_ban(tx, &user, ban, act, event)).await
+    }
+
+    async fn amend_user(
+        &self,
+        user: UserId,
+        amendment: Amendment,
+        act: Act,
+        event: Event,
+    ) -> Result<Ended, StoreError> {
+        self.act(act, move |tx, act| intents::amend_user(tx, &user, amendment, act, event)).await
     }
 
     async fn delete_user(&self, user: UserId, epoch: Option<u64>, act: Act, event: Event) -> Result<Ended, StoreError> {

@@ -6,10 +6,11 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, atomic::AtomicBool},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use common::Span;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{
@@ -20,7 +21,7 @@ use super::{
     disk::{self, Device, Disk, Syncs},
     intents::META,
     keys, load_keys,
-    log::{self, Found, Keys, Log, LogError, Mark, Position, Snapshots, Walked},
+    log::{self, Found, Keys, Log, LogError, Mark, Position, Snapshots, Walked, plain},
     read, secrets,
     upkeep::Keeper,
     writer::{Ground, Writer},
@@ -304,7 +305,7 @@ fn put_aside(path: &Path, syncs: &dyn Syncs) -> std::io::Result<()> {
     // That of the time before goes first: from now on what is aside is what is to come back.
     remove(&aside)?;
     syncs.names(parent)?;
-    let mut marker = std::fs::File::create(&unfinished)?;
+    let mut marker = plain::create(&unfinished)?;
     marker.write_all(if is_there { b"" } else { NOTHING })?;
     syncs.data(&marker, &unfinished)?;
     syncs.names(parent)?;
@@ -321,7 +322,7 @@ fn put_back(path: &Path, syncs: &dyn Syncs) -> std::io::Result<()> {
     if aside.try_exists()? {
         remove(path)?;
         std::fs::rename(&aside, path)?;
-    } else if std::fs::read(&unfinished)? == NOTHING {
+    } else if plain::read(&unfinished)? == NOTHING {
         remove(path)?;
     }
     syncs.names(parent)?;
@@ -481,7 +482,7 @@ impl Opening {
         if self.why_anew.is_none() && self.is_small().map_err(|e| OpenError::Io(path.clone(), e))? {
             // sled forgets some damage without a word. A larger one is compared when the daemon is at work.
             match self.verify(&key) {
-                Ok(verified) => self.why_anew = verified.sled.err(),
+                Ok(verified) => self.why_anew = verified.sled.err().map(|wrong| wrong.to_string()),
                 Err(e) => {
                     warn!(error = %e, "sled cannot be compared with what it should be");
                     problem = Some(e.to_string());

@@ -86,7 +86,7 @@ impl Place {
     }
 
     pub(super) fn verified(&self) -> Result<u64, String> {
-        self.look().unwrap().verify(&key(b"log")).unwrap().sled
+        self.look().unwrap().verify(&key(b"log")).unwrap().sled.map_err(|wrong| wrong.what)
     }
 }
 

@@ -1,12 +1,45 @@
 //! A snapshot of sled itself, for when the snapshot before is damaged: from that one no new one can be made any more, and
 //! the commit log grows.
 
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
 use super::{
     codec, keys,
     log::{self, LogError, Snapshots},
     opening::{OpenError, Opened, guarded, log_directory},
     txn::unreadable,
 };
+
+/// A snapshot whose very header is damaged, under another name: with it in its place nothing can be opened.
+pub struct Aside(Option<(PathBuf, PathBuf)>);
+
+/// Puts the newest snapshot aside if its header is damaged.
+///
+/// # Errors
+/// The directory cannot be read or changed.
+pub fn put_aside_damaged(log: &Path) -> Result<Aside, OpenError> {
+    let Some(path) = log::damaged_snapshot(log)? else { return Ok(Aside(None)) };
+    let aside = path.with_extension("damaged");
+    std::fs::rename(&path, &aside).map_err(|e| OpenError::Io(path.clone(), e))?;
+    Ok(Aside(Some((path, aside))))
+}
+
+impl Aside {
+    /// Removes it, or puts it back.
+    ///
+    /// # Errors
+    /// The directory cannot be changed.
+    pub fn settle(self, is_replaced: bool) -> io::Result<()> {
+        match self.0 {
+            Some((_, aside)) if is_replaced => std::fs::remove_file(aside),
+            Some((path, aside)) => std::fs::rename(aside, path),
+            None => Ok(()),
+        }
+    }
+}
 
 impl Opened {
     /// Makes a snapshot of sled as it is, and shortens the log. Answers its sequence and its size in bytes.

@@ -30,8 +30,24 @@ pub struct Whole {
 pub struct Verified {
     /// What the commit log says.
     pub whole: Whole,
-    /// The sequence that sled has come to, or why it is not what the commit log says. It can be made anew.
-    pub sled: Result<u64, String>,
+    /// The sequence that sled has come to, or why it is not what the commit log says.
+    pub sled: Result<u64, Wrong>,
+}
+
+/// Why sled is not what the commit log says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}")]
+pub struct Wrong {
+    /// What was found.
+    pub what: String,
+    /// Whether it is the log that lacks something: sled cannot be made anew from it.
+    pub is_ahead: bool,
+}
+
+impl From<String> for Wrong {
+    fn from(what: String) -> Self {
+        Self { what, is_ahead: false }
+    }
 }
 
 impl Opening {
@@ -57,13 +73,13 @@ impl Opening {
             }
         });
         let sled = match &self.behind {
-            None => Err(self.why_anew.clone().unwrap_or_default()),
+            None => Err(Wrong::from(self.why_anew.clone().unwrap_or_default())),
             Some(behind) => guarded(|| {
                 let applied = behind.applied()?.unwrap_or_default();
                 let found = differences(&mut sound, &behind.db, &|| true)?;
                 Ok((applied, found))
             })
-            .map_err(|e| e.to_string()),
+            .map_err(|e| e.to_string().into()),
         };
         sound.by_ref().for_each(drop);
         if let Some(broken) = broken {
@@ -71,16 +87,19 @@ impl Opening {
         }
         let sled = sled.and_then(|(applied, found)| {
             if applied.seq > walked.end.seq {
-                return Err(format!("it has sequence {}, and the commit log ends at {}", applied.seq, walked.end.seq));
+                let what = format!("it has sequence {}, and the commit log ends at {}", applied.seq, walked.end.seq);
+                return Err(Wrong { what, is_ahead: true });
             }
             if !self.found.reaches_back_to(applied) {
-                return Err(format!("it has only come to sequence {}", applied.seq));
+                return Err(format!("it has only come to sequence {}", applied.seq).into());
             }
-            let found = found.ok_or("it differs in more records than are looked into")?;
+            let found = found.ok_or_else(|| "it differs in more records than are looked into".to_owned())?;
             let snapshots = Snapshots::new(log_directory(&self.path), key.clone(), self.syncs.clone());
             let wrong = snapshots.unchanged_since(applied, found.into_keys().collect()).map_err(|e| e.to_string())?;
             match wrong.first() {
-                Some(first) => Err(format!("{} records differ, the first is {}", wrong.len(), keys::describe(first))),
+                Some(first) => {
+                    Err(format!("{} records differ, the first is {}", wrong.len(), keys::describe(first)).into())
+                }
                 None => Ok(applied.seq),
             }
         });

@@ -2,11 +2,14 @@
 
 import { ACCOUNT, DELETION } from "./account.mjs";
 import { BY_PATTERN_GROUP, WHENCE } from "./clients.mjs";
+import { FIELDS } from "./fields.mjs";
 import { HTTP, ORIGINS } from "./http.mjs";
 import { OPTIONS } from "./options.mjs";
+import { ADMINISTRATORS } from "./administrators.mjs";
 import { SESSION } from "./session.mjs";
 import { SIGN_IN } from "./sign_in.mjs";
 import { SIGN_UP } from "./sign_up.mjs";
+import { USERNAMES } from "./usernames.mjs";
 
 export const GROUPS = [
   { name: "as installed: sign-up", scenarios: SIGN_UP },
@@ -22,5 +25,8 @@ export const GROUPS = [
   },
   { name: "as installed: where requests come from", scenarios: WHENCE },
   BY_PATTERN_GROUP,
+  ...ADMINISTRATORS,
+  ...USERNAMES,
   ...OPTIONS,
+  ...FIELDS,
 ];

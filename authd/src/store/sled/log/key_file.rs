@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{
     super::{codec, disk::Syncs, keys},
-    LogError,
+    LogError, plain,
     segment::{self, io_at},
 };
 use crate::store::SealedSecret;
@@ -22,7 +22,9 @@ pub(super) fn list(directory: &Path) -> Result<Vec<String>, LogError> {
     let mut found = vec![];
     for entry in std::fs::read_dir(directory).map_err(io_at(directory))? {
         let name = entry.map_err(io_at(directory))?.file_name();
-        found.extend(name.to_str().and_then(|name| name.strip_prefix(PREFIX)).map(str::to_owned));
+        let fingerprint = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        // Whatever else is there was not made by authd.
+        found.extend(fingerprint.filter(|name| name.bytes().all(|b| b.is_ascii_alphanumeric())).map(str::to_owned));
     }
     found.sort();
     Ok(found)
@@ -32,7 +34,7 @@ pub(super) fn list(directory: &Path) -> Result<Vec<String>, LogError> {
 pub(super) fn read(directory: &Path, fingerprint: &str) -> Result<Option<SealedSecret>, LogError> {
     let path = path(directory, fingerprint);
     let damaged = |_| LogError::Damaged { path: path.clone(), offset: 0, sequence: 0, what: "no sealed key".into() };
-    match std::fs::read(&path) {
+    match plain::read(&path) {
         Ok(bytes) => codec::decode(&place(fingerprint), &bytes).map(Some).map_err(damaged),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(io_at(&path)(e)),

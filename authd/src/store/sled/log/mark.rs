@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{super::disk::Syncs, segment};
+use super::{super::disk::Syncs, plain, segment};
 
 fn path(directory: &Path) -> PathBuf {
     directory.join("open-since")
@@ -18,7 +18,8 @@ const WRONG: &str = "wrong: ";
 
 /// Why sled is not to be taken as it is, if it is not.
 pub(super) fn distrust(directory: &Path, syncs: &dyn Syncs) -> io::Result<Option<String>> {
-    match std::fs::read_to_string(path(directory)) {
+    let read = || String::from_utf8(plain::read(&path(directory))?).map_err(io::Error::other);
+    match read() {
         Ok(mark) => Ok(match mark.strip_prefix(WRONG) {
             Some(why) => Some(why.to_owned()),
             None => (mark != syncs.boot()?).then(|| "the machine went down while the store was open".into()),

@@ -3,15 +3,13 @@
 
 use std::{
     collections::BTreeMap,
-    fs::OpenOptions,
     iter::Peekable,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use super::{
-    LogError, Position,
+    LogError, Position, plain,
     record::Record,
     segment::io_at,
     sorted::{Entry, Reader, Writer},
@@ -57,7 +55,7 @@ impl Overlay {
     fn put_aside(&mut self) -> Result<(), LogError> {
         let path = self.directory.join("unborn-run");
         let put = || {
-            let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+            let file = plain::create(&path)?;
             std::fs::remove_file(&path)?;
             let mut writer = Writer::begin(file, &Position::default(), &*self.key)?;
             for (key, value) in &self.newest {

@@ -5,6 +5,7 @@
 mod key_file;
 mod mark;
 mod merge;
+pub(super) mod plain;
 mod record;
 mod replay;
 mod segment;
@@ -272,6 +273,15 @@ impl Snapshots {
         let behind = self.newest()?.map_or(0, |snapshot| snapshot.position.seq);
         let sizes = segment::list(&self.directory, behind)?.into_iter();
         sizes.map(|segment| segment.path.metadata().map(|meta| meta.len()).map_err(segment::io_at(&segment.path))).sum()
+    }
+}
+
+/// The newest snapshot, if even its header is damaged.
+pub(super) fn damaged_snapshot(directory: &Path) -> Result<Option<PathBuf>, LogError> {
+    match snapshot::newest(directory) {
+        Err(LogError::Damaged { path, .. }) => Ok(Some(path)),
+        Err(LogError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(|_| None),
     }
 }
 

@@ -2,7 +2,6 @@
 //! is looked at, and only when all of it fits anything is changed.
 
 use std::{
-    fs::OpenOptions,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -14,6 +13,7 @@ use super::{
     super::{OpenError, SledOptions, disk::Syncs, keys, opening::sled_says},
     APPLIED, Log, LogError, Position,
     merge::Merged,
+    plain,
     record::{self, HEADER_BYTES, Header, Record},
     segment::{self, Segment, io_at},
     snapshot::{self, Snapshot},
@@ -216,7 +216,7 @@ impl Found {
         let Some(Segment { path, header }) = self.segments.last().cloned() else {
             return Err(self.apart("the log has no segment".into()));
         };
-        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(io_at(&path))?;
+        let file = plain::change(&path).map_err(io_at(&path))?;
         let settled = || {
             if verified.torn > 0 {
                 file.set_len(verified.len)?;

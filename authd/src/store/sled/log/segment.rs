@@ -1,15 +1,15 @@
 //! Segments as files: their names, what there is of them, how one is made.
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions},
+    fs::{DirBuilder, File},
     io::{self, ErrorKind, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
 use super::{
     super::disk::Syncs,
-    LogError,
+    LogError, plain,
     record::{HEADER_BYTES, Header, NoHeader, VERSION},
 };
 
@@ -31,7 +31,7 @@ pub(super) fn io_at(path: &Path) -> impl Fn(io::Error) -> LogError + '_ {
 
 /// What stands in a file.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, LogError> {
-    std::fs::read(path).map_err(io_at(path))
+    plain::read(path).map_err(io_at(path))
 }
 
 /// What looks like a segment, by its name: the sequence it begins with, if that is a number.
@@ -57,7 +57,7 @@ pub(super) fn list(directory: &Path, behind: u64) -> Result<Vec<Segment>, LogErr
         }
         let damaged = |what: &str| LogError::Damaged { path: path.clone(), offset: 0, sequence: 0, what: what.into() };
         let mut head = Vec::with_capacity(HEADER_BYTES);
-        let file = File::open(&path).map_err(io_at(&path))?;
+        let file = plain::open(&path).map_err(io_at(&path))?;
         file.take(HEADER_BYTES as u64).read_to_end(&mut head).map_err(io_at(&path))?;
         let header = Header::decode(&head).map_err(|e| match e {
             NoHeader::Newer(found) => LogError::Newer { path: path.clone(), found, known: VERSION },
@@ -99,7 +99,7 @@ pub(super) fn make_as(
     syncs: &dyn Syncs,
 ) -> io::Result<File> {
     let unborn = directory.join(unborn);
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&unborn)?;
+    let mut file = plain::create(&unborn)?;
     file.write_all(content)?;
     syncs.data(&file, &unborn)?;
     std::fs::rename(&unborn, path)?;

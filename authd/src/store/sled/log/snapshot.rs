@@ -2,8 +2,7 @@
 //! sled. So it is exact whatever sled is like, and nobody waits for it: it reads only what nobody writes to any more.
 
 use std::{
-    fs::{File, OpenOptions},
-    os::unix::fs::OpenOptionsExt,
+    fs::File,
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
@@ -16,6 +15,7 @@ use super::{
     super::disk::Syncs,
     LogError, Pair, Position,
     merge::{Merged, Overlay},
+    plain,
     replay::{Walked, walk},
     segment::{self, Segment, io_at},
     sorted::{self, Reader, Writer},
@@ -147,8 +147,7 @@ pub(super) fn write(
 ) -> Result<Option<Snapshot>, LogError> {
     let unborn = directory.join(format!("unborn.{EXTENSION}"));
     let io = io_at(&unborn);
-    let create = || OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&unborn);
-    let mut writer = Writer::begin(create().map_err(&io)?, &end, &**key).map_err(&io)?;
+    let mut writer = Writer::begin(plain::create(&unborn).map_err(&io)?, &end, &**key).map_err(&io)?;
     let written = (|| {
         for entry in entries {
             if !go_on() {

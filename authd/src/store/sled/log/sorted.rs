@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{LogError, Position, record::u32_at, segment::io_at};
+use super::{LogError, Position, plain, record::u32_at, segment::io_at};
 use crate::{digest::is_same_secret, ports::Mac};
 
 const MAGIC: &[u8; 8] = b"authdsnp";
@@ -62,7 +62,7 @@ fn damaged(path: &Path, offset: u64, sequence: u64, what: &str) -> LogError {
 /// The place in the log at which the file at `path` stands.
 pub(super) fn position(path: &Path) -> Result<Position, LogError> {
     let mut head = Vec::with_capacity(HEADER_BYTES);
-    let file = File::open(path).map_err(io_at(path))?;
+    let file = plain::open(path).map_err(io_at(path))?;
     file.take(HEADER_BYTES as u64).read_to_end(&mut head).map_err(io_at(path))?;
     decode_header(&head, path)
 }
@@ -156,7 +156,7 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn open(path: &Path, key: Arc<dyn Mac>) -> Result<Self, LogError> {
-        Self::of(File::open(path).map_err(io_at(path))?, path, key)
+        Self::of(plain::open(path).map_err(io_at(path))?, path, key)
     }
 
     /// Reads from the beginning of an open file; `path` is for messages.
