@@ -375,8 +375,11 @@ async fn who_was_signed_in_stays_signed_in_with_the_cookie_of_then() {
 async fn usernames_and_the_applications_own_fields_come_along_where_there_is_room_for_them() {
     let server = Server::builder()
         .set("username.enabled", "true")
-        .set("user.fields", r#"{ nickname = { type = "string" }, phoneNumber = { type = "number" } }"#)
-        .set("session.fields", r#"{ activeTeam = { type = "string" } }"#)
+        .set(
+            "user.fields",
+            "nickname = { type = \"string\", required = false }\nlevel = { type = \"number\", required = false }",
+        )
+        .set("session.fields", "activeTeam = { type = \"string\", required = false }")
         .start()
         .await;
     let tables = Tables::new();
@@ -385,7 +388,7 @@ async fn usernames_and_the_applications_own_fields_come_along_where_there_is_roo
         .execute_batch(
             r#"
         alter table "user" add column "username" text; alter table "user" add column "displayUsername" text;
-        alter table "session" add column "active_team" text;"#,
+        alter table "user" add column "level" integer; alter table "session" add column "active_team" text;"#,
         )
         .unwrap();
     tables.user(
@@ -393,8 +396,8 @@ async fn usernames_and_the_applications_own_fields_come_along_where_there_is_roo
         "ada@example.com",
         &[("username", "ada.l"), ("displayUsername", "Ada.L"), ("nickname", "Countess")],
     );
-    tables.user("bob", "bob@example.com", &[("username", "bob bob"), ("phoneNumber", "none")]);
-    tables.user("cyd", "cyd@example.com", &[("username", "ADA.L"), ("phoneNumber", "41")]);
+    tables.user("bob", "bob@example.com", &[("username", "bob bob"), ("level", "none")]);
+    tables.user("cyd", "cyd@example.com", &[("username", "ADA.L"), ("level", "41")]);
     tables.way("ada", "credential", Some(SCRYPT));
     tables.session("ada", 1, Span::from_days(1), Span::from_days(7), None);
     tables.0.execute("update session set active_team = 't1'", []).unwrap();
@@ -411,7 +414,7 @@ async fn usernames_and_the_applications_own_fields_come_along_where_there_is_roo
         let shown = |user: &authd::domain::User| format!("{:?}", user.fields);
         assert!(shown(&ada).contains("Countess"), "{ada:?}");
         let cyd = store.user(&"cyd".parse().unwrap()).await.unwrap().unwrap();
-        assert!(shown(&cyd).contains("phoneNumber") && cyd.username.is_none(), "{cyd:?}");
+        assert!(shown(&cyd).contains("level") && cyd.username.is_none(), "{cyd:?}");
         let sessions = store.sessions_of(&ada.id).await.unwrap();
         assert!(format!("{:?}", sessions[0].fields).contains("t1"), "{sessions:?}");
         let body = json!({"username": "Ada.L", "password": CORRECT});

@@ -96,29 +96,30 @@ mod tests {
     use super::*;
     use crate::domain::session::tests::user;
 
+    fn of<'a>(user: &'a User, import: Option<&'a ImportId>) -> Present<'a> {
+        Present { user, import }
+    }
+
     #[test]
     fn nothing_that_is_here_is_touched() {
         let (this, other): (ImportId, ImportId) = ("i1".parse().unwrap(), "i2".parse().unwrap());
         let incoming = |named| Incoming { user: user(), named, credential: None, sessions: vec![] };
         let moved = User { email: "new@example.com".parse().unwrap(), ..user() };
         let stranger = User { id: "u2".parse().unwrap(), ..user() };
-        fn of<'a>(user: &'a User, import: Option<&'a ImportId>) -> Option<Present<'a>> {
-            Some(Present { user, import })
-        }
         for (named, same_id, same_email, fate) in [
             (true, None, None, None),
             (false, None, None, None),
-            (true, of(&user(), Some(&this)), of(&user(), Some(&this)), Some(Fate::Done)),
-            (true, of(&moved, Some(&this)), None, Some(Fate::Done)),
-            (true, of(&user(), Some(&other)), of(&user(), Some(&other)), Some(Fate::There)),
-            (true, of(&user(), None), of(&user(), None), Some(Fate::There)),
-            (true, of(&moved, None), None, Some(Fate::IdTaken)),
-            (true, of(&moved, Some(&other)), of(&stranger, None), Some(Fate::IdTaken)),
-            (true, None, of(&stranger, None), Some(Fate::EmailTaken)),
+            (true, Some(of(&user(), Some(&this))), Some(of(&user(), Some(&this))), Some(Fate::Done)),
+            (true, Some(of(&moved, Some(&this))), None, Some(Fate::Done)),
+            (true, Some(of(&user(), Some(&other))), Some(of(&user(), Some(&other))), Some(Fate::There)),
+            (true, Some(of(&user(), None)), Some(of(&user(), None)), Some(Fate::There)),
+            (true, Some(of(&moved, None)), None, Some(Fate::IdTaken)),
+            (true, Some(of(&moved, Some(&other))), Some(of(&stranger, None)), Some(Fate::IdTaken)),
+            (true, None, Some(of(&stranger, None)), Some(Fate::EmailTaken)),
             // Two rows of one source with one address: the first one has it.
-            (true, None, of(&stranger, Some(&this)), Some(Fate::EmailTaken)),
-            (false, None, of(&stranger, Some(&this)), Some(Fate::Done)),
-            (false, None, of(&stranger, Some(&other)), Some(Fate::EmailTaken)),
+            (true, None, Some(of(&stranger, Some(&this))), Some(Fate::EmailTaken)),
+            (false, None, Some(of(&stranger, Some(&this))), Some(Fate::Done)),
+            (false, None, Some(of(&stranger, Some(&other))), Some(Fate::EmailTaken)),
         ] {
             assert_eq!(incoming(named).fate(&this, same_id, same_email), fate, "{named} {same_id:?} {same_email:?}");
         }

@@ -131,11 +131,11 @@ fn incoming(
         email: address,
         email_verified: *email_verified,
         name: kept_name(name, email, notes),
-        image: kept(image, email, (Finding::ImageLeftOut, notes), |image| check_image(image).is_ok()),
+        image: kept(image.as_ref(), email, (Finding::ImageLeftOut, notes), |image| check_image(image).is_ok()),
         username,
         display_username,
         fields: fields::taken(&app.policy.user_fields, &account.fields, User::MAX_FIELD_BYTES, email, notes),
-        role: kept(role, email, (Finding::RoleLeftOut, notes), |role| check_roles(app, role).is_ok())
+        role: kept(role.as_ref(), email, (Finding::RoleLeftOut, notes), |role| check_roles(app, role).is_ok())
             .unwrap_or_else(|| app.policy.default_role().to_owned()),
         ban: ban(&account, now, notes),
         password_change_required: false,
@@ -150,12 +150,12 @@ fn incoming(
 
 /// The value, if there is one and it may be kept.
 fn kept(
-    value: &Option<String>,
+    value: Option<&String>,
     email: &str,
     (finding, notes): (Finding, &mut Findings),
     may: impl FnOnce(&str) -> bool,
 ) -> Option<String> {
-    let value = value.as_ref().filter(|value| !value.is_empty())?;
+    let value = value.filter(|value| !value.is_empty())?;
     if may(value) {
         return Some(value.clone());
     }

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     export,
-    source::{Seen, Source, Take},
+    source::{Reader, Seen, Source, Take},
     values::{flag, text, time, to_json},
 };
 use crate::error::Error;
@@ -82,7 +82,7 @@ impl Source for BetterAuth {
             .map_err(|e| unreadable(&e))
     }
 
-    fn reader(&self) -> Box<dyn FnOnce(&mut Take<'_>) -> Result<Seen, Error> + Send> {
+    fn reader(&self) -> Box<Reader> {
         let (db, room) = (self.db.clone(), self.room.clone());
         Box::new(move |take| {
             let db = db.lock().unwrap_or_else(PoisonError::into_inner);

@@ -27,6 +27,9 @@ const AHEAD: usize = 4;
 /// Takes one account after the other. False: nobody wants any more.
 pub(super) type Take<'a> = dyn FnMut(ImportAccount) -> bool + 'a;
 
+/// Reads all accounts of a source, once, always in the same order.
+pub(super) type Reader = dyn FnOnce(&mut Take<'_>) -> Result<Seen, Error> + Send;
+
 /// What is known of a source when it was read.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
@@ -40,8 +43,8 @@ pub(super) struct Seen {
 pub(super) trait Source {
     /// How many there are, for the bar.
     fn accounts(&self) -> Result<u64, Error>;
-    /// What reads them all, once, always in the same order.
-    fn reader(&self) -> Box<dyn FnOnce(&mut Take<'_>) -> Result<Seen, Error> + Send>;
+    /// What reads them.
+    fn reader(&self) -> Box<Reader>;
 }
 
 /// What a reading brought.

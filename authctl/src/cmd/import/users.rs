@@ -13,7 +13,7 @@ use serde_json::{Map, Value as Json};
 use super::{
     export::Lines,
     firebase::Project,
-    source::{Seen, Source, Take},
+    source::{self, Seen, Source},
     values::{flag, of_json, text, time},
 };
 use crate::error::Error;
@@ -50,7 +50,7 @@ impl Source for Users {
         Ok(lines)
     }
 
-    fn reader(&self) -> Box<dyn FnOnce(&mut Take<'_>) -> Result<Seen, Error> + Send> {
+    fn reader(&self) -> Box<source::Reader> {
         let (file, reader) = (self.file.clone(), self.reader.clone());
         Box::new(move |take| {
             let mut seen = Seen::default();

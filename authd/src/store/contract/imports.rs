@@ -87,7 +87,7 @@ pub(super) async fn whole(store: &dyn Store) {
     let id: ImportId = "i1".parse().unwrap();
     let (source, began_at, changed_at) = ("users".to_owned(), T0, T0);
     let expected = Import { id: id.clone(), source, users: 3, passwords: 3, sessions: 3, began_at, changed_at };
-    assert_eq!(store.imports().await.unwrap(), [expected.clone()]);
+    assert_eq!(store.imports().await.unwrap(), [expected]);
     let imported = User { username: Some("imp.a".into()), ..user("imp-a") };
     assert_eq!(*store.user(&imported.id).await.unwrap().unwrap(), imported);
     assert_eq!(store.credential(&user("imp-a").id).await.unwrap().unwrap(), credential("imp-a", "h0"));
