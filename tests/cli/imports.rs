@@ -58,15 +58,15 @@ impl Tables {
     }
 
     fn way(&self, user: &str, provider: &str, password: Option<&str>) {
-        let sql = r#"insert into account (id, accountId, providerId, userId, password, createdAt, updatedAt)
-            values (?1, ?1, ?2, ?3, ?4, '2026-11-22T12:58:14.965Z', '2026-11-22T12:58:16.582Z')"#;
+        let sql = r"insert into account (id, accountId, providerId, userId, password, createdAt, updatedAt)
+            values (?1, ?1, ?2, ?3, ?4, '2026-11-22T12:58:14.965Z', '2026-11-22T12:58:16.582Z')";
         self.0.execute(sql, (format!("{provider}-{user}"), provider, user, password)).unwrap();
     }
 
     fn session(&self, user: &str, n: u8, created: Span, life: Span, by: Option<&str>) {
         let created = START.minus(created);
-        let sql = r#"insert into session (id, expiresAt, token, createdAt, updatedAt, ipAddress, userAgent, userId, impersonatedBy)
-            values (?1, ?2, ?3, ?4, ?4, '192.0.2.7', 'Browser/1.0', ?5, ?6)"#;
+        let sql = r"insert into session (id, expiresAt, token, createdAt, updatedAt, ipAddress, userAgent, userId, impersonatedBy)
+            values (?1, ?2, ?3, ?4, ?4, '192.0.2.7', 'Browser/1.0', ?5, ?6)";
         let (id, expires) = (format!("session-{user}-{n}"), created.plus(life).to_string());
         self.0.execute(sql, (id, expires, token(user, n), created.to_string(), user, by)).unwrap();
     }
@@ -114,7 +114,7 @@ impl Tables {
         let mut lines = String::new();
         for table in ["session", "passkey", "account", "user"] {
             let mut statement = self.0.prepare(&format!("select * from \"{table}\"")).unwrap();
-            let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+            let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
             let mut rows = statement.query([]).unwrap();
             while let Some(row) = rows.next().unwrap() {
                 let cell = |i: usize| match row.get_ref(i).unwrap() {
