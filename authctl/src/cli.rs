@@ -98,6 +98,46 @@ pub enum Command {
     /// The store's files
     #[command(subcommand)]
     Store(Store),
+    /// Accounts of another server
+    #[command(subcommand, visible_alias = "imports")]
+    Import(Import),
+}
+
+/// `authctl import …`
+#[derive(Debug, Subcommand)]
+pub enum Import {
+    /// Take over accounts, passwords and sessions of a Better Auth server
+    ///
+    /// Ids are kept, and passwords work at once. Run twice it does what is left to do, and no more. The manual's page on
+    /// moving says how people stay signed in.
+    BetterAuth {
+        /// Its SQLite database, or an export with a row a line
+        file: PathBuf,
+        /// Whether to ask.
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Take over accounts and passwords of any other server
+    Users {
+        /// An account a line, as JSON
+        file: PathBuf,
+        /// The hash parameters of a Firebase project, as its console shows them
+        #[arg(long, value_name = "FILE")]
+        firebase_hash_config: Option<PathBuf>,
+        /// Whether to ask.
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// List imports, newest first
+    List,
+    /// Take an import back: deletes the accounts that came with it, with everything that belongs to them
+    Undo {
+        /// Its id
+        import: String,
+        /// Whether to ask.
+        #[command(flatten)]
+        consent: Consent,
+    },
 }
 
 /// `authctl store …`

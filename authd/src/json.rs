@@ -17,12 +17,19 @@ pub const MAX_MEMBERS: usize = 1000;
 /// # Errors
 /// What is wrong, in words that may be shown: no part of the input is in them.
 pub fn parse(text: &[u8]) -> Result<Value, &'static str> {
-    let members = Cell::new(0);
+    parse_crowd(text, MAX_MEMBERS)
+}
+
+/// Parses a whole text that may have so many members and elements: a batch of things.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_crowd(text: &[u8], most: usize) -> Result<Value, &'static str> {
+    let left = Cell::new(most);
     let problem = Cell::new("not JSON");
     let mut reader = serde_json::Deserializer::from_slice(text);
-    let value = Strict { depth: 0, members: &members, problem: &problem }
-        .deserialize(&mut reader)
-        .map_err(|_| problem.get())?;
+    let value =
+        Strict { depth: 0, left: &left, problem: &problem }.deserialize(&mut reader).map_err(|_| problem.get())?;
     reader.end().map_err(|_| "something follows the JSON text")?;
     Ok(value)
 }
@@ -41,7 +48,7 @@ pub fn parse_object(text: &[u8]) -> Result<Map<String, Value>, &'static str> {
 #[derive(Clone, Copy)]
 struct Strict<'a> {
     depth: usize,
-    members: &'a Cell<usize>,
+    left: &'a Cell<usize>,
     problem: &'a Cell<&'static str>,
 }
 
@@ -60,8 +67,9 @@ impl<'a> Strict<'a> {
     }
 
     fn count<E: de::Error>(&self) -> Result<(), E> {
-        self.members.set(self.members.get() + 1);
-        if self.members.get() > MAX_MEMBERS { Err(self.refuse("too many members")) } else { Ok(()) }
+        let left = self.left.get().checked_sub(1).ok_or_else(|| self.refuse("too many members"))?;
+        self.left.set(left);
+        Ok(())
     }
 }
 

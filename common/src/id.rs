@@ -111,6 +111,10 @@ id! {
     MailId
 }
 id! {
+    /// What came in together from another server.
+    ImportId
+}
+id! {
     /// One request on either door, as in the header `x-request-id` and in the logs.
     RequestId
 }

@@ -132,6 +132,10 @@ async fn cl_02_every_command_answers_in_every_format() {
         assert!(server.mails().await.is_empty());
         let new_key = server.dir().join("new.key");
         authd::init::new_master_key(&new_key).unwrap();
+        let accounts = server.dir().join("accounts.jsonl");
+        std::fs::write(&accounts, "{\"email\":\"imp@example.com\"}\n").unwrap();
+        let rows = server.dir().join("rows.jsonl");
+        std::fs::write(&rows, "{\"user\":{\"id\":\"i\",\"email\":\"row@example.com\"}}\n").unwrap();
         let mut left = all_commands();
         for line in [
             "status",
@@ -167,14 +171,22 @@ async fn cl_02_every_command_answers_in_every_format() {
             "audit list",
             "audit verify",
             "audit erase --user ada@example.com --yes",
+            &format!("import users --yes {}", accounts.display()),
+            &format!("import better-auth --yes {}", rows.display()),
+            "import list",
+            "import undo --yes {import}",
         ] {
             if line.starts_with("mail test") {
                 server.postbox().refuse(None);
             }
             let name = format.to_possible_value().unwrap().get_name().to_owned();
+            let line = match line.contains("{import}") {
+                true => line.replace("{import}", &first("import list -o id").await),
+                false => line.to_owned(),
+            };
             let outcome =
                 ctl(&server.socket).input(&made.text("/access_token")).run(&format!("{line} -o {name}")).await;
-            says_something(line, *format, &outcome.ok());
+            says_something(&line, *format, &outcome.ok());
             left.retain(|command| !line.starts_with(command.as_str()));
         }
         assert_eq!(left, BTreeSet::new(), "commands that this test does not know");

@@ -67,6 +67,11 @@ const MATRIX: &[(&str, &[&str], Role)] = &[
     ("throttle clear --user {boss}", &["POST /v1/throttles/clear"], Admin),
     ("throttle clear --all", &["POST /v1/throttles/clear"], Admin),
     ("store snapshot", &["POST /v1/store/snapshot"], Oncall),
+    ("import list", &["GET /v1/imports"], View),
+    ("import users {accounts} --dry-run", &["GET /v1/imports/fields", "POST /v1/imports"], Admin),
+    ("import users {accounts} --yes", &["GET /v1/imports/fields", "POST /v1/imports"], Admin),
+    ("import better-auth {rows} --yes", &["GET /v1/imports/fields", "POST /v1/imports"], Admin),
+    ("import undo nothing --yes", &["POST /v1/imports/{import}/undo"], Admin),
 ];
 
 /// What is as good as root, and only for root and the daemon's own user, whatever their role.
@@ -75,7 +80,6 @@ const ROOT: &[(&str, &[&str])] = &[("keys rewrap --new-master-key {key} --yes", 
 /// Verbs that the design has and the program has not. Each moves into the matrix when it comes.
 const TO_COME: &[(&str, Role)] = &[
     ("user update", Helpdesk),
-    ("user import", Admin),
     ("user export", Admin),
     ("token mint", Admin),
     ("backup create", Oncall),
@@ -226,12 +230,17 @@ async fn az_04_each_verb_is_done_for_those_whose_role_allows_it_and_exits_5_for_
         .await;
     host.create_user("ada@example.com").await.ok();
     host.ctl("user create --email boss@example.com --no-password --role admin").await.ok();
+    let (accounts, rows) = (host.path("accounts.jsonl"), host.path("rows.jsonl"));
+    std::fs::write(&accounts, "{\"email\":\"imp@example.com\"}\n").unwrap();
+    std::fs::write(&rows, "{\"user\":{\"id\":\"i\",\"email\":\"row@example.com\"}}\n").unwrap();
     let mut new = 0;
     for (user, role) in &cast {
         for (line, routes, needed) in MATRIX {
             new += 1;
             let line = line.replace("{ada}", "ada@example.com").replace("{boss}", "boss@example.com");
             let line = line.replace("{new}", &format!("new{new}@example.com"));
+            let line = line.replace("{accounts}", &accounts.display().to_string());
+            let line = line.replace("{rows}", &rows.display().to_string());
             let before = records(&host).await;
             let outcome = run_as(&host, user, &line).await;
             if role.is_some_and(|role| role >= *needed) {

@@ -12,15 +12,16 @@ use std::{
 use async_trait::async_trait;
 use authd::{
     domain::{
-        Act, AuditRecord, Ban, Checkpoint, Credential, Event, Family, FieldChanges, IdempotencyKey, KeySet, Link, Mail,
-        Session, SigningKey, TokenDigest, User, UserSearch, throttle::Place,
+        Act, AuditRecord, Ban, Checkpoint, Credential, Event, Family, Fate, FieldChanges, IdempotencyKey, Import,
+        KeySet, Link, Mail, Session, SigningKey, TokenDigest, User, UserSearch, throttle::Place,
     },
     store::{
-        Amendment, AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Listed, Live, NewSession, Page,
-        Profile, Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Store, StoreError, UserQuery,
+        Amendment, AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, ImportBatch, Imports, Listed,
+        Live, NewSession, Page, Profile, Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Store, StoreError, Undone,
+        UserQuery,
     },
 };
-use common::{Email, FamilyId, MailId, SessionId, Span, UnixTime, UserId, admin::Counts};
+use common::{Email, FamilyId, ImportId, MailId, SessionId, Span, UnixTime, UserId, admin::Counts};
 
 /// How a call fails.
 #[derive(Debug, Clone)]
@@ -98,6 +99,32 @@ pub struct Faulty {
     pub inner: Arc<dyn Store>,
     /// What it is told.
     pub faults: Arc<Faults>,
+}
+
+/// No fault is put into imports.
+#[async_trait]
+impl Imports for Faulty {
+    async fn import(&self, batch: ImportBatch, act: Act, event: Event) -> Result<Vec<Fate>, StoreError> {
+        self.inner.import(batch, act, event).await
+    }
+
+    async fn preview_import(&self, batch: ImportBatch) -> Result<Vec<Fate>, StoreError> {
+        self.inner.preview_import(batch).await
+    }
+
+    async fn imports(&self) -> Result<Vec<Import>, StoreError> {
+        self.inner.imports().await
+    }
+
+    async fn undo_import(
+        &self,
+        id: ImportId,
+        limit: usize,
+        act: Act,
+        event: Event,
+    ) -> Result<Option<Undone>, StoreError> {
+        self.inner.undo_import(id, limit, act, event).await
+    }
 }
 
 /// A call that may fail.

@@ -263,6 +263,7 @@ const LAYERS: &[Layer] = &[
             "async_trait",
             "aws_lc_rs",
             "base64",
+            "bcrypt",
             "chacha20poly1305",
             "jsonwebtoken",
             "nix",

@@ -1,6 +1,7 @@
 //! The commands, a module for each noun.
 
 mod audit;
+mod import;
 mod keys;
 mod mail;
 mod secrets;
@@ -54,6 +55,7 @@ pub(crate) async fn run(cli: Cli, io: &mut Io) -> Result<Exit, Error> {
         Command::Token(command) => token::run(&mut cx, command).await,
         Command::Audit(command) => audit::run(&mut cx, command).await,
         Command::Store(command) => store::run(&mut cx, command).await,
+        Command::Import(command) => import::run(&mut cx, command).await,
     };
     for line in cx.admin.shown.take().unwrap_or_default() {
         cx.io.say(&line)?;

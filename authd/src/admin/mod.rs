@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod error;
 mod fields;
+pub mod imports;
 pub mod keys;
 pub mod mail;
 mod refusals;
@@ -29,7 +30,12 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use tracing::error;
 use warp::{Filter, reply::Response};
 
-pub use self::{error::AdminError, refusals::Refusals, request::AdminReq, routes::Route};
+pub use self::{
+    error::AdminError,
+    refusals::Refusals,
+    request::AdminReq,
+    routes::{Bodies, Route},
+};
 use crate::{
     config::Mode,
     domain::{Access, Role, access::ADMIN_GROUP},
@@ -39,8 +45,6 @@ use crate::{
     service::{Services, audit as acts, random::base62},
 };
 
-/// The largest body of a request.
-const MAX_BODY: u64 = 64 * 1024;
 /// How long a body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -200,7 +204,7 @@ impl AdminApp {
             self.refusals.role_too_low(&operator, (role, route.role), &what, self.services.clock.now());
             return Err(refused(&operator, role, route.role));
         }
-        let (body, raw) = read_body(head, stream).await?;
+        let (body, raw) = read_body(head, stream, route.bodies).await?;
         let req = AdminReq {
             head: head.clone(),
             route: route.path,
@@ -260,14 +264,14 @@ fn is_browser(head: &Head) -> bool {
         || head.headers.keys().any(|name| name.as_str().starts_with("sec-fetch-"))
 }
 
-async fn read_body<S, B>(head: &Head, stream: S) -> Result<(Body, Raw), AdminError>
+async fn read_body<S, B>(head: &Head, stream: S, most: Bodies) -> Result<(Body, Raw), AdminError>
 where
     S: Stream<Item = Result<B, warp::Error>> + Send,
     B: Buf + Send,
 {
     // The number of connections bounds what all bodies take together.
-    let mut share = Share::of(&Arc::default(), MAX_BODY);
-    let bytes = body::read(&head.headers, stream, MAX_BODY, BODY_TIMEOUT, &mut share).await.map_err(|e| match e {
+    let mut share = Share::of(&Arc::default(), most.bytes);
+    let bytes = body::read(&head.headers, stream, most.bytes, BODY_TIMEOUT, &mut share).await.map_err(|e| match e {
         BodyError::TooLarge => AdminError::new(ErrorCode::PayloadTooLarge),
         BodyError::TooSlow => AdminError::new(ErrorCode::RequestTimeout),
         BodyError::Broken => AdminError::new(ErrorCode::BadRequest).cause("the body is broken off"),
@@ -280,7 +284,7 @@ where
     if kind.as_deref() != Some("application/json") {
         return Err(AdminError::new(ErrorCode::UnsupportedMediaType).fix("send content-type: application/json"));
     }
-    let parsed = body::parse_json(&bytes);
+    let parsed = body::parse_json_crowd(&bytes, most.members);
     parsed.map(|body| (body, bytes)).map_err(|problem| AdminError::new(ErrorCode::BadRequest).cause(problem))
 }
 
@@ -326,6 +330,10 @@ mod tests {
         ("GET /v1/audit", Role::View),
         ("GET /v1/audit/verify", Role::View),
         ("POST /v1/audit/erase", Role::Admin),
+        ("GET /v1/imports", Role::View),
+        ("GET /v1/imports/fields", Role::Admin),
+        ("POST /v1/imports", Role::Admin),
+        ("POST /v1/imports/{import}/undo", Role::Admin),
     ];
 
     /// The status of a request by a user with this name, under roles that are held by users of their names.

@@ -1,11 +1,14 @@
 //! The whole admin interface on a page.
 
+use common::import::MAX_BYTES;
 use futures_util::future::BoxFuture;
 
-use super::{AdminApp, AdminError, AdminReq, audit, keys, mail, sessions, status, store, throttles, tokens, users};
+use super::{
+    AdminApp, AdminError, AdminReq, audit, imports, keys, mail, sessions, status, store, throttles, tokens, users,
+};
 use crate::{
     domain::Role,
-    door::{Reply, Verb},
+    door::{MAX_MEMBERS, Reply, Verb},
 };
 
 /// What answers.
@@ -22,16 +25,38 @@ pub struct Route {
     pub role: Role,
     /// Whether it can change something; then it stands in the audit trail.
     pub changes: bool,
+    /// How large its bodies may be.
+    pub bodies: Bodies,
     /// What answers.
     pub handler: Handler,
 }
 
+/// How large the body of a request may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Bodies {
+    /// In bytes.
+    pub bytes: u64,
+    /// Members and elements, all levels together.
+    pub members: usize,
+}
+
+/// What most requests need.
+const USUAL: Bodies = Bodies { bytes: 64 * 1024, members: MAX_MEMBERS };
+/// A batch of things.
+const BATCH: Bodies = Bodies { bytes: MAX_BYTES, members: 65_536 };
+
+impl Route {
+    const fn with_batches(self) -> Self {
+        Self { bodies: BATCH, ..self }
+    }
+}
+
 const fn read(verb: Verb, path: &'static str, role: Role, handler: Handler) -> Route {
-    Route { verb, path, role, changes: false, handler }
+    Route { verb, path, role, changes: false, bodies: USUAL, handler }
 }
 
 const fn write(verb: Verb, path: &'static str, role: Role, handler: Handler) -> Route {
-    Route { verb, path, role, changes: true, handler }
+    Route { verb, path, role, changes: true, bodies: USUAL, handler }
 }
 
 macro_rules! handler {
@@ -80,4 +105,8 @@ pub static ROUTES: &[Route] = &[
     read(Get, "/v1/audit", View, handler!(audit::list)),
     read(Get, "/v1/audit/verify", View, handler!(audit::verify)),
     write(Post, "/v1/audit/erase", Admin, handler!(audit::erase)),
+    read(Get, "/v1/imports", View, handler!(imports::list)),
+    read(Get, "/v1/imports/fields", Admin, handler!(imports::fields)),
+    write(Post, "/v1/imports", Admin, handler!(imports::store)).with_batches(),
+    write(Post, "/v1/imports/{import}/undo", Admin, handler!(imports::undo)),
 ];

@@ -26,13 +26,12 @@ use super::{
 };
 use crate::{
     digest::is_same_secret,
-    domain::{HashScheme, PasswordHash},
+    domain::{
+        HashScheme, PasswordHash,
+        stored_hash::{MAX_ITERATIONS, MAX_MEMORY_KIB, StoredHash},
+    },
     ports::{Entropy, HasherError, HasherLoad, PasswordHasher, Verdict},
 };
-
-/// Hashes that others made may ask for more than we configure, but not for everything there is.
-const MAX_IMPORTED_MEMORY_KIB: u32 = 256 * 1024;
-const MAX_IMPORTED_ITERATIONS: u32 = 16;
 
 /// How far the threads step back behind those that answer requests (`nice`): a full queue of sign-ins must not slow down
 /// the check of a session.
@@ -273,13 +272,12 @@ impl Worker {
         }
     }
 
-    fn run_argon2(&mut self, params: &Params, version: Version, password: &[u8], salt: &[u8], out: &mut [u8]) -> bool {
-        let blocks = params.block_count();
+    fn run_argon2(&mut self, with: &Argon2<'_>, password: &[u8], salt: &[u8], out: &mut [u8]) -> bool {
+        let blocks = with.params().block_count();
         if self.memory.len() < blocks {
             self.memory.resize(blocks, Block::new());
         }
-        let argon2 = Argon2::new(Algorithm::Argon2id, version, params.clone());
-        let done = argon2.hash_password_into_with_memory(password, salt, out, &mut self.memory[..blocks]).is_ok();
+        let done = with.hash_password_into_with_memory(password, salt, out, &mut self.memory[..blocks]).is_ok();
         // A hash from elsewhere may have needed more: give that back.
         let usual = self.params.block_count();
         if self.memory.len() > usual {
@@ -289,6 +287,11 @@ impl Worker {
         done
     }
 
+    /// As authd hashes at present.
+    fn present(&self) -> Argon2<'static> {
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, self.params.clone())
+    }
+
     #[allow(clippy::expect_used)]
     fn hash(&mut self, password: &str) -> PasswordHash {
         let mut salt = [0; 16];
@@ -296,7 +299,7 @@ impl Worker {
         let mut out = [0; 32];
         let params = self.params.clone();
         let password = normalised_password(password);
-        let done = self.run_argon2(&params, Version::V0x13, password.as_bytes(), &salt, &mut out);
+        let done = self.run_argon2(&self.present(), password.as_bytes(), &salt, &mut out);
         assert!(done, "argon2 refuses only sizes, and these were checked at start");
         let phc = Phc {
             algorithm: Algorithm::Argon2id.ident(),
@@ -310,39 +313,47 @@ impl Worker {
 
     fn verify(&mut self, password: &str, stored: Option<&PasswordHash>) -> Verdict {
         let normalised = normalised_password(password);
-        match stored.map(|hash| (hash.scheme(), hash)) {
-            Some((HashScheme::Argon2id, hash)) => self.verify_argon2(&normalised, hash.as_str()),
-            Some((HashScheme::BetterAuthScrypt, hash)) => {
-                Verdict { matches: imported::matches_better_auth_scrypt(&normalised, hash.as_str()), outdated: true }
+        let parsed = stored.and_then(|hash| Some((hash.as_str(), StoredHash::parse(hash.as_str())?)));
+        match parsed {
+            Some((text, StoredHash::Argon2 { scheme, .. })) => self.verify_argon2(password, &normalised, scheme, text),
+            Some((text, parsed)) => {
+                Verdict { matches: imported::matches(password, &normalised, text, &parsed), outdated: true }
             }
-            Some((HashScheme::Unknown, _)) | None => {
-                let params = self.params.clone();
-                let mut out = [0; 32];
-                self.run_argon2(&params, Version::V0x13, normalised.as_bytes(), &[0; 16], &mut out);
+            None => {
+                self.run_argon2(&self.present(), normalised.as_bytes(), &[0; 16], &mut [0; 32]);
                 Verdict { matches: false, outdated: false }
             }
         }
     }
 
-    fn verify_argon2(&mut self, password: &str, stored: &str) -> Verdict {
+    fn verify_argon2(&mut self, password: &str, normalised: &str, scheme: HashScheme, stored: &str) -> Verdict {
         let no = Verdict { matches: false, outdated: false };
         let Ok(phc) = Phc::new(stored) else { return no };
         let (Some(salt), Some(expected), Ok(params)) = (&phc.salt, &phc.hash, Params::try_from(&phc)) else {
             return no;
         };
         let Ok(version) = phc.version.map_or(Ok(Version::V0x13), Version::try_from) else { return no };
-        if params.m_cost() > MAX_IMPORTED_MEMORY_KIB.max(self.cost.memory_kib)
-            || params.t_cost() > MAX_IMPORTED_ITERATIONS.max(self.cost.iterations)
+        if params.m_cost() > MAX_MEMORY_KIB.max(self.cost.memory_kib)
+            || params.t_cost() > MAX_ITERATIONS.max(self.cost.iterations)
         {
             return no;
         }
+        let algorithm = match scheme {
+            HashScheme::Argon2i => Algorithm::Argon2i,
+            HashScheme::Argon2d => Algorithm::Argon2d,
+            _ => Algorithm::Argon2id,
+        };
+        let as_now = version == Version::V0x13
+            && (scheme, params.m_cost(), params.t_cost(), params.p_cost())
+                == (HashScheme::Argon2id, self.cost.memory_kib, self.cost.iterations, self.cost.parallelism);
+        let with = Argon2::new(algorithm, version, params);
         let mut out = vec![0; expected.len()];
-        let matches = self.run_argon2(&params, version, password.as_bytes(), salt, &mut out)
-            && is_same_secret(&out, expected.as_bytes());
-        let outdated = version != Version::V0x13
-            || (params.m_cost(), params.t_cost(), params.p_cost())
-                != (self.cost.memory_kib, self.cost.iterations, self.cost.parallelism);
-        Verdict { matches, outdated }
+        let mut is_it = |password: &str| {
+            self.run_argon2(&with, password.as_bytes(), salt, &mut out) && is_same_secret(&out, expected.as_bytes())
+        };
+        // What others hashed was not normalised; with the present parameters it is one of ours.
+        let matches = is_it(normalised) || (!as_now && password != normalised && is_it(password));
+        Verdict { matches, outdated: !as_now }
     }
 }
 
@@ -400,6 +411,22 @@ mod tests {
         let dearer = pool(Cost { iterations: 2, ..CHEAP });
         let verdict = dearer.verify("correct horse battery".into(), Some(old), None).await.unwrap();
         assert_eq!(verdict, Verdict { matches: true, outdated: true });
+    }
+
+    /// Made with the reference implementation (argon2-cffi) for this test.
+    #[tokio::test]
+    async fn all_kinds_of_argon2_match_and_only_our_own_is_not_outdated() {
+        let pool = pool(Cost { memory_kib: 64, iterations: 2, parallelism: 2 });
+        for (stored, outdated) in [
+            ("$argon2i$v=19$m=64,t=2,p=2$MDEyMzQ1Njc4OWFiY2RlZg$0Jw1lUyi3lVO1sgdKiQbinTfNEJQIs3T", true),
+            ("$argon2d$v=19$m=64,t=2,p=2$MDEyMzQ1Njc4OWFiY2RlZg$SOzSqTGCCma9B0bsxJqBtLTABOaFyFWt", true),
+            ("$argon2id$v=19$m=64,t=2,p=2$MDEyMzQ1Njc4OWFiY2RlZg$zYDv2qX52SSn/a4ZMJGKw+pmKoBySiXq", false),
+        ] {
+            let stored = PasswordHash::new(stored);
+            let verdict = pool.verify("correct horse battery".into(), Some(stored.clone()), None).await.unwrap();
+            assert_eq!(verdict, Verdict { matches: true, outdated }, "{stored:?}");
+            assert!(!pool.verify("another password".into(), Some(stored), None).await.unwrap().matches);
+        }
     }
 
     #[tokio::test]

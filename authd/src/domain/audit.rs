@@ -196,6 +196,10 @@ kinds! {
     MailTested = "mail.tested";
     /// An operator let mails be tried again that had failed.
     MailRetried = "mail.retried";
+    /// Accounts of another server came in, a batch of them.
+    UsersImported = "import.stored";
+    /// Accounts that came with an import were deleted, a batch of them.
+    ImportUndone = "import.undone";
 }
 
 impl EventKind {

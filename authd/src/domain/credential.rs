@@ -4,17 +4,34 @@ use std::{fmt, sync::Arc};
 
 use common::{AccountId, UnixTime, UserId};
 
-/// A stored password hash: a PHC string, or Better Auth's `salt:key` (scrypt). Its `Debug` shows the scheme only.
+use super::stored_hash::StoredHash;
+
+/// A stored password hash: a PHC string, Better Auth's `salt:key` (scrypt), or a form of other software ([`super::stored_hash`]).
+/// Its `Debug` shows the scheme only.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(Arc<str>);
 
 /// How a stored password was hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HashScheme {
-    /// PHC string `$argon2id$…`.
+    /// PHC string `$argon2id$…`: what authd makes.
     Argon2id,
+    /// PHC string `$argon2i$…`.
+    Argon2i,
+    /// PHC string `$argon2d$…`.
+    Argon2d,
     /// Better Auth's `hex(salt):hex(key)`, scrypt N=16384, r=16, p=1.
     BetterAuthScrypt,
+    /// PHC string `$scrypt$…`.
+    Scrypt,
+    /// `$2b$…` and its kin.
+    Bcrypt,
+    /// `$pbkdf2-sha256$…`, also as Django writes it.
+    Pbkdf2Sha256,
+    /// `$pbkdf2-sha512$…`.
+    Pbkdf2Sha512,
+    /// Firebase's scrypt, without its project's key.
+    FirebaseScrypt,
     /// Anything else; no password matches it.
     Unknown,
 }
@@ -24,10 +41,25 @@ impl HashScheme {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Argon2id => "argon2id",
-            Self::BetterAuthScrypt => "scrypt",
+            Self::Argon2i => "argon2i",
+            Self::Argon2d => "argon2d",
+            Self::BetterAuthScrypt | Self::Scrypt => "scrypt",
+            Self::Bcrypt => "bcrypt",
+            Self::Pbkdf2Sha256 => "pbkdf2-sha256",
+            Self::Pbkdf2Sha512 => "pbkdf2-sha512",
+            Self::FirebaseScrypt => "firebase-scrypt",
             Self::Unknown => "unknown",
         }
     }
+}
+
+/// Why no password is ever compared with a stored hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HashProblem {
+    /// Its form is none that is known.
+    Unknown,
+    /// One comparison would take too long or too much memory.
+    TooCostly,
 }
 
 impl PasswordHash {
@@ -43,14 +75,16 @@ impl PasswordHash {
 
     /// Which scheme made it, by its form.
     pub fn scheme(&self) -> HashScheme {
-        let hex = |part: &str, bytes: usize| part.len() == 2 * bytes && part.bytes().all(|b| b.is_ascii_hexdigit());
-        if self.0.starts_with("$argon2id$") {
-            HashScheme::Argon2id
-        } else if self.0.split_once(':').is_some_and(|(salt, key)| hex(salt, 16) && hex(key, 64)) {
-            HashScheme::BetterAuthScrypt
-        } else {
-            HashScheme::Unknown
-        }
+        StoredHash::parse(&self.0).map_or(HashScheme::Unknown, |stored| stored.scheme())
+    }
+
+    /// Whether passwords can be compared with a hash that other software made.
+    ///
+    /// # Errors
+    /// Its form is not known, or one comparison would cost too much.
+    pub fn judge(&self) -> Result<HashScheme, HashProblem> {
+        let stored = StoredHash::parse(&self.0).ok_or(HashProblem::Unknown)?;
+        if stored.is_affordable() { Ok(stored.scheme()) } else { Err(HashProblem::TooCostly) }
     }
 }
 

@@ -180,7 +180,15 @@ pub fn media_type(content_type: &str) -> String {
 /// # Errors
 /// What is wrong with it.
 pub fn parse_json(bytes: &[u8]) -> Result<Body, &'static str> {
-    if bytes.is_empty() { Ok(Body::Undefined) } else { json::parse(bytes).map(Body::Value) }
+    parse_json_crowd(bytes, json::MAX_MEMBERS)
+}
+
+/// The same with so many members and elements.
+///
+/// # Errors
+/// As [`parse_json`].
+pub fn parse_json_crowd(bytes: &[u8], most: usize) -> Result<Body, &'static str> {
+    if bytes.is_empty() { Ok(Body::Undefined) } else { json::parse_crowd(bytes, most).map(Body::Value) }
 }
 
 /// Parses `application/x-www-form-urlencoded`: an object of texts, of a doubled name the last. An empty text is no body.

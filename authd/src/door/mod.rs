@@ -16,3 +16,4 @@ pub use self::{
     router::{Found, Router, Verb},
     validate::{Fields, is_truthy, type_name},
 };
+pub use crate::json::MAX_MEMBERS;

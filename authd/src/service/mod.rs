@@ -10,6 +10,7 @@ pub mod email;
 pub mod error;
 pub mod fields;
 pub mod impersonation;
+pub mod imports;
 pub mod keys;
 pub mod mail;
 pub mod maintenance;

@@ -33,7 +33,7 @@ pub struct OwnChange {
     pub fields: GivenFields,
     /// What was given for fields of plugins, which nobody sets here.
     pub locked: GivenFields,
-    /// The name to sign in with, and how it is spelled: as [`usernames::changes`] found it sound.
+    /// The name to sign in with, and how it is spelled: as [`super::usernames::changes`] found it sound.
     pub username: GivenUsername,
 }
 

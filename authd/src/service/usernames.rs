@@ -18,7 +18,7 @@ pub struct GivenUsername {
 /// The longest spelling, in characters.
 const MAX_DISPLAY: usize = 64;
 
-fn check_display(display: &str) -> Result<(), ServiceError> {
+pub(super) fn check_display(display: &str) -> Result<(), ServiceError> {
     passwords::check_name(display)?;
     match display.chars().count() {
         0..=MAX_DISPLAY => Ok(()),

@@ -3,6 +3,7 @@
 mod audit;
 mod fields;
 mod fixtures;
+mod imports;
 mod mail;
 #[cfg(test)]
 mod model;
@@ -52,6 +53,7 @@ pub async fn suite(store: Arc<dyn Store>) {
     races(&store).await;
     mail::links(&*store).await;
     mail::queue(&*store).await;
+    imports::whole(&*store).await;
     audit::erasure(&*store).await;
     audit::removal(&*store).await;
     audit::wrong_clocks(&*store).await;

@@ -2,6 +2,7 @@
 //! Nothing here is shared with the sled implementation but the form of an audit payload.
 
 mod audit;
+mod imports;
 mod mail;
 
 use std::{
@@ -10,7 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use common::{Email, FamilyId, MailId, SessionId, UnixTime, UserId, admin::Counts};
+use common::{Email, FamilyId, ImportId, MailId, SessionId, UnixTime, UserId, admin::Counts};
 
 use super::{
     Amendment, AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Files, IDEMPOTENCY, LINK_REMEMBERED,
@@ -19,14 +20,14 @@ use super::{
 };
 use crate::{
     domain::{
-        Act, AuditRecord, Ban, Checkpoint, Credential, Event, EventKind, Family, FieldChanges, IdempotencyKey, KeySet,
-        Link, Mail, Session, SessionState, SigningKey, TokenDigest, Turn, User, UserSearch, address, mail::Claim,
-        throttle::Place,
+        Act, AuditRecord, Ban, Checkpoint, Credential, Event, EventKind, Family, FieldChanges, IdempotencyKey, Import,
+        KeySet, Link, Mail, Session, SessionState, SigningKey, TokenDigest, Turn, User, UserSearch, address,
+        mail::Claim, throttle::Place,
     },
     ports::Mac,
 };
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct State {
     users: BTreeMap<UserId, User>,
     credentials: BTreeMap<UserId, Credential>,
@@ -43,6 +44,8 @@ struct State {
     counters: BTreeMap<[u8; 16], Counter>,
     mails: BTreeMap<MailId, Mail>,
     links: Vec<Link>,
+    imports: BTreeMap<ImportId, Import>,
+    imported: BTreeMap<UserId, ImportId>,
 }
 
 /// Everything in maps behind one lock.
@@ -142,6 +145,15 @@ impl State {
         let ids: Vec<SessionId> = self.of_user(user).into_iter().map(|s| s.id).filter(|id| Some(id) != keep).collect();
         let sessions = ids.iter().filter_map(|id| self.remove(id)).count() as u64;
         Ended { sessions, users: u64::from(sessions > 0) }
+    }
+
+    fn remove_user(&mut self, user: &UserId) -> Ended {
+        self.users.remove(user);
+        self.credentials.remove(user);
+        self.places.remove(user);
+        self.forget_imported(user);
+        self.links.retain(|link| link.user != *user);
+        self.end_all(user, None)
     }
 }
 
@@ -650,11 +662,7 @@ impl Store for MemoryStore {
         if epoch.is_some_and(|epoch| epoch != owner.epoch) {
             return Err(StoreError::Stale);
         }
-        state.users.remove(&user);
-        state.credentials.remove(&user);
-        state.places.remove(&user);
-        state.links.retain(|link| link.user != user);
-        let ended = state.end_all(&user, None);
+        let ended = state.remove_user(&user);
         self.record(&mut state, &act, &event.user(&user).with("ended_sessions", &ended.sessions));
         Ok(ended)
     }

@@ -8,6 +8,7 @@
 mod chain;
 #[cfg(any(test, feature = "test-util"))]
 pub mod contract;
+mod imports;
 pub mod memory;
 mod payload;
 pub mod sled;
@@ -17,6 +18,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use common::{Email, FamilyId, MailId, SessionId, Span, UnixTime, UserId, admin::Counts};
 
+pub use self::imports::{ImportBatch, Imports, Undone};
 use crate::domain::{
     Act, AuditRecord, Ban, Checkpoint, ClientDigest, Credential, Event, EventKind, Family, FieldChanges, Generation,
     IdempotencyKey, KeySet, Link, Mail, PasswordHash, Session, SessionPolicy, SigningKey, TokenDigest, User,
@@ -358,7 +360,7 @@ pub trait Upkeep: Send + Sync {
 
 /// See the module's text.
 #[async_trait]
-pub trait Store: Send + Sync {
+pub trait Store: Imports {
     /// The user by id.
     async fn user(&self, id: &UserId) -> Result<Option<Arc<User>>, StoreError>;
     /// The user who owns this address.

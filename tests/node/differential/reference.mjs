@@ -64,10 +64,11 @@ export async function startReference(t, { plugins = [], withoutJwt = false, base
   });
   const url = `http://localhost:${server.address().port}`;
   const { Database: Sqlite } = await sqlite;
+  const tables = new Sqlite();
   const auth = betterAuth({
     baseURL: baseURL ?? url,
     secret: "of the real server, which only the tests know",
-    database: { dialect: new SqliteDialect({ database: new Database(new Sqlite()) }), type: "sqlite" },
+    database: { dialect: new SqliteDialect({ database: new Database(tables) }), type: "sqlite" },
     emailAndPassword: { enabled: true, ...options.emailAndPassword },
     trustedOrigins: TRUSTED,
     rateLimit: { enabled: false },
@@ -85,5 +86,7 @@ export async function startReference(t, { plugins = [], withoutJwt = false, base
     const { user } = await internalAdapter.findUserByEmail(email);
     await internalAdapter.updateUser(user.id, { role });
   };
-  return { url, promote };
+  /** Its database, as the file of an application has it. */
+  const database = () => tables.export();
+  return { url, promote, database };
 }

@@ -30,7 +30,7 @@ pub enum TemplateProblem {
 /// The values that a template may have, by name.
 pub(super) type Values<'a> = [(&'static str, &'a str); 7];
 
-/// The names of [`Values`], for the manual and for messages.
+/// The names of `Values`, for the manual and for messages.
 pub const NAMES: [&str; 7] = ["service", "greeting", "name", "email", "new_email", "link", "expires"];
 
 macro_rules! built_in {

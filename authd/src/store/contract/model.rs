@@ -27,6 +27,8 @@ enum Step {
     Sweep { days: u64, limit: usize },
     Erase { user: u8, secs: Option<u64>, limit: usize },
     Remove { secs: u64, limit: usize },
+    Import { id: u8, users: Vec<u8>, sessions: u8 },
+    Undo { id: u8, limit: usize },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -68,6 +70,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         }),
         (0..40u64, 1..6usize).prop_map(|(secs, limit)| Step::Remove { secs, limit }),
         (5..32u64, 1..4usize).prop_map(|(days, limit)| Step::Sweep { days, limit }),
+        (0..2u8, proptest::collection::vec(0..3u8, 0..4), 0..4u8).prop_map(|(id, users, sessions)| Step::Import {
+            id,
+            users,
+            sessions
+        }),
+        (0..2u8, 0..3usize).prop_map(|(id, limit)| Step::Undo { id, limit }),
     ];
     proptest::collection::vec(step, 1..40)
 }
@@ -143,6 +151,16 @@ async fn perform(store: &dyn Store, step: &Step) -> String {
         Step::Remove { secs, limit } => {
             format!("{:?}", store.remove_audit(T0.plus(Span::from_secs(secs)), limit, act()).await)
         }
+        Step::Import { id, users, sessions } => {
+            let accounts = || users.iter().map(|u| imports::incoming(&name(*u), sessions)).collect();
+            let batch = || imports::batch(&format!("i{id}"), accounts());
+            let would = store.preview_import(batch()).await;
+            format!("{would:?} {:?}", store.import(batch(), act(), event(EventKind::UsersImported)).await)
+        }
+        Step::Undo { id, limit } => {
+            let id = format!("i{id}").parse().unwrap();
+            format!("{:?}", store.undo_import(id, limit, act(), event(EventKind::ImportUndone)).await)
+        }
         // How many one call removes is the implementation's business (its index may hold dead entries).
         Step::Sweep { days, limit } => {
             let mut swept = 0;
@@ -159,13 +177,17 @@ async fn perform(store: &dyn Store, step: &Step) -> String {
 
 async fn picture(store: &dyn Store) -> String {
     let users = store.users(UserQuery { limit: 100, ..UserQuery::default() }).await.unwrap().items;
-    let mut out = format!("{:?}\n{users:?}\n", store.counts().await.unwrap());
+    let imports = store.imports().await.unwrap();
+    let mut out = format!("{:?}\n{users:?}\n{imports:?}\n", store.counts().await.unwrap());
     for user in &users {
         let sessions = store.sessions_of(&user.id).await.unwrap();
         out += &format!("{:?} {sessions:?}\n", store.credential(&user.id).await.unwrap());
         for session in sessions {
             let by_token = store.session_by_token(&session.digest).await.unwrap().map(|l| l.session.id.clone());
-            let family = store.family(session.family.as_ref().unwrap()).await.unwrap();
+            let family = match &session.family {
+                Some(family) => store.family(family).await.unwrap(),
+                None => None,
+            };
             out += &format!("{by_token:?} {family:?}\n");
         }
     }

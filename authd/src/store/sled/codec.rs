@@ -3,6 +3,7 @@
 //! (golden bytes below). The checksum covers the key too, so that a record in the wrong place is a damaged one.
 
 mod audit;
+mod imports;
 mod mail;
 mod user;
 

@@ -7,6 +7,7 @@ use common::{SessionId, UnixTime, UserId};
 
 use super::{
     codec::{Link, Number, Places},
+    imports::forget_imported,
     keys, mail,
     txn::Txn,
 };
@@ -141,17 +142,22 @@ pub(super) fn create_user(
     if tx.exists(&keys::user(&user.id))? {
         return Err(StoreError::Stale);
     }
+    insert_user(tx, user, credential)?;
+    if let Some(session) = session {
+        insert_session(tx, session, act)?;
+    }
+    tx.audit(act, event)
+}
+
+/// Where neither the id nor the address is taken.
+pub(super) fn insert_user(tx: &mut Txn<'_>, user: &User, credential: Option<&Credential>) -> Result<(), StoreError> {
     move_username(tx, &user.id, None, user.username.as_deref())?;
     tx.put(keys::user(&user.id), user)?;
     tx.put(keys::email(&user.email), &Link(user.id.to_string()))?;
     if let Some(credential) = credential {
         tx.put(keys::credential(&user.id), credential)?;
     }
-    if let Some(session) = session {
-        insert_session(tx, session, act)?;
-    }
-    tx.count(USERS, 1)?;
-    tx.audit(act, event)
+    tx.count(USERS, 1)
 }
 
 pub(super) fn open_session(
@@ -428,15 +434,22 @@ pub(super) fn delete_user(
     if epoch.is_some_and(|epoch| epoch != owner.epoch) {
         return Err(StoreError::Stale);
     }
-    let ended = end_all(tx, id, None)?;
-    tx.delete(keys::user(id));
-    tx.delete(keys::email(&owner.email));
-    move_username(tx, id, owner.username.as_deref(), None)?;
-    tx.delete(keys::credential(id));
-    tx.delete(keys::places(id));
-    mail::remove_links(tx, id)?;
-    tx.count(USERS, -1)?;
+    let ended = remove_user(tx, &owner)?;
     tx.audit(act, &event.user(id).with("ended_sessions", &ended.sessions))?;
+    Ok(ended)
+}
+
+/// A user with everything that belongs to the account.
+pub(super) fn remove_user(tx: &mut Txn<'_>, owner: &User) -> Result<Ended, StoreError> {
+    let ended = end_all(tx, &owner.id, None)?;
+    tx.delete(keys::user(&owner.id));
+    tx.delete(keys::email(&owner.email));
+    move_username(tx, &owner.id, owner.username.as_deref(), None)?;
+    tx.delete(keys::credential(&owner.id));
+    tx.delete(keys::places(&owner.id));
+    forget_imported(tx, &owner.id)?;
+    mail::remove_links(tx, &owner.id)?;
+    tx.count(USERS, -1)?;
     Ok(ended)
 }
 

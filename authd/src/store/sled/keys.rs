@@ -1,7 +1,7 @@
 //! How record keys are built: one byte for the kind, then ids as text. Ids are printable ASCII of any length, so a zero
 //! byte ends one where something follows it; numbers are big-endian, so that their order is the order of the keys.
 
-use common::{Email, FamilyId, Kid, MailId, SessionId, UnixTime, UserId};
+use common::{Email, FamilyId, ImportId, Kid, MailId, SessionId, UnixTime, UserId};
 
 use crate::domain::{Purpose, TokenDigest};
 
@@ -26,6 +26,9 @@ pub(super) enum Kind {
     Places = 0x0e,
     Counter = 0x0f,
     UserByUsername = 0x10,
+    Import = 0x18,
+    ImportMember = 0x19,
+    Imported = 0x1a,
     Mail = 0x20,
     MailDue = 0x21,
     MailLink = 0x22,
@@ -190,6 +193,31 @@ pub(super) fn parse_mail_link_expiry(key: &[u8]) -> Option<(UnixTime, TokenDiges
     Some((UnixTime::from_millis(i64::from_be_bytes(*at)), TokenDigest(digest.try_into().ok()?)))
 }
 
+/// What came in together from another server.
+pub(super) fn import(id: &ImportId) -> Vec<u8> {
+    key(Kind::Import, &[id.as_str().as_bytes()])
+}
+
+/// The accounts that came with an import.
+pub(super) fn import_members(id: &ImportId) -> Vec<u8> {
+    key(Kind::ImportMember, &[id.as_str().as_bytes(), &[0]])
+}
+
+pub(super) fn import_member(id: &ImportId, user: &UserId) -> Vec<u8> {
+    key(Kind::ImportMember, &[id.as_str().as_bytes(), &[0], user.as_str().as_bytes()])
+}
+
+/// The user in a key made by [`import_member`].
+pub(super) fn member_in(key: &[u8]) -> Option<UserId> {
+    let end = key.iter().skip(1).position(|b| *b == 0)? + 1;
+    std::str::from_utf8(key.get(end + 1..)?).ok()?.parse().ok()
+}
+
+/// The import that an account came with.
+pub(super) fn imported(user: &UserId) -> Vec<u8> {
+    key(Kind::Imported, &[user.as_str().as_bytes()])
+}
+
 /// What a record is, for the log: its kind, and its id where that is no personal data (LG-02).
 pub(super) fn describe(key: &[u8]) -> String {
     let kind = match key.first() {
@@ -206,6 +234,7 @@ pub(super) fn describe(key: &[u8]) -> String {
         Some(0x0a) => "signing-key",
         Some(0x0b) => "secret",
         Some(0x0c | 0x0d) => "act",
+        Some(0x18..=0x1a) => "import",
         Some(0x10) => return "of the index of usernames".into(),
         Some(0x20) => "mail",
         Some(0x21) => return "of the index of due mails".into(),

@@ -8,6 +8,7 @@ mod codec;
 #[cfg(test)]
 mod damages;
 mod disk;
+mod imports;
 mod intents;
 mod keys;
 mod log;

@@ -75,6 +75,12 @@ impl<'a> Txn<'a> {
         Ok(())
     }
 
+    /// Changes nothing after all.
+    pub(super) fn abandon(&mut self) {
+        self.changes.clear();
+        self.chain = self.group.chain;
+    }
+
     pub(super) fn delete(&mut self, key: Vec<u8>) {
         self.changes.insert(key, None);
     }

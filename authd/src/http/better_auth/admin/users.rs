@@ -36,7 +36,7 @@ fn of_admin(error: ServiceError) -> ApiError {
     }
 }
 
-/// `GET /admin/list-users`: see [`search`] for what may be asked.
+/// `GET /admin/list-users`: see `search` for what may be asked.
 ///
 /// # Errors
 /// `ValidationError`, an empty 401, `MayNotListUsers`.
