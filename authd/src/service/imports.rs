@@ -48,7 +48,7 @@ pub async fn store(app: &Services, batch: ImportBatch, act: Act) -> Result<Findi
     Ok(checked.found(&fates))
 }
 
-/// What [`store`] would do now.
+/// What [`store()`] would do now.
 ///
 /// # Errors
 /// The store cannot be read.
