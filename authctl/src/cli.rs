@@ -86,6 +86,9 @@ pub enum Command {
     /// Who has to wait, because too many sign-ins failed
     #[command(subcommand, visible_alias = "throttles")]
     Throttle(Throttle),
+    /// Mail: what waits, a test, another try, and what mails look like
+    #[command(subcommand)]
+    Mail(Mail),
     /// Tokens explained
     #[command(subcommand, visible_alias = "tokens")]
     Token(Token),
@@ -198,6 +201,41 @@ pub enum Throttle {
         /// Everybody
         #[arg(long, group = "target")]
         all: bool,
+    },
+}
+
+/// `authctl mail …`
+#[derive(Debug, Subcommand)]
+pub enum Mail {
+    /// Mails that wait, and mails that were given up
+    Queue {
+        /// How many.
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Send a test mail now, and say how that went
+    Test {
+        /// To whom
+        to: String,
+    },
+    /// Try mails again at once that have failed
+    #[command(group = clap::ArgGroup::new("which").required(true))]
+    Retry {
+        /// The id of one
+        #[arg(group = "which")]
+        id: Option<String>,
+        /// All of them
+        #[arg(long, group = "which")]
+        all: bool,
+    },
+    /// What a mail looks like, with made-up values and the templates as they are now
+    Preview {
+        /// Which: verify-email, reset-password, confirm-change, verify-change, delete-user, email-changed, password-reset,
+        /// account-exists, test
+        template: String,
+        /// The HTML, instead of the text
+        #[arg(long)]
+        html: bool,
     },
 }
 
@@ -391,6 +429,11 @@ pub enum Keys {
         #[command(flatten)]
         consent: Consent,
     },
+    /// Show the secret by which servers that render pages read the copies of sessions in browsers (`cookies.cache`)
+    ///
+    /// Whoever has it can make such a copy, and read those that are encrypted. It opens nothing of authd itself. It is the same
+    /// as long as the store lives; that it was shown is in the audit trail.
+    CookieCache,
     /// Declare a key unusable: its tokens are refused from now on
     Revoke {
         /// Its id

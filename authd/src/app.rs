@@ -19,14 +19,15 @@ use tokio::{
 use tracing::{info, warn};
 
 use crate::{
-    admin::{AdminApp, Info},
+    admin::{self, AdminApp, Info},
     clock::SystemClock,
-    config::{Config, CookieDomain, Mode, Problem, PublicUrl},
+    config::{Config, CookieDomain, Delivery, Mode, Problem, PublicUrl},
     crypto::{
         entropy::SystemEntropy,
         hasher::{Cost, HasherConfig, HasherPool},
         jwt::Jwt,
         seal::{MasterVault, Sealer},
+        session_copy::{self, Copies},
         strength::Strength,
     },
     datadir::DataDir,
@@ -40,10 +41,15 @@ use crate::{
     live::Live,
     net::{self, Gauge, Limits, Listener, Users},
     opening::{bring_up, master_key, open_store, unusable},
-    ports::{Clock, Entropy, PasswordHasher, TokenSigner},
+    ports::{Clock, Entropy, Mailer, PasswordHasher, SessionCopies, TokenSigner},
+    post_office,
     reload::{Reloader, last_read},
     service::{
-        Policy, Services, keys, maintenance,
+        Policy, Services,
+        email::EmailPolicy,
+        keys,
+        mail::{self, MailPolicy},
+        maintenance,
         throttle::{self, Throttles},
         tokens::{RecentJwts, VerifiedTokens},
     },
@@ -62,6 +68,8 @@ pub struct Parts {
     pub cost: Option<Cost>,
     /// The hasher, if not one of this cost on its own threads.
     pub hasher: Option<Arc<dyn PasswordHasher>>,
+    /// What hands mails over, if not what is configured.
+    pub mailer: Option<Arc<dyn Mailer>>,
     /// Sockets from outside.
     pub inherited: Inherited,
     /// How the store behaves, besides what is configured.
@@ -79,7 +87,17 @@ impl Default for Parts {
         let clock = Arc::new(SystemClock::default());
         let (inherited, store) = (Inherited::default(), SledOptions::default());
         let (around_store, around_signer) = (None, None);
-        Self { clock, cost: None, hasher: None, inherited, store, around_store, around_signer, trust_clock: false }
+        Self {
+            clock,
+            cost: None,
+            hasher: None,
+            mailer: None,
+            inherited,
+            store,
+            around_store,
+            around_signer,
+            trust_clock: false,
+        }
     }
 }
 
@@ -206,6 +224,10 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         );
     }
     let public_url = config.public_url(address.port());
+    let mailer = match parts.mailer {
+        Some(mailer) if config.mail_delivery() != Delivery::Off => Some(mailer),
+        _ => post_office::open(config)?,
+    };
     let services = Arc::new(Services {
         store: around(parts.around_store, store.clone()),
         upkeep: store.clone(),
@@ -215,7 +237,8 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         signer: around(parts.around_signer, signer),
         vault,
         secrets,
-        policy: policy(config, public_url.origin()),
+        policy: policy(config, &public_url),
+        mail: Arc::new(mail::Room::new(mailer)),
         throttles: Arc::new(Throttles::new(settings.throttle.failures)),
         recent_jwts: Arc::new(RecentJwts::default()),
         verified_tokens: Arc::new(VerifiedTokens::default()),
@@ -226,6 +249,11 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let (domain, age) = (domain.map(CookieDomain::as_str), settings.session.expires_in);
     let cookies =
         Cookies::named(cookie_mac, prefix, domain, public_url.is_secure, age).taking_over(takeover, clock.clone());
+    let copies = settings.cookies.cache.form().map(|form| {
+        let copies: Arc<dyn SessionCopies> = Arc::new(Copies::new(&*services.secrets.copies, form, entropy.clone()));
+        (copies, settings.cookies.cache_life)
+    });
+    let cookies = cookies.copying(copies);
     let (door, first_cookies) = public_door(config, &public_url, &cookies);
     let app = Arc::new(Live::new(Arc::new(App::new(services.clone(), door, first_cookies))));
     let admin_socket =
@@ -269,6 +297,11 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         data_dir: places.data_dir.clone(),
         master_key: (!places.is_credential).then(|| places.master_key.clone()),
         legacy_secret_until: settings.session.legacy_secret_until,
+        copies: settings.cookies.cache.form().map(|_| admin::Copies {
+            secret: session_copy::secret(&*services.secrets.copies).as_str().into(),
+            form: settings.cookies.cache.to_string(),
+            prefix: prefix.to_owned(),
+        }),
         log_lines_dropped: telemetry::dropped,
     };
     let last_read = last_read(config, info.started_at, &places.admin_socket);
@@ -292,6 +325,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let listener = Listener::Unix(admin_socket.listener);
     let gauge = Arc::new(Gauge::new(ADMIN_CONNECTIONS).per_user(admin_users(of_access)));
     tasks.spawn(net::serve(listener, service, admin_limits, gauge, stopping.clone()));
+    tasks.spawn(post_office::send_mail(live.clone(), stopping.clone()));
     tasks.spawn(write_down(live.clone(), stopping.clone()));
     tasks.spawn(keep_snapshots(store.clone(), clock.clone(), stopping.clone()));
     tasks.spawn(tend(live.clone(), stopping));
@@ -513,8 +547,9 @@ pub(crate) fn public_door(config: &Config, url: &PublicUrl, cookies: &Cookies) -
 }
 
 /// The use cases' part of the configuration.
-pub(crate) fn policy(config: &Config, origin: &str) -> Policy {
+pub(crate) fn policy(config: &Config, public_url: &PublicUrl) -> Policy {
     let s = &config.settings;
+    let origin = public_url.origin();
     let or_origin = |list: &[String]| if list.is_empty() { vec![origin.to_owned()] } else { list.to_vec() };
     Policy {
         password: PasswordPolicy {
@@ -552,6 +587,28 @@ pub(crate) fn policy(config: &Config, origin: &str) -> Policy {
         locked_session_fields: s.admin_plugin.locked_session_fields(),
         admin: s.admin_plugin.rules(),
         username: s.username.rules(),
+        delete_by_mail: s.account.delete_by_mail,
+        delete_expires_in: s.account.delete_expires_in,
+        reset_expires_in: s.password.reset_expires_in,
+        reset_ends_sessions: s.password.reset_ends_sessions,
+        email: EmailPolicy {
+            is_required: s.email.verification_required,
+            sends_on_sign_up: s.email.send_on_sign_up.is_on(s.email.verification_required),
+            sends_on_sign_in: s.email.send_on_sign_in,
+            signs_in: s.email.auto_sign_in_after_verification,
+            expires_in: s.email.verification_expires_in,
+            may_change: s.email.change_enabled,
+            asks_old_address: s.email.change_confirmation,
+            changes_unverified_at_once: s.email.change_unverified_at_once,
+        },
+        mail: MailPolicy {
+            base: format!("{origin}{}", s.http.mounts.first().map_or("", |mount| mount.prefix())),
+            service: s.mail.service_name.clone().unwrap_or_else(|| public_url.host.clone()),
+            per_address: s.mail.per_address,
+            per_client: s.mail.per_client,
+            patience: s.mail.give_up_after,
+            templates: s.mail.templates.clone(),
+        },
         audit_retention: Some(s.audit.retention).filter(|retention| *retention != Span::ZERO),
         user_fields: s.user.fields.0.clone(),
         session_fields: s.session.fields.0.clone(),

@@ -144,6 +144,10 @@ const AUDIT: &str = "audit";
 /// A purpose without a secret of its own: its key is derived from the one of cookies, so a store that was made before there
 /// were device cookies needs nothing new.
 const DEVICE: &str = "device";
+/// As [`DEVICE`].
+const LINK: &str = "mail-link";
+/// As [`DEVICE`].
+const COPIES: &str = "cookie-cache";
 
 fn mac_of(secret: &[u8], purpose: &str) -> Arc<HmacKey> {
     Arc::new(HmacKey::new(&*derive(secret, &format!("authd {purpose} mac v1"))))
@@ -225,7 +229,13 @@ pub(crate) async fn bring_up(
         open_secret(vault, secret, key_for)
     };
     let cookie = open(COOKIE, COOKIE)?;
-    let secrets = Secrets { cookie: cookie.clone(), refresh: open(REFRESH, REFRESH)?, device: open(COOKIE, DEVICE)? };
+    let secrets = Secrets {
+        cookie: cookie.clone(),
+        refresh: open(REFRESH, REFRESH)?,
+        device: open(COOKIE, DEVICE)?,
+        link: open(COOKIE, LINK)?,
+        copies: open(COOKIE, COPIES)?,
+    };
     let store = opened.start(open(AUDIT, AUDIT)?).map_err(|e| Failure::new(Exit::Io, e.to_string()))?;
     if is_new {
         let key = signer

@@ -4,7 +4,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;
-use common::{Kid, SecretString, Span, UnixTime};
+use common::{Email, Kid, MailId, SecretString, Span, UnixTime};
 
 use crate::domain::{Algorithm, KeySet, PasswordHash, SigningKey, token::Claims, token::TokenProblem};
 
@@ -211,6 +211,48 @@ pub trait MasterKeyChange: Send + Sync {
     fn done(self: Box<Self>);
 }
 
+/// A mail as it is handed over.
+#[derive(Debug, Clone)]
+pub struct Letter {
+    /// Becomes the `Message-ID`: whoever gets the same mail twice can tell.
+    pub id: MailId,
+    /// To whom; nobody else gets it.
+    pub to: Email,
+    /// One line.
+    pub subject: String,
+    /// For programs that show plain text.
+    pub text: SecretString,
+    /// For all others.
+    pub html: SecretString,
+    /// The link in it, for who has no mail program at hand.
+    pub link: Option<SecretString>,
+    /// When it was written.
+    pub at: UnixTime,
+}
+
+/// Why a mail was not handed over.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MailerError {
+    /// It may go another time.
+    #[error("{0}")]
+    Later(String),
+    /// It never will.
+    #[error("{0}")]
+    Never(String),
+}
+
+/// Hands mails over to whoever delivers them.
+#[async_trait]
+pub trait Mailer: Send + Sync {
+    /// Hands over one mail. When it returns, somebody else is answerable for it.
+    ///
+    /// # Errors
+    /// Whether it is worth another try. A failure does not mean that the mail has not gone: the answer may have been lost.
+    async fn send(&self, letter: &Letter) -> Result<(), MailerError>;
+    /// What operators call it: where mails go.
+    fn describe(&self) -> String;
+}
+
 /// The secret of a Better Auth server that authd takes over from: it verifies cookies, and never signs.
 #[derive(Clone)]
 pub struct Takeover {
@@ -229,4 +271,25 @@ pub struct Secrets {
     pub refresh: Arc<dyn Mac>,
     /// Marks the devices of those who signed in.
     pub device: Arc<dyn Mac>,
+    /// Makes the links in mails.
+    pub link: Arc<dyn Mac>,
+    /// Makes the secret of the copies of sessions in browsers.
+    pub copies: Arc<dyn Mac>,
+}
+
+/// The forms of a session's copy in the browser: Better Auth's strategies of its cookie cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyForm {
+    /// JSON with an HMAC.
+    Compact,
+    /// A signed JWT.
+    Jwt,
+    /// An encrypted one.
+    Jwe,
+}
+
+/// Makes the copies of sessions that browsers carry. Nothing here ever reads one.
+pub trait SessionCopies: Send + Sync {
+    /// A copy of this JSON object, good until then. `None`: it is no object, or the cipher refuses.
+    fn copy(&self, content: &str, now: UnixTime, until: UnixTime) -> Option<String>;
 }

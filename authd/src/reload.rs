@@ -131,7 +131,7 @@ impl Reloader {
         };
 
         let services = self.services.get();
-        let services = Arc::new(services.with_policy(app::policy(&next, self.public_url.origin())));
+        let services = Arc::new(services.with_policy(app::policy(&next, &self.public_url)));
         // The keys first, as at a start: then the event. Only what is on record comes into force.
         keys::allow_longer_tokens(&services).await.map_err(|e| failed(&e))?;
         if !applied.is_empty() || !waiting.is_empty() {

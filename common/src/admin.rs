@@ -1,7 +1,11 @@
 //! JSON bodies of the admin door: HTTP/1.1 over a Unix socket, paths under `/v1`.
 
+mod mail;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+pub use self::mail::{MailFailure, MailPreview, MailSent, MailStatus, MailView, MailsRetried, RetryMails, TestMail};
 
 use crate::{Kid, SecretString, SessionId, UnixTime, UserId};
 
@@ -77,6 +81,9 @@ pub struct Status {
     pub hashing: Hashing,
     /// Connections on the public door.
     pub connections: u64,
+    /// The mail queue.
+    #[serde(default)]
+    pub mail: MailStatus,
     /// Lines that the log has lost because nobody read them in time.
     #[serde(default)]
     pub log_lines_dropped: u64,
@@ -408,6 +415,18 @@ pub struct KeysRewrapped {
     /// Whether nothing was done because only a preview was asked for.
     #[serde(default)]
     pub dry_run: bool,
+}
+
+/// What reads the copies of sessions that browsers carry.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CookieCacheSecret {
+    /// The secret, for `getCookieCache`.
+    pub secret: String,
+    /// The form of the copies: `compact`, `jwt` or `jwe`.
+    pub strategy: String,
+    /// What the cookies' names begin with.
+    pub cookie_prefix: String,
 }
 
 /// `POST /v1/tokens/inspect` and `/verify`.

@@ -111,6 +111,20 @@ pub struct MeBody {
     pub session: MeSession,
 }
 
+/// What the copy of a session in the browser says (Better Auth's `session_data`, PROTOCOL section 5).
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionCopyBody {
+    /// The session, without anything that would open it.
+    pub session: SessionBody,
+    /// Its user.
+    pub user: UserBody,
+    /// When the copy was made, in milliseconds since 1970.
+    pub updated_at: i64,
+    /// The form of the copy; `1`.
+    pub version: String,
+}
+
 /// `GET /get-session` with a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GetSessionBody {
@@ -240,6 +254,24 @@ pub struct AccountBody {
     pub updated_at: UnixTime,
     /// Empty for a password.
     pub scopes: Vec<String>,
+}
+
+/// What a link of a mail answers that leads nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FollowedBody {
+    /// Always true.
+    pub status: bool,
+    /// Whose address was changed; `null` if it was only proved.
+    pub user: Option<UserBody>,
+}
+
+/// `POST /request-password-reset`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResetRequestedBody {
+    /// Always true.
+    pub status: bool,
+    /// For people; the same whether there is an account or not.
+    pub message: String,
 }
 
 /// `POST /delete-user`.

@@ -214,6 +214,24 @@ codes! {
     UsernameTooLong = "USERNAME_TOO_LONG", "Username is too long";
     /// The name has other characters than letters, digits, `_` and `.`.
     InvalidUsername = "INVALID_USERNAME", "Username is invalid";
+    /// The password is right, and the mailbox must be proved first (`email.verification_required`).
+    EmailNotVerified = "EMAIL_NOT_VERIFIED", "Email not verified";
+    /// There is no mail here (`[mail]`), so no link can be sent.
+    VerificationEmailNotEnabled = "VERIFICATION_EMAIL_NOT_ENABLED", "Verification email isn't enabled";
+    /// There is no mail here (`[mail]`), so no password can be reset.
+    ResetPasswordDisabled = "RESET_PASSWORD_DISABLED", "Reset password isn't enabled";
+    /// The caller's mailbox is proved already.
+    EmailAlreadyVerified = "EMAIL_ALREADY_VERIFIED", "Email is already verified";
+    /// The address is not the caller's.
+    EmailMismatch = "EMAIL_MISMATCH", "Email mismatch";
+    /// `email.change_enabled` is off.
+    ChangeEmailDisabled = "CHANGE_EMAIL_DISABLED", "Change email is disabled";
+    /// The link changes the address of another user than the one who is signed in.
+    InvalidUser = "INVALID_USER", "Invalid user";
+    /// The link deletes an account, and nobody is signed in.
+    FailedToGetUserInfo = "FAILED_TO_GET_USER_INFO", "Failed to get user info";
+    /// The mail server did not take the mail, or its template is wrong.
+    MailFailed = "MAIL_FAILED", "The mail was not sent";
 }
 
 impl fmt::Display for ErrorCode {

@@ -111,6 +111,10 @@ id! {
     ImportId
 }
 id! {
+    /// A mail in the queue; it stands in its `Message-ID` too.
+    MailId
+}
+id! {
     /// One request on either door, as in the header `x-request-id` and in the logs.
     RequestId
 }

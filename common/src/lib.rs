@@ -15,6 +15,6 @@ pub mod time;
 pub use duration::Span;
 pub use email::Email;
 pub use error::ErrorCode;
-pub use id::{AccountId, FamilyId, ImportId, Kid, RequestId, SessionId, UserId};
+pub use id::{AccountId, FamilyId, ImportId, Kid, MailId, RequestId, SessionId, UserId};
 pub use secret::SecretString;
 pub use time::{Moment, UnixTime};

@@ -256,3 +256,73 @@ test("an expired session is noticed by a page that asks from time to time", asyn
   await signUp(tab);
   await knowsNobody(tab);
 });
+
+const MAILED = "example.com";
+
+test("a forgotten password: the link of the mail leads to the page, which sets a new one", async (t) => {
+  const { authd, origin, openBrowser } = await set(t);
+  const at = await openTab(await openBrowser(), origin);
+  await signUp(at);
+  const context = await openBrowser();
+  const tab = await openTab(context, origin);
+  await knowsNobody(tab);
+  await send(tab, "Forgot password", { email: ADA.email });
+  await says(tab, "done");
+  const { url } = await authd.mails.next(MAILED);
+  await tab.goto(url);
+  assert.ok(tab.url().startsWith(`${origin}/?token=`), tab.url());
+  await send(tab, "Set password", { newPassword: NEW_PASSWORD });
+  await says(tab, "done");
+  await picture(tab, "password-set");
+  // Whoever was signed in is not any more.
+  await askAgain(at);
+  await knowsNobody(at);
+  await tab.goto(origin);
+  await signIn(tab);
+  await says(tab, "401 INVALID_EMAIL_OR_PASSWORD");
+  await send(tab, "Sign in", { email: ADA.email, password: NEW_PASSWORD });
+  await greets(tab);
+  // The link has done its work.
+  await tab.goto(url);
+  assert.equal(tab.url(), `${origin}/?error=INVALID_TOKEN`);
+});
+
+test("a mailbox is proved by the link of the mail, on another device", async (t) => {
+  const { authd, origin, openBrowser } = await set(t);
+  const tab = await openTab(await openBrowser(), origin);
+  await signUp(tab);
+  await says(tab, "The address is not proved");
+  await send(tab, "Prove address");
+  await says(tab, "done");
+  const { url } = await authd.mails.next(MAILED);
+  const phone = await (await openBrowser()).newPage();
+  await phone.goto(url);
+  assert.equal(phone.url(), `${origin}/`);
+  await knowsNobody(phone);
+  await askAgain(tab);
+  await says(tab, "The address is proved");
+});
+
+test("an address is changed: the old one agrees, the new one is proved", async (t) => {
+  const env = { AUTHD_EMAIL__CHANGE_ENABLED: "true", AUTHD_EMAIL__CHANGE_CONFIRMATION: "true" };
+  const { authd, origin, openBrowser } = await set(t, env);
+  const tab = await openTab(await openBrowser(), origin);
+  await signUp(tab);
+  await send(tab, "Prove address");
+  await tab.goto((await authd.mails.next(MAILED)).url);
+  await says(tab, "The address is proved");
+  await send(tab, "Change address", { newEmail: "ada@new.example" });
+  await says(tab, "done");
+  const agree = await authd.mails.next(MAILED);
+  assert.equal(agree.to, ADA.email);
+  await tab.goto(agree.url);
+  await greets(tab);
+  await says(tab, ADA.email);
+  await tab.goto((await authd.mails.next("new.example")).url);
+  await greets(tab);
+  await says(tab, "ada@new.example");
+  await send(tab, "Sign out");
+  await knowsNobody(tab);
+  await send(tab, "Sign in", { email: "ada@new.example", password: PASSWORD });
+  await greets(tab);
+});

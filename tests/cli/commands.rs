@@ -113,7 +113,7 @@ fn says_something(line: &str, format: Format, outcome: &Outcome) {
 #[tokio::test]
 async fn cl_02_every_command_answers_in_every_format() {
     for format in Format::value_variants() {
-        let server = Server::start().await;
+        let server = Server::builder().set("cookies.cache", "jwe").start().await;
         let made = server.sign_up("ada@example.com").await;
         let first = async |line: &str| {
             let outcome = ctl(&server.socket).run(line).await.ok();
@@ -125,6 +125,11 @@ async fn cl_02_every_command_answers_in_every_format() {
             server.client().without("user-agent").post("/api/auth/login", &guess).await;
         }
         let kid = first("keys list -o id").await;
+        // A mail that waits, because nobody takes it.
+        server.postbox().refuse(Some(authd::ports::MailerError::Later("421 busy".into())));
+        let forgotten = serde_json::json!({"email": "ada@example.com"});
+        assert_eq!(server.client().post("/api/auth/request-password-reset", &forgotten).await.status, 200);
+        assert!(server.mails().await.is_empty());
         let new_key = server.dir().join("new.key");
         authd::init::new_master_key(&new_key).unwrap();
         let accounts = server.dir().join("accounts.jsonl");
@@ -153,8 +158,13 @@ async fn cl_02_every_command_answers_in_every_format() {
             "keys list",
             "keys rotate --yes",
             "keys rollback --yes",
+            "keys cookie-cache",
             &format!("keys revoke {kid} --yes"),
             &format!("keys rewrap --yes --new-master-key {}", new_key.display()),
+            "mail queue",
+            "mail retry --all",
+            "mail preview verify-email",
+            "mail test ada@example.com",
             "throttle list",
             "throttle clear --all",
             "store snapshot",
@@ -166,6 +176,9 @@ async fn cl_02_every_command_answers_in_every_format() {
             "import list",
             "import undo --yes {import}",
         ] {
+            if line.starts_with("mail test") {
+                server.postbox().refuse(None);
+            }
             let name = format.to_possible_value().unwrap().get_name().to_owned();
             let line = match line.contains("{import}") {
                 true => line.replace("{import}", &first("import list -o id").await),
@@ -234,6 +247,7 @@ async fn cl_02_exit_codes_are_what_the_help_says() {
         ("keys revoke nothing --yes", "", 3),
         ("user create --email ada@example.com --password-stdin", PASSWORD, 4),
         ("keys rollback --yes", "", 4),
+        ("keys cookie-cache", "", 4),
         ("session revoke --user ada@example.com --yes --expect-count 7", "", 4),
         ("user create --email nobody --password-stdin", PASSWORD, 2),
         ("user create --email new@example.com --password-stdin", "password1", 9),

@@ -14,6 +14,8 @@ mod hosts;
 mod json_bodies;
 mod jwks;
 mod limits;
+mod mail_links;
+mod mail_queue;
 mod mutated;
 mod naughty;
 mod origins;

@@ -14,7 +14,7 @@ async fn az_01_every_route_asks_for_what_the_table_says() {
             let path = format!("{prefix}{}", route.path);
             let path = if route.path == "/admin/get-user" { format!("{path}?id=x") } else { path };
             let body = (route.body != BodyRule::None)
-                .then_some(json!({"email": "nobody@example.com", "password": "x", "token": "x", "newPassword": "x", "currentPassword": "x", "userId": "x", "sessionToken": "x", "name": "x", "role": "x", "username": "nobody", "data": {}, "permissions": {}}));
+                .then_some(json!({"email": "nobody@example.com", "password": "x", "token": "x", "newPassword": "x", "currentPassword": "x", "userId": "x", "sessionToken": "x", "name": "x", "role": "x", "username": "nobody", "data": {}, "permissions": {}, "newEmail": "x@example.com"}));
             let text = body.map(|b| b.to_string()).unwrap_or_default();
             let content_type = (!text.is_empty()).then_some("application/json");
             let answer = server.client().send(route.verb.method(), &path, content_type, text.into()).await;

@@ -11,6 +11,7 @@ import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { Mails } from "./mails.mjs";
 
 // authd listens on 127.0.0.1 and is called localhost: what somebody else has on the same port of ::1 is not asked first.
 dns.setDefaultResultOrder("ipv4first");
@@ -112,6 +113,7 @@ export async function startAuthd(t, env = {}, { isProduction = false } = {}) {
     flags.unshift("--development");
   }
 
+  const mails = new Mails();
   let child;
   let ended;
   let port = 0;
@@ -126,8 +128,9 @@ export async function startAuthd(t, env = {}, { isProduction = false } = {}) {
     const address = await new Promise((resolve, reject) => {
       createInterface({ input: child.stderr }).on("line", (line) => {
         log.push(line);
-        const ready = readyLine(line);
-        if (ready) resolve(ready.address);
+        const event = eventOf(line);
+        if (event?.message === "authd is ready") resolve(event.address);
+        if (event?.message === "a mail is in the outbox" && event.link) mails.put(event.to, { url: event.link });
       });
       end.then(({ code, signal }) => reject(new Error(`authd ended, ${code ?? signal}:\n${log.join("\n")}`)), reject);
     });
@@ -161,17 +164,16 @@ export async function startAuthd(t, env = {}, { isProduction = false } = {}) {
     const isJson = args.includes("json");
     return isJson ? JSON.parse(end.stdout) : end.stdout;
   };
-  return { url: `http://localhost:${port}`, port, socket, ctl, start, halt, stop };
+  return { url: `http://localhost:${port}`, port, socket, mails, ctl, start, halt, stop };
 }
 
-function readyLine(line) {
-  let event;
+/** What a line of the log says. */
+function eventOf(line) {
   try {
-    event = JSON.parse(line);
+    return JSON.parse(line);
   } catch {
     return undefined;
   }
-  return event.message === "authd is ready" ? event : undefined;
 }
 
 /** A script's request: JSON in and out, no cookies, no origin. */

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use authd::{
     domain::{
         Act, AuditRecord, Ban, Checkpoint, Credential, Event, Family, Fate, FieldChanges, IdempotencyKey, Import,
-        KeySet, Session, SigningKey, TokenDigest, User, UserSearch, throttle::Place,
+        KeySet, Link, Mail, Session, SigningKey, TokenDigest, User, UserSearch, throttle::Place,
     },
     store::{
         Amendment, AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, ImportBatch, Imports, Listed,
@@ -21,7 +21,7 @@ use authd::{
         UserQuery,
     },
 };
-use common::{Email, FamilyId, ImportId, SessionId, Span, UnixTime, UserId, admin::Counts};
+use common::{Email, FamilyId, ImportId, MailId, SessionId, Span, UnixTime, UserId, admin::Counts};
 
 /// How a call fails.
 #[derive(Debug, Clone)]
@@ -219,7 +219,16 @@ faulty! {
     fn audit_verify(&self) -> ChainReport;
     fn counts(&self) -> Counts;
     fn check_not_done(&self, key: &IdempotencyKey) -> ();
-    fn count_repeated_sign_up(&self) -> ();
+    fn queue_mail(&self, act: Act) -> ();
+    fn link(&self, digest: &TokenDigest) -> Option<Link>;
+    fn due_mails(&self, now: UnixTime, limit: usize) -> Vec<Mail>;
+    fn mails(&self, after: Option<String>, limit: usize) -> Page<Mail>;
+    fn remove_mail(&self, id: MailId) -> ();
+    fn note_mail(&self, mail: Mail) -> ();
+    fn retry_mails(&self, which: Option<MailId>, act: Act, event: Event) -> u64;
+    fn reset_password(&self, credential: Credential, keep_sessions: bool, act: Act, event: Event) -> Ended;
+    fn verify_email(&self, user: UserId, session: Option<NewSession>, act: Act, event: Event) -> User;
+    fn change_email(&self, user: UserId, epoch: u64, from: Email, to: Email, act: Act, event: Event) -> User;
     fn open_session(&self, new: NewSession, epoch: u64, rehash: Option<Rehash>, act: Act, event: Event) -> ();
     fn update_session(&self, id: SessionId, changes: FieldChanges, now: UnixTime) -> Arc<Session>;
     fn prolong_session(&self, id: SessionId, expires_at: UnixTime, now: UnixTime) -> ();

@@ -5,13 +5,16 @@ pub mod client;
 pub mod ctl;
 pub mod dice;
 pub mod faulty;
+pub mod postbox;
 pub mod process;
 pub mod server;
 pub mod shared;
+pub mod smtp;
 
 pub use self::{
     client::{Client, Response},
     dice::{Dice, size},
+    postbox::Postbox,
     server::{Server, TestClock},
 };
 

@@ -15,8 +15,8 @@ use authd::{
     crypto::hasher::Cost,
     exit::Failure,
     listen::Inherited,
-    ports::{Clock, PasswordHasher, TokenSigner},
-    service::Services,
+    ports::{Clock, Letter, Mailer, PasswordHasher, TokenSigner},
+    service::{Services, mail},
     store::{
         Store,
         sled::{Faults, SledOptions},
@@ -25,7 +25,7 @@ use authd::{
 use common::{Span, UnixTime};
 use tempfile::TempDir;
 
-use crate::{Client, Response, client::Target};
+use crate::{Client, Postbox, Response, client::Target};
 
 /// A clock that goes when it is told to. What it shows is what a wall clock shows; authd sees the later of it and the time
 /// that it said it had been already.
@@ -84,7 +84,8 @@ pub struct Builder {
 
 impl Default for Builder {
     fn default() -> Self {
-        let doubles = Doubles { cost: Some(Cost::insecure_for_tests()), ..Doubles::default() };
+        let (cost, mailer) = (Some(Cost::insecure_for_tests()), Some(Arc::default()));
+        let doubles = Doubles { cost, mailer, ..Doubles::default() };
         Self { env: vec![], file: None, doubles }
     }
 }
@@ -102,6 +103,13 @@ impl Builder {
     #[must_use]
     pub fn file(mut self, text: &str) -> Self {
         self.file = Some(text.into());
+        self
+    }
+
+    /// With mail as it is configured, instead of a [`Postbox`].
+    #[must_use]
+    pub fn real_mail(mut self) -> Self {
+        self.doubles.mailer = None;
         self
     }
 
@@ -203,6 +211,7 @@ struct Doubles {
     store: Option<Around<dyn Store>>,
     signer: Option<Around<dyn TokenSigner>>,
     options: SledOptions,
+    mailer: Option<Arc<Postbox>>,
 }
 
 /// A running server. Dropping it abandons it; [`Server::stop`] stops it in order.
@@ -239,11 +248,12 @@ impl Server {
         dir: Arc<TempDir>,
         trust_clock: bool,
     ) -> Result<Self, Failure> {
-        let Doubles { cost, hasher, store, signer, options } = doubles.clone();
+        let Doubles { cost, hasher, store, signer, options, mailer } = doubles.clone();
         let parts = Parts {
             clock: clock.clone(),
             cost,
             hasher,
+            mailer: mailer.map(|post| post as Arc<dyn Mailer>),
             inherited: Inherited::default(),
             store: options,
             around_store: store,
@@ -280,6 +290,37 @@ impl Server {
     #[allow(clippy::expect_used)]
     pub fn services(&self) -> Arc<Services> {
         self.running.as_ref().expect("the server runs").services()
+    }
+
+    /// What stands in the place of the mail server.
+    ///
+    /// # Panics
+    /// If it has real mail.
+    #[allow(clippy::expect_used)]
+    pub fn postbox(&self) -> Arc<Postbox> {
+        self.doubles.mailer.clone().expect("it has a postbox")
+    }
+
+    /// Sends what is due, and answers all mails that have gone since this was asked.
+    ///
+    /// # Panics
+    /// If the queue cannot be read.
+    #[allow(clippy::unwrap_used)]
+    pub async fn mails(&self) -> Vec<Letter> {
+        mail::round(&self.services()).await.unwrap();
+        self.postbox().take()
+    }
+
+    /// As [`Server::mails`], where there must be one, with a link: to whom it went, and where the link leads.
+    ///
+    /// # Panics
+    /// If it is otherwise.
+    #[allow(clippy::expect_used)]
+    pub async fn mailed_link(&self) -> (String, String) {
+        let mut mails = self.mails().await;
+        let letter = mails.pop().filter(|_| mails.is_empty()).expect("there is one mail");
+        let link = letter.link.expect("it has a link").expose().to_owned();
+        (letter.to.to_string(), link)
     }
 
     /// Waits until it finds that it cannot go on.

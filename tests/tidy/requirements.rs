@@ -10,10 +10,6 @@ use super::{root, sources};
 
 /// What no test of this repository shows, and why.
 const NOT_YET: &[(&str, &str)] = &[
-    (
-        "AU-11",
-        "there is no change of an address and no mail to the old one yet; deletion is in tests/http/own_account.rs",
-    ),
     ("CR-09", "there are no backups yet"),
     ("CR-10", "a should; compaction is not there yet"),
     ("DP-03", "a should; mutated requests and property tests stand in (HT-08, F-21), fuzz targets are not there yet"),
@@ -31,14 +27,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("F-25", "a soak is no test of every run"),
     ("F-26", "with the host tests"),
     ("OP-02", "shown by tests/packaging/units.sh (systemd-analyze); a boot in the sandbox comes with the host tests"),
-    ("RC-01", "there are no mail links yet"),
-    ("RC-02", "there are no mail links yet"),
-    ("RC-03", "there are no mail links yet"),
-    ("RC-05", "there are no mail links yet"),
-    ("RC-06", "there are no mail links yet"),
-    ("RC-07", "there is no verification of addresses yet"),
-    ("RC-08", "there are no mail links yet"),
-    ("RC-09", "there are no mail links yet"),
 ];
 
 const FOLDERS: &[&str] = &[

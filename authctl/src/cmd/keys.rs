@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use common::{
-    admin::{KeysChanged, KeysRewrapped, RewrapKeys, RotateKeys},
+    admin::{CookieCacheSecret, KeysChanged, KeysRewrapped, RewrapKeys, RotateKeys},
     text::printable,
 };
 use serde_json::Value;
@@ -33,6 +33,13 @@ const SHAPE: Shape = Shape {
 const REWRAPPED: Shape =
     Shape { plural: "changes", id: "to", columns: &[text("from", "FROM"), text("to", "TO")], record: &[] };
 
+const COOKIE_CACHE: Shape = Shape {
+    plural: "secrets",
+    id: "secret",
+    columns: &[text("secret", "SECRET"), text("strategy", "STRATEGY")],
+    record: &[],
+};
+
 const CHANGED: Shape = Shape { plural: "changes", id: "kid", columns: &[], record: &[] };
 
 pub(super) async fn run(cx: &mut Context<'_>, command: Keys) -> Result<Exit, Error> {
@@ -54,6 +61,15 @@ pub(super) async fn run(cx: &mut Context<'_>, command: Keys) -> Result<Exit, Err
             cx.admin.acts(&["keys rollback"]);
             let request = |dry_run| (format!("/v1/keys/rollback?dry_run={dry_run}"), Value::Null);
             change(cx, "taking a rotation back", "Take the last rotation back?", &consent, request).await
+        }
+        Keys::CookieCache => {
+            cx.admin.acts(&["keys cookie-cache"]);
+            let shown: CookieCacheSecret = cx.admin.post("/v1/keys/cookie-cache", &Value::Null).await?;
+            match cx.global.output {
+                Format::Table | Format::Id => writeln!(cx.io.out, "{}", printable(&shown.secret))?,
+                _ => output::record(cx.io, &cx.global, &COOKIE_CACHE, &shown)?,
+            }
+            Ok(Exit::Done)
         }
         Keys::Rewrap { new_master_key, consent } => rewrap(cx, &new_master_key, &consent).await,
         Keys::Revoke { kid, consent } => {

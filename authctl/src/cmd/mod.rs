@@ -3,6 +3,7 @@
 mod audit;
 mod import;
 mod keys;
+mod mail;
 mod secrets;
 mod session;
 mod status;
@@ -50,6 +51,7 @@ pub(crate) async fn run(cli: Cli, io: &mut Io) -> Result<Exit, Error> {
         Command::Session(command) => session::run(&mut cx, command).await,
         Command::Keys(command) => keys::run(&mut cx, command).await,
         Command::Throttle(command) => throttle::run(&mut cx, command).await,
+        Command::Mail(command) => mail::run(&mut cx, command).await,
         Command::Token(command) => token::run(&mut cx, command).await,
         Command::Audit(command) => audit::run(&mut cx, command).await,
         Command::Store(command) => store::run(&mut cx, command).await,

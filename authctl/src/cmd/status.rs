@@ -1,6 +1,9 @@
 //! `authctl status`
 
-use common::{admin::Status, text::bytes};
+use common::{
+    admin::{MailStatus, Status},
+    text::bytes,
+};
 use serde_json::{Value, json};
 
 use super::Context;
@@ -25,6 +28,7 @@ const RECORD: &[output::Column] = &[
     text("snapshot", "snapshot"),
     text("signingKey", "signing key"),
     text("hashing", "hashing"),
+    text("mail", "mail"),
     text("connections", "connections"),
     text("dataDir", "data"),
     text("config", "configuration"),
@@ -35,6 +39,15 @@ const RECORD: &[output::Column] = &[
 /// `1 user`, `2 users`
 fn many(count: u64, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+/// `smtp mail.example.com:587, 3 waiting, 1 given up; last failure …`
+fn mail(mail: &MailStatus) -> String {
+    let Some(delivery) = &mail.delivery else { return "off".into() };
+    let dead = if mail.dead > 0 { format!(", {} given up", mail.dead) } else { String::new() };
+    let failure = mail.last_failure.as_ref();
+    let failure = failure.map(|f| format!("; last failure {}: {}", local(f.at), f.error)).unwrap_or_default();
+    format!("{delivery}, {} waiting{dead}{failure}", mail.waiting)
 }
 
 /// What people see of a status.
@@ -57,6 +70,7 @@ fn for_people(status: &Status) -> Value {
         "snapshot": snapshot.unwrap_or_else(|| "none yet".into()),
         "signingKey": status.signing_key,
         "hashing": format!("{}, {} waiting, room for {}", many(hashing.threads, "thread"), hashing.queued, hashing.capacity),
+        "mail": mail(&status.mail),
         "connections": status.connections,
         "dataDir": status.data_dir,
         "config": status.config,

@@ -184,6 +184,14 @@ impl From<ServiceError> for AdminError {
             S::Sealed(what) => Self::new(ErrorCode::Internal)
                 .cause(format!("{what} does not open with the master key"))
                 .fix("restore a backup; nothing was changed"),
+            S::MailOff => Self::new(ErrorCode::Conflict).cause("there is no mail").fix("set mail.host and mail.from"),
+            S::MailFailed(why) => Self::new(ErrorCode::MailFailed).cause(why).fix("see [mail] in the configuration"),
+            // What the public door alone asks for.
+            S::BadLink | S::LinkExpired | S::OtherUser => Self::new(ErrorCode::InvalidToken),
+            S::EmailNotVerified => Self::new(ErrorCode::EmailNotVerified),
+            S::EmailVerified => Self::new(ErrorCode::EmailAlreadyVerified),
+            S::EmailMismatch | S::SameEmail | S::ChangeEmailOff => Self::new(ErrorCode::EmailMismatch),
+            S::NotFresh => Self::new(ErrorCode::SessionNotFresh),
             S::Signer(error) => Self::new(ErrorCode::Internal).cause(error.to_string()),
         }
     }

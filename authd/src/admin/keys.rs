@@ -2,7 +2,7 @@
 
 use common::{
     ErrorCode, UnixTime,
-    admin::{KeyView, KeysChanged, KeysRewrapped, Page, RewrapKeys, RotateKeys},
+    admin::{CookieCacheSecret, KeyView, KeysChanged, KeysRewrapped, Page, RewrapKeys, RotateKeys},
 };
 
 use super::{AdminApp, AdminError, AdminReq};
@@ -10,6 +10,7 @@ use crate::{
     domain::{EventKind, KeyState, SigningKey},
     door::Reply,
     service::{
+        audit,
         keys::{self, Changed, Step},
         master_key::{self, Rewrapped},
     },
@@ -127,6 +128,23 @@ pub async fn roll_back(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminErro
 pub async fn revoke(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let dry_run = req.query::<bool>("dry_run")?.unwrap_or(false);
     perform(app, &req, Step::Revoke(req.param("kid").to_owned()), dry_run).await
+}
+
+/// `POST /v1/keys/cookie-cache`: the secret of the copies of sessions in browsers, and that it was shown in the trail.
+///
+/// # Errors
+/// `Conflict` if there are no such copies; `StoreUnavailable`.
+pub async fn cookie_cache(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
+    let copies = app.info.copies.as_ref().ok_or_else(|| {
+        AdminError::new(ErrorCode::Conflict)
+            .cause("browsers carry no copies of sessions")
+            .fix("cookies.cache = \"compact\" in the configuration, and a restart")
+    })?;
+    let act = req.act(app.services.clock.now());
+    audit::note(&app.services, act, EventKind::CookieCacheShown).await?;
+    req.log_done(EventKind::CookieCacheShown, &copies.form);
+    let (secret, strategy) = (copies.secret.expose().to_owned(), copies.form.clone());
+    Ok(Reply::json(&CookieCacheSecret { secret, strategy, cookie_prefix: copies.prefix.clone() }))
 }
 
 /// `POST /v1/keys/rewrap`: seals everything under another master key. As good as root: only for root and the daemon's own

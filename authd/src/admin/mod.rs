@@ -6,6 +6,7 @@ pub mod error;
 mod fields;
 pub mod imports;
 pub mod keys;
+pub mod mail;
 mod refusals;
 pub mod request;
 pub mod routes;
@@ -20,7 +21,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Buf;
 use common::{
-    ErrorCode, RequestId, UnixTime,
+    ErrorCode, RequestId, SecretString, UnixTime,
     admin::{API_VERSION, VERSION_HEADER},
     text::printable,
 };
@@ -66,8 +67,21 @@ pub struct Info {
     pub master_key: Option<PathBuf>,
     /// Until when cookies of the server before are taken, if that was configured.
     pub legacy_secret_until: Option<UnixTime>,
+    /// The copies of sessions that browsers carry, if they do, and what reads them.
+    pub copies: Option<Copies>,
     /// How many lines the log has lost.
     pub log_lines_dropped: fn() -> u64,
+}
+
+/// See [`Info::copies`].
+#[derive(Debug, Clone)]
+pub struct Copies {
+    /// The secret.
+    pub secret: SecretString,
+    /// The form.
+    pub form: String,
+    /// What the cookies' names begin with.
+    pub prefix: String,
 }
 
 /// What of the daemon changes when its configuration is read again.
@@ -302,7 +316,12 @@ mod tests {
         ("POST /v1/keys/rotate", Role::Oncall),
         ("POST /v1/keys/rollback", Role::Oncall),
         ("POST /v1/keys/rewrap", Role::Admin),
+        ("POST /v1/keys/cookie-cache", Role::Admin),
         ("POST /v1/keys/{kid}/revoke", Role::Oncall),
+        ("GET /v1/mail", Role::View),
+        ("GET /v1/mail/preview", Role::View),
+        ("POST /v1/mail/test", Role::Oncall),
+        ("POST /v1/mail/retry", Role::Oncall),
         ("GET /v1/throttles", Role::View),
         ("POST /v1/throttles/clear", Role::Helpdesk),
         ("POST /v1/tokens/inspect", Role::View),
@@ -331,6 +350,7 @@ mod tests {
             data_dir,
             master_key: None,
             legacy_secret_until: None,
+            copies: None,
             log_lines_dropped: || 0,
         };
         let grants = Role::ALL.map(|role| (role, Grant::User(role.to_string()))).to_vec();

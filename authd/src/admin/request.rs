@@ -56,6 +56,8 @@ impl AdminReq {
             source: None,
             reason: self.reason.clone(),
             idempotency: self.idempotency.clone(),
+            link: None,
+            post: vec![],
         }
     }
 

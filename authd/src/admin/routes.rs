@@ -3,7 +3,9 @@
 use common::import::MAX_BYTES;
 use futures_util::future::BoxFuture;
 
-use super::{AdminApp, AdminError, AdminReq, audit, imports, keys, sessions, status, store, throttles, tokens, users};
+use super::{
+    AdminApp, AdminError, AdminReq, audit, imports, keys, mail, sessions, status, store, throttles, tokens, users,
+};
 use crate::{
     domain::Role,
     door::{MAX_MEMBERS, Reply, Verb},
@@ -88,7 +90,12 @@ pub static ROUTES: &[Route] = &[
     write(Post, "/v1/keys/rotate", Oncall, handler!(keys::rotate)),
     write(Post, "/v1/keys/rollback", Oncall, handler!(keys::roll_back)),
     write(Post, "/v1/keys/rewrap", Admin, handler!(keys::rewrap)),
+    write(Post, "/v1/keys/cookie-cache", Admin, handler!(keys::cookie_cache)),
     write(Post, "/v1/keys/{kid}/revoke", Oncall, handler!(keys::revoke)),
+    read(Get, "/v1/mail", View, handler!(mail::queue)),
+    read(Get, "/v1/mail/preview", View, handler!(mail::preview)),
+    write(Post, "/v1/mail/test", Oncall, handler!(mail::test)),
+    write(Post, "/v1/mail/retry", Oncall, handler!(mail::retry)),
     read(Get, "/v1/throttles", View, handler!(throttles::list)),
     write(Post, "/v1/throttles/clear", Helpdesk, handler!(throttles::clear)),
     read(Post, "/v1/tokens/inspect", View, handler!(tokens::inspect)),

@@ -2,10 +2,10 @@
 
 use common::admin::{Hashing, Status};
 
-use super::{AdminApp, AdminError, AdminReq, store::view};
+use super::{AdminApp, AdminError, AdminReq, mail, store::view};
 use crate::{
     door::Reply,
-    service::{keys, maintenance, store},
+    service::{keys, mail as service, maintenance, store},
 };
 
 /// `GET /v1/status`
@@ -48,6 +48,10 @@ pub async fn show(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     problems.extend(files.problem.iter().map(|problem| {
         format!("the last snapshot of the store failed, and the commit log grows until one is made: {problem}")
     }));
+    let mail_summary = service::summary(services).await?;
+    if mail_summary.dead > 0 {
+        problems.push(format!("{} mails were given up: authctl mail queue, and authctl mail retry", mail_summary.dead));
+    }
     let log_lines_dropped = (info.log_lines_dropped)();
     if log_lines_dropped > 0 {
         problems.push(format!("the log has lost {log_lines_dropped} lines since the start: nobody read them in time"));
@@ -82,6 +86,7 @@ pub async fn show(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
         signing_key: signing_key.map(|key| key.kid.clone()),
         hashing: Hashing { threads: load.threads as u64, queued: load.waiting as u64, capacity: load.capacity as u64 },
         connections: app.connections.get(),
+        mail: mail::view(mail_summary),
         log_lines_dropped,
     }))
 }

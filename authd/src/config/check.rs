@@ -4,6 +4,10 @@ use std::{fs::File, io::Read};
 
 use common::{Span, text::is_forbidden_in_names};
 
+mod mail;
+
+pub(super) use self::mail::effective as mail_delivery;
+
 use super::{Mode, Origin, Places, Problem, Settings, fields, origin_of, plugins};
 use crate::{
     crypto::{
@@ -25,6 +29,9 @@ const MAX_COOKIE_AGE: Span = Span::from_days(400);
 /// How long a refresh token may be shown again at most (RF-03).
 const REUSE_WINDOW: Span = Span::from_secs(10);
 
+/// How long a copy of a session may be believed at most (SE-08).
+const MAX_COPY_LIFE: Span = Span::from_mins(1);
+
 /// Longer than anybody means: a number with a unit too many.
 const MAX_RETENTION: Span = Span::from_days(36_500);
 
@@ -37,6 +44,7 @@ pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut
         problems.push(Problem { key: key.into(), origin: origin_of(origins, key), message });
     };
     http(mode, s, &mut refuse);
+    mail::check(mode, s, &mut refuse);
     passwords(s, &mut refuse);
     plugins::check(s, &mut refuse);
 
@@ -71,6 +79,9 @@ pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut
         if !domain.covers(host) {
             refuse("cookies.domain", format!("the service is called {host}, which is not below {domain}"));
         }
+    }
+    if s.cookies.cache_life > MAX_COPY_LIFE || s.cookies.cache_life < Span::from_secs(1) {
+        refuse("cookies.cache_life", format!("it must be between 1s and {MAX_COPY_LIFE}"));
     }
     if session.expires_in > MAX_COOKIE_AGE {
         refuse("session.expires_in", "browsers keep no cookie longer than 400d".into());
@@ -157,6 +168,7 @@ pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut
     if s.http.insecure_public_url {
         advice.push("http.insecure_public_url is on: passwords and cookies cross the network readable".into());
     }
+    advice.extend(mail::advice(mode, s));
     advice.extend(strangers(s, origins));
     advice
 }
@@ -199,6 +211,12 @@ pub(super) fn files(s: &Settings, places: &Places, origins: &[Origin], problems:
         && let Some(problem) = secret_file::loose(&place.path)
     {
         refuse("session.legacy_secret_file", format!("{} is not safe: {problem}", place.path.display()));
+    }
+    if s.mail.password_file.is_some()
+        && let Some(place) = places.mail_password.as_ref().filter(|place| !place.is_credential)
+        && let Some(problem) = secret_file::loose(&place.path)
+    {
+        refuse("mail.password_file", format!("{} is not safe: {problem}", place.path.display()));
     }
     if let Some(path) = &s.password.blocklist_file {
         let read = File::open(path).and_then(|mut file| file.read(&mut [0; 1]));

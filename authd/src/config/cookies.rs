@@ -2,6 +2,35 @@
 
 use std::{fmt, str::FromStr};
 
+use super::setting::choice;
+use crate::ports::CopyForm;
+
+choice! {
+    /// Whether browsers carry a copy of the session, and in which form.
+    CookieCache {
+        /// They do not.
+        Off = "off",
+        /// As JSON with an HMAC.
+        Compact = "compact",
+        /// As a signed JWT.
+        Jwt = "jwt",
+        /// As an encrypted one.
+        Jwe = "jwe",
+    }
+}
+
+impl CookieCache {
+    /// The form, if there is a copy.
+    pub const fn form(self) -> Option<CopyForm> {
+        match self {
+            Self::Off => None,
+            Self::Compact => Some(CopyForm::Compact),
+            Self::Jwt => Some(CopyForm::Jwt),
+            Self::Jwe => Some(CopyForm::Jwe),
+        }
+    }
+}
+
 /// What cookies' names begin with: a token of RFC 6265 without dots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CookiePrefix(String);

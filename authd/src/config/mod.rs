@@ -4,6 +4,7 @@
 mod check;
 mod cookies;
 mod fields;
+mod mail;
 mod manual;
 pub mod places;
 mod plugins;
@@ -16,8 +17,9 @@ use std::{net::SocketAddr, path::PathBuf};
 use common::{Span, UnixTime, UserId};
 
 pub use self::{
-    cookies::{CookieDomain, CookiePrefix},
+    cookies::{CookieCache, CookieDomain, CookiePrefix},
     fields::{SessionFields, UserFields},
+    mail::{Delivery, Mailbox, Security},
     places::Places,
     setting::{AddressHeader, ByteSize, Host, LogFormat, LogLevel, Mount, PublicUrl, Setting, Switch},
     source::{Flags, Origin, Problem, load},
@@ -173,6 +175,11 @@ settings! {
         min_guesses: u32 = "1000000", live;
         /// A file with further passwords to refuse, one a line.
         blocklist_file: Option<PathBuf> = "";
+        /// How long a link that sets a new password is good (resetPasswordTokenExpiresIn).
+        reset_expires_in: Span = "1h";
+        /// Whether setting a password by a link ends all sessions (revokeSessionsOnPasswordReset). Those of an account whose
+        /// mailbox nobody had proved end in any case.
+        reset_ends_sessions: bool = "true";
         /// Words that no password may be, such as the name of the service.
         context_words: Vec<String> = "", live;
         /// Memory of a hash (argon2id), in KiB. The default is OWASP's floor; it can only be raised.
@@ -209,6 +216,64 @@ settings! {
         password_change_ends_sessions: bool = "true", live;
         /// Whether users may delete their own accounts (/delete-user).
         self_delete: bool = "false", live;
+        /// Whether that takes a link which is sent to their address (sendDeleteAccountVerification).
+        delete_by_mail: bool = "false";
+        /// How long that link is good (deleteTokenExpiresIn).
+        delete_expires_in: Span = "1d";
+    }
+    /// Mail: links that prove a mailbox or set a password, and notices. What is queued survives a restart.
+    "mail" mail: MailSettings {
+        /// How mails leave: smtp; outbox, a folder, for development only, with their links in the log; off, and then there are no
+        /// resets and no verification; or auto: smtp where host is set, else outbox in development, else off.
+        delivery: Delivery = "auto";
+        /// From whom they are: no-reply@example.com, or a name with that behind it in angle brackets. SMTP needs it.
+        from: Option<Mailbox> = "";
+        /// What the mails call the service. Unset, it is the host of public_url.
+        service_name: Option<String> = "";
+        /// The SMTP server.
+        host: Option<String> = "";
+        /// Its port. 0: 587 with starttls, 465 with tls, 25 with none.
+        port: u32 = "0";
+        /// How the connection is protected: starttls, tls (from the first byte), or none, for a server on this machine only.
+        security: Security = "starttls";
+        /// A file with the certificates (PEM) that sign the server's, where the host's own do not.
+        ca_file: Option<PathBuf> = "";
+        /// The user there, if it asks for one.
+        username: Option<String> = "";
+        /// A file with the user's password. Unset: the systemd credential `authd.mail-password`.
+        password_file: Option<PathBuf> = "";
+        /// How long each step of handing a mail over may take.
+        timeout: Span = "30s";
+        /// The folder that mails are written to instead. Unset: `outbox` in the data directory.
+        outbox: Option<PathBuf> = "";
+        /// A folder with templates that take the place of the built-in ones: verify-email.txt, verify-email.html and so on.
+        templates: Option<PathBuf> = "";
+        /// How long a mail is tried again before it is given up. One whose link has expired is given up then.
+        give_up_after: Span = "3d";
+        /// How many mails with a link one address gets in an hour; further requests are answered alike and send nothing.
+        per_address: u32 = "3";
+        /// How many mails one client (IPv6: one /64) can cause in an hour.
+        per_client: u32 = "30";
+    }
+    /// The users' addresses: whether they are proved, and changed.
+    "email" email: EmailSettings {
+        /// Whether people must prove their mailbox before they can sign in (requireEmailVerification). Answers to a sign-up and to
+        /// a reset then do not tell whether an address has an account.
+        verification_required: bool = "false";
+        /// Whether a sign-up sends the link (sendOnSignUp): on, off, or auto, where it is required.
+        send_on_sign_up: Switch = "auto";
+        /// Whether a sign-in that is refused for want of the proof sends the link again (sendOnSignIn).
+        send_on_sign_in: bool = "false";
+        /// Whether the link signs in (autoSignInAfterVerification). A scanner that opens it first gets the session.
+        auto_sign_in_after_verification: bool = "false";
+        /// How long links that prove a mailbox or change an address are good (expiresIn).
+        verification_expires_in: Span = "1h";
+        /// Whether users may change their address (changeEmail.enabled). It needs a fresh session, and the old address is told.
+        change_enabled: bool = "false";
+        /// Whether a change is agreed to at the old address first, if that was proved (sendChangeEmailConfirmation).
+        change_confirmation: bool = "false";
+        /// Whether an address that nobody has proved is changed at once (updateEmailWithoutVerification).
+        change_unverified_at_once: bool = "false";
     }
     /// Users: what the application keeps of them besides the name, the address and the picture.
     "user" user: UserSettings {
@@ -260,6 +325,12 @@ settings! {
         /// and auth.example.com. Every host below it then receives them. Never a public suffix (com, co.uk, github.io). Unset:
         /// the service's own host alone. Change the prefix together with the domain, or take it away: browsers keep the old cookie.
         domain: Option<CookieDomain> = "";
+        /// Whether browsers carry a copy of the session and its user, session_data, for servers that render pages: Better Auth's
+        /// cookie cache, as compact, jwt or jwe. They read it by getCookieCache with the secret that `authctl keys cookie-cache`
+        /// shows; whoever has that secret can make such a copy. authd itself never reads one.
+        cache: CookieCache = "off";
+        /// How long a copy is good, at most 1m: for so long a session that was revoked may still be believed by who reads it.
+        cache_life: Span = "1m";
     }
     /// Better Auth's bearer plugin: sessions without cookies, for apps.
     "bearer" bearer: Bearer {
@@ -471,6 +542,11 @@ impl Config {
     /// The name of the service, once the port is known.
     pub fn public_url(&self, port: u16) -> PublicUrl {
         self.settings.http.public_url.clone().unwrap_or_else(|| PublicUrl::localhost(port))
+    }
+
+    /// How mails leave, `auto` decided.
+    pub fn mail_delivery(&self) -> Delivery {
+        check::mail_delivery(self.mode, &self.settings)
     }
 
     /// A commented configuration file with every setting at its default, but for those that are given: paths of settings

@@ -18,6 +18,8 @@ pub const SYSTEM_SOCKET: &str = "/run/authd/admin.sock";
 pub const CREDENTIAL: &str = "authd.master-key";
 /// The name of the credential with the secret of the server before.
 pub const LEGACY_CREDENTIAL: &str = "authd.legacy-secret";
+/// The name of the credential with the password for the SMTP server.
+pub const MAIL_CREDENTIAL: &str = "authd.mail-password";
 /// The longest path of a Unix socket, in bytes.
 const MAX_SOCKET_PATH: usize = 107;
 
@@ -32,6 +34,10 @@ pub struct Places {
     pub is_credential: bool,
     /// The secret of the server before, if there is one.
     pub legacy_secret: Option<SecretPlace>,
+    /// The password for the SMTP server, if there is one.
+    pub mail_password: Option<SecretPlace>,
+    /// The folder that mails are written to where they are not sent.
+    pub outbox: PathBuf,
     /// The admin socket.
     pub admin_socket: PathBuf,
     /// Whether authctl finds the socket by itself.
@@ -91,6 +97,11 @@ impl Places {
             Some(path) => Some(SecretPlace { path: path.clone(), is_credential: false }),
             None => credential_by(LEGACY_CREDENTIAL).map(|path| SecretPlace { path, is_credential: true }),
         };
+        let mail_password = match &s.mail.password_file {
+            Some(path) => Some(SecretPlace { path: path.clone(), is_credential: false }),
+            None => credential_by(MAIL_CREDENTIAL).map(|path| SecretPlace { path, is_credential: true }),
+        };
+        let outbox = s.mail.outbox.clone().unwrap_or_else(|| data_dir.join("outbox"));
         let credential = credential_by(CREDENTIAL);
         let is_credential = s.keys.master_key_file.is_none() && credential.is_some();
         let master_key = match (&s.keys.master_key_file, credential, mode) {
@@ -148,7 +159,16 @@ impl Places {
             }
         }
         if problems.is_empty() {
-            Ok(Self { data_dir, master_key, is_credential, legacy_secret, admin_socket, is_default_socket })
+            Ok(Self {
+                data_dir,
+                master_key,
+                is_credential,
+                legacy_secret,
+                mail_password,
+                outbox,
+                admin_socket,
+                is_default_socket,
+            })
         } else {
             Err(problems)
         }

@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, ops::Range, path::PathBuf, str::FromStr};
 use common::{Span, UnixTime, UserId};
 use toml::de::DeValue;
 
-use super::{CookieDomain, CookiePrefix};
+use super::{CookieCache, CookieDomain, CookiePrefix, Delivery, Mailbox, Security};
 use crate::domain::{Algorithm, UserRole, access::Principal, address::Network, origin::OriginPattern};
 
 /// What is wrong with the value of a setting.
@@ -70,6 +70,32 @@ pub(super) fn quoted(value: impl fmt::Display) -> String {
     toml::Value::String(value.to_string()).to_string()
 }
 
+macro_rules! choice {
+    ($(#[doc = $doc:literal])+ $name:ident { $( $(#[doc = $vdoc:literal])+ $variant:ident = $word:literal ),+ $(,)? }) => {
+        $(#[doc = $doc])+
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name { $( $(#[doc = $vdoc])+ $variant ),+ }
+
+        impl FromStr for $name {
+            type Err = String;
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $( $word => Ok(Self::$variant), )+
+                    other => Err(format!("'{other}' is none of {}", [$($word),+].join(", "))),
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $( Self::$variant => $word ),+ })
+            }
+        }
+    };
+}
+
+pub(super) use choice;
+
 macro_rules! textual {
     ($type:ty, $kind:literal, $parse:expr) => {
         impl Setting for $type {
@@ -103,6 +129,10 @@ textual!(Host, "a host name", |text| text.parse());
 textual!(ByteSize, "a size such as 64KiB", |text| text.parse());
 textual!(AddressHeader, "x-forwarded-for or forwarded", |text| text.parse());
 textual!(Switch, "auto, on or off", |text| text.parse());
+textual!(Delivery, "auto, smtp, outbox or off", |text| text.parse());
+textual!(Security, "starttls, tls or none", |text| text.parse());
+textual!(CookieCache, "off, compact, jwt or jwe", |text| text.parse());
+textual!(Mailbox, "a mailbox such as no-reply@example.com", |text| text.parse());
 textual!(LogFormat, "auto, text or json", |text| text.parse());
 textual!(LogLevel, "error, warn, info, debug or trace", |text| text.parse());
 
@@ -366,34 +396,10 @@ impl fmt::Display for ByteSize {
     }
 }
 
-macro_rules! choice {
-    ($(#[doc = $doc:literal])+ $name:ident { $( $(#[doc = $vdoc:literal])+ $variant:ident = $word:literal ),+ $(,)? }) => {
-        $(#[doc = $doc])+
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $name { $( $(#[doc = $vdoc])+ $variant ),+ }
-
-        impl FromStr for $name {
-            type Err = String;
-            fn from_str(text: &str) -> Result<Self, String> {
-                match text {
-                    $( $word => Ok(Self::$variant), )+
-                    other => Err(format!("'{other}' is none of {}", [$($word),+].join(", "))),
-                }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self { $( Self::$variant => $word ),+ })
-            }
-        }
-    };
-}
-
 choice! {
     /// Whether something is done.
     Switch {
-        /// In production only.
+        /// As the setting says.
         Auto = "auto",
         /// Always.
         On = "on",

@@ -11,4 +11,5 @@ pub mod mac;
 pub mod master;
 pub mod seal;
 pub mod secret_file;
+pub mod session_copy;
 pub mod strength;

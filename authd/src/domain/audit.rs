@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use common::{RequestId, SessionId, UnixTime, UserId};
 
+use super::mail::{Post, Spent};
+
 /// Who acts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Actor {
@@ -35,6 +37,8 @@ pub enum Method {
     Impersonation,
     /// A refresh token.
     RefreshToken,
+    /// The link of a mail to the account's address.
+    MailLink,
     /// The kernel's word about a peer of the admin socket.
     Socket,
     /// Nobody else can act by it.
@@ -49,6 +53,7 @@ impl Method {
             Self::Session => "session",
             Self::Impersonation => "impersonation",
             Self::RefreshToken => "refresh_token",
+            Self::MailLink => "mail_link",
             Self::Socket => "socket",
             Self::Daemon => "daemon",
         }
@@ -72,6 +77,10 @@ pub struct Act {
     pub reason: Option<String>,
     /// The caller's own name for this act: the store does an act of one name once.
     pub idempotency: Option<IdempotencyKey>,
+    /// The link in a mail that it is done by: it must be good, and is used up by the same change.
+    pub link: Option<Spent>,
+    /// The mail that it calls for: queued by the same change.
+    pub post: Vec<Post>,
 }
 
 /// The name that a caller gave to an act, and what was asked for under that name.
@@ -85,9 +94,17 @@ pub struct IdempotencyKey {
 
 impl Act {
     /// Something that the daemon does by itself.
-    pub const fn by_daemon(at: UnixTime) -> Self {
+    pub fn by_daemon(at: UnixTime) -> Self {
         let (by, method) = (Actor::Daemon, Method::Daemon);
-        Self { by, method, at, request_id: None, source: None, reason: None, idempotency: None }
+        let (link, post) = (None, vec![]);
+        Self { by, method, at, request_id: None, source: None, reason: None, idempotency: None, link, post }
+    }
+
+    /// With this mail.
+    #[must_use]
+    pub fn with_post(mut self, post: impl IntoIterator<Item = Post>) -> Self {
+        self.post.extend(post);
+        self
     }
 }
 
@@ -151,6 +168,8 @@ kinds! {
     ThrottleCleared = "throttle.cleared";
     /// The master key was changed: everything sealed was sealed anew, and the old key opens the store no more.
     KeysRewrapped = "keys.rewrapped";
+    /// An operator was shown the secret of the copies of sessions that browsers carry.
+    CookieCacheShown = "keys.cookie_cache_shown";
     /// An operator declared the host's clock right, although there were records of a later time.
     ClockTrusted = "clock.trusted";
     /// Signing keys may sign tokens of a longer life than before.
@@ -169,6 +188,14 @@ kinds! {
     ImpersonationBegun = "session.impersonation_begun";
     /// An administrator acts as another user no more.
     ImpersonationEnded = "session.impersonation_ended";
+    /// The user proved the mailbox of the account's address.
+    EmailVerified = "user.email_verified";
+    /// The account has another address.
+    EmailChanged = "user.email_changed";
+    /// An operator sent a mail to see whether it arrives.
+    MailTested = "mail.tested";
+    /// An operator let mails be tried again that had failed.
+    MailRetried = "mail.retried";
     /// Accounts of another server came in, a batch of them.
     UsersImported = "import.stored";
     /// Accounts that came with an import were deleted, a batch of them.

@@ -12,7 +12,7 @@ pub use self::{
     body::{Body, BodyError, Raw, Room, Share},
     head::{Head, Peer, PeerCredentials},
     panics::Panic,
-    reply::Reply,
+    reply::{JSON, Reply},
     router::{Found, Router, Verb},
     validate::{Fields, is_truthy, type_name},
 };

@@ -160,6 +160,18 @@ impl Req {
         self.caller(app).await.map_err(ApiError::without_body)
     }
 
+    /// As [`Req::caller`], where nobody need be signed in.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn optional_caller(&self, app: &App) -> Result<Option<Caller>, ApiError> {
+        match self.caller(app).await {
+            Ok(caller) => Ok(Some(caller)),
+            Err(error) if error.is(ErrorCode::Unauthorized) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The living sessions of all cookies that we signed: what a sign-in replaces (SE-04) and a sign-out ends. A second
     /// cookie, which somebody planted, does not keep the first one alive.
     ///

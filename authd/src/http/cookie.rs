@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use common::{SecretString, Span};
+use common::{SecretString, Span, UnixTime};
 use http::{HeaderValue, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::{
     digest::is_same_secret,
     door::{Head, Reply},
-    ports::{Clock, Mac, Takeover},
+    ports::{Clock, Mac, SessionCopies, Takeover},
     service::device::{self, Device},
 };
 
@@ -28,6 +28,8 @@ const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
 
 /// Longer cookie headers are not looked at (browsers send at most 4 KiB a cookie).
 const MAX_COOKIE_BYTES: usize = 4096;
+/// The longest value of a session's copy in one cookie: with name and attributes it stays below 4096 bytes.
+const MAX_COPY_BYTES: usize = 3800;
 /// How many signed cookies one request may end.
 const MAX_SIGNED: usize = 8;
 
@@ -45,6 +47,7 @@ pub struct Cookies {
     host_only: Option<String>,
     max_age: Span,
     before: Option<(Takeover, Arc<dyn Clock>)>,
+    copies: Option<(Arc<dyn SessionCopies>, Span)>,
 }
 
 /// A session token whose signature was good.
@@ -97,7 +100,53 @@ impl Cookies {
             host_only: domain.map(|_| own_host),
             max_age,
             before: None,
+            copies: None,
         }
+    }
+
+    /// Lets browsers carry copies of sessions, each good for so long.
+    #[must_use]
+    pub fn copying(self, copies: Option<(Arc<dyn SessionCopies>, Span)>) -> Self {
+        Self { copies, ..self }
+    }
+
+    /// Whether browsers carry copies of sessions.
+    pub fn has_copies(&self) -> bool {
+        self.copies.is_some()
+    }
+
+    /// The cookies of a session's copy: in chunks, if it is too large for one. Chunks of an older one that the browser has
+    /// are deleted.
+    pub fn session_data(&self, content: &str, remember: bool, now: UnixTime, head: &Head) -> Vec<String> {
+        let Some((copies, life)) = &self.copies else { return vec![] };
+        let Some(copy) = copies.copy(content, now, now.plus(*life)) else { return vec![] };
+        let age = if remember { format!("Max-Age={}; ", life.as_secs()) } else { String::new() };
+        let name = &self.session_data;
+        let chunks: Vec<(String, &str)> = match copy.len() {
+            ..=MAX_COPY_BYTES => vec![(name.clone(), copy.as_str())],
+            // All of it is ASCII.
+            len => (0..len.div_ceil(MAX_COPY_BYTES))
+                .map(|n| (format!("{name}.{n}"), &copy[n * MAX_COPY_BYTES..len.min((n + 1) * MAX_COPY_BYTES)]))
+                .collect(),
+        };
+        let is_new = |old: &String| chunks.iter().any(|(name, _)| name == old);
+        let old = self.copies_in(head).into_iter().filter(|old| !is_new(old)).map(|old| self.deletion(&old));
+        let new = chunks.iter().map(|(name, value)| format!("{name}={value}; {age}{}", self.attributes));
+        old.chain(new).collect()
+    }
+
+    /// The names of all parts of copies that a browser shows.
+    fn copies_in(&self, head: &Head) -> Vec<String> {
+        let is_part = |name: &str| {
+            name.strip_prefix(&self.session_data).is_some_and(|rest| {
+                rest.is_empty()
+                    || rest.strip_prefix('.').is_some_and(|n| n.len() <= 2 && n.bytes().all(|b| b.is_ascii_digit()))
+            })
+        };
+        let mut found: Vec<String> = names(head).filter(|name| is_part(name)).map(str::to_owned).collect();
+        found.sort();
+        found.dedup();
+        found
     }
 
     /// Takes cookies of the server before too, until the clock says that its time is over.
@@ -178,9 +227,9 @@ impl Cookies {
         (!values(head, &self.dont_remember).is_empty()).then(|| self.deletion(&self.dont_remember))
     }
 
-    /// Deletes a session's copy in the browser, which we do not read, for a browser that has it.
-    pub fn forget_session_data(&self, head: &Head) -> Option<String> {
-        (!values(head, &self.session_data).is_empty()).then(|| self.deletion(&self.session_data))
+    /// Deletes a session's copy, all of its parts, for a browser that has it.
+    pub fn forget_session_data(&self, head: &Head) -> Vec<String> {
+        self.copies_in(head).iter().map(|name| self.deletion(name)).collect()
     }
 
     /// Where cookies are for a domain: deletes the one that was set for the host before, for a browser that sends both. Which
@@ -223,6 +272,13 @@ impl Cookies {
         self.deletion(&self.dont_remember)
     }
 
+    /// Deletes the chunks of a session's copy, for a browser that has any.
+    pub fn forget_chunks(&self, head: &Head) -> Vec<String> {
+        let mut names = self.copies_in(head);
+        names.retain(|name| *name != self.session_data);
+        names.iter().map(|name| self.deletion(name)).collect()
+    }
+
     /// Deletes all cookies of a session, whether the browser has them or not.
     pub fn deletions(&self) -> [String; 3] {
         [&self.session_token, &self.session_data, &self.dont_remember].map(|name| self.deletion(name))
@@ -263,6 +319,16 @@ impl Cookies {
 
 fn is_same_token(a: &Shown, b: &Shown) -> bool {
     is_same_secret(a.token.expose().as_bytes(), b.token.expose().as_bytes())
+}
+
+/// The names of the cookies that are text.
+fn names(head: &Head) -> impl Iterator<Item = &str> {
+    let pairs =
+        head.headers.get_all(header::COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    pairs.filter_map(|pair| {
+        let at = pair.iter().position(|byte| *byte == b'=')?;
+        std::str::from_utf8(pair[..at].trim_ascii()).ok()
+    })
 }
 
 /// The different values of a cookie by RFC 6265bis §5.8.3 as servers read it: pairs parted by `;`, quotes around a value

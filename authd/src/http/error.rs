@@ -55,6 +55,11 @@ pub fn status(code: ErrorCode) -> StatusCode {
         | E::InvalidUsername
         | E::FieldNotAllowed
         | E::MissingField
+        | E::VerificationEmailNotEnabled
+        | E::ResetPasswordDisabled
+        | E::EmailAlreadyVerified
+        | E::EmailMismatch
+        | E::ChangeEmailDisabled
         | E::UntrustedProxy => StatusCode::BAD_REQUEST,
         E::Unauthorized
         | E::InvalidEmailOrPassword
@@ -64,6 +69,7 @@ pub fn status(code: ErrorCode) -> StatusCode {
         | E::SessionRevoked
         | E::SessionEnded
         | E::KeyRevoked
+        | E::InvalidUser
         | E::RefreshTokenReused => StatusCode::UNAUTHORIZED,
         E::BannedUser
         | E::NotWhileImpersonating
@@ -81,6 +87,7 @@ pub fn status(code: ErrorCode) -> StatusCode {
         | E::MayNotSetEmail
         | E::MayNotSetPhone
         | E::MayNotImpersonateAdmins
+        | E::EmailNotVerified
         | E::MissingOrNullOrigin
         | E::InvalidOrigin
         | E::CrossSiteNavigationLoginBlocked
@@ -92,7 +99,9 @@ pub fn status(code: ErrorCode) -> StatusCode {
         | E::SessionNotFresh
         | E::Forbidden
         | E::BrowserRefused => StatusCode::FORBIDDEN,
-        E::NotFound | E::UserNotFound | E::SessionNotFound | E::KeyNotFound => StatusCode::NOT_FOUND,
+        E::NotFound | E::FailedToGetUserInfo | E::UserNotFound | E::SessionNotFound | E::KeyNotFound => {
+            StatusCode::NOT_FOUND
+        }
         E::MethodNotAllowed | E::DeferredRefreshRequired => StatusCode::METHOD_NOT_ALLOWED,
         E::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         E::Conflict
@@ -108,6 +117,7 @@ pub fn status(code: ErrorCode) -> StatusCode {
         E::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         E::InvalidHost => StatusCode::MISDIRECTED_REQUEST,
         E::UserAlreadyExists => StatusCode::UNPROCESSABLE_ENTITY,
+        E::MailFailed => StatusCode::BAD_GATEWAY,
         E::Busy | E::StoreUnavailable | E::HandlerTimeout => StatusCode::SERVICE_UNAVAILABLE,
         E::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -150,6 +160,12 @@ impl ApiError {
         Self { status, code: None, message: message.into(), headers: vec![], cause: None, is_empty: false }
     }
 
+    /// As recorded of a route that gives this refusal without its code.
+    #[must_use]
+    pub fn without_its_code(self) -> Self {
+        Self { code: None, ..self }
+    }
+
     /// The sign-in is too long ago for this act. Better Auth's code is the one of an ended session, with another status.
     pub fn sign_in_again() -> Self {
         let message = "Session expired. Re-authenticate to perform this action.";
@@ -165,6 +181,22 @@ impl ApiError {
     #[must_use]
     pub fn but(self, status: StatusCode) -> Self {
         Self { status, ..self }
+    }
+
+    /// The same with another status: Better Auth's routes do not agree on one for a bad link.
+    #[must_use]
+    pub fn status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
+    /// Whether it is this refusal.
+    pub fn is(&self, code: ErrorCode) -> bool {
+        self.code == Some(code)
+    }
+
+    /// The code as a link's target gets it.
+    pub fn code(&self) -> Option<ErrorCode> {
+        self.code
     }
 
     /// With one more header.
@@ -281,6 +313,17 @@ impl From<ServiceError> for ApiError {
             S::UserNotFound => ErrorCode::UserNotFound,
             S::AmbiguousUser(_) => ErrorCode::AmbiguousUser,
             S::SessionNotFound => ErrorCode::SessionNotFound,
+            S::BadLink => return Self::with_message(ErrorCode::InvalidToken, "Invalid token"),
+            S::LinkExpired => return Self::with_message(ErrorCode::TokenExpired, "Token expired"),
+            S::OtherUser => ErrorCode::InvalidUser,
+            S::EmailNotVerified => ErrorCode::EmailNotVerified,
+            S::EmailVerified => ErrorCode::EmailAlreadyVerified,
+            S::EmailMismatch => ErrorCode::EmailMismatch,
+            S::SameEmail => return Self::without_code(StatusCode::BAD_REQUEST, "Email is the same"),
+            S::ChangeEmailOff => ErrorCode::ChangeEmailDisabled,
+            S::NotFresh => ErrorCode::SessionNotFresh,
+            S::MailOff => ErrorCode::VerificationEmailNotEnabled,
+            S::MailFailed(_) => ErrorCode::MailFailed,
             S::Keys(_) => ErrorCode::Conflict,
             S::Repeated(_) => ErrorCode::AlreadyDone,
             S::OtherAct(_) => ErrorCode::IdempotencyKeyReused,

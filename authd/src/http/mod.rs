@@ -204,14 +204,14 @@ impl App {
             return if is_plain { refused } else { refused.as_recorded() }.into_reply();
         }
         // As recorded: an unknown path and a wrong method are the same empty 404.
-        let Found::Route(route, _) = found else { return Reply::empty(StatusCode::NOT_FOUND) };
+        let Found::Route(route, params) = found else { return Reply::empty(StatusCode::NOT_FOUND) };
         let renewed = request::Renewed::default();
         let outcome = async {
             // As long as the handler has the body.
             let mut share = Share::of(&self.bodies, self.settings.max_body_total);
             let body = self.body(head, stream, route.body, &mut share).await?;
             origin::check(self, head, route.origin, &body)?;
-            let req = Req::new(self, head.clone(), body, id.clone(), renewed.clone());
+            let req = Req::new(self, head.clone(), body, params, id.clone(), renewed.clone());
             in_time((route.handler)(self, req)).await
         };
         let recorded = |e: ApiError| if is_plain { e } else { e.as_recorded() };
@@ -408,6 +408,8 @@ pub(crate) mod tests {
         ports::{Clock, HasherError, HasherLoad, PasswordHasher, Secrets, Verdict},
         service::{
             Policy,
+            email::EmailPolicy,
+            mail::MailPolicy,
             tokens::{RecentJwts, VerifiedTokens},
         },
         store::{contract::T0, memory::MemoryStore},
@@ -508,6 +510,12 @@ pub(crate) mod tests {
             auto_sign_in: true,
             password_change_ends_sessions: true,
             self_delete: true,
+            delete_by_mail: false,
+            delete_expires_in: Span::ZERO,
+            reset_expires_in: Span::ZERO,
+            reset_ends_sessions: true,
+            email: EmailPolicy::default(),
+            mail: MailPolicy::default(),
             audit_retention: None,
             locked_fields: crate::domain::FieldSet::default(),
             locked_session_fields: crate::domain::FieldSet::default(),
@@ -526,8 +534,9 @@ pub(crate) mod tests {
             hasher: Arc::new(hasher),
             signer: Arc::new(Jwt::new(vault.clone())),
             vault,
-            secrets: Secrets { cookie: mac(), refresh: mac(), device: mac() },
+            secrets: Secrets { cookie: mac(), refresh: mac(), device: mac(), link: mac(), copies: mac() },
             policy,
+            mail: Arc::default(),
             throttles: Arc::new(crate::service::throttle::Throttles::new(true)),
             recent_jwts: Arc::new(RecentJwts::default()),
             verified_tokens: Arc::new(VerifiedTokens::default()),

@@ -47,6 +47,7 @@ pub fn allow(app: &App, head: &Head, reply: &mut Reply) {
 pub fn check(app: &App, head: &Head, rule: OriginRule, body: &Body) -> Result<(), ApiError> {
     let applies = match rule {
         OriginRule::None => return Ok(()),
+        OriginRule::Targets => false,
         OriginRule::WithCookie => head.has(header::COOKIE),
         // `Sec-Fetch-Mode` alone is Node's fetch.
         OriginRule::FromBrowser => {

@@ -12,7 +12,10 @@ use http::{StatusCode, header};
 use super::{
     ApiError, App, Req,
     auth::{CookieSession, set_auth_jwt, use_cookie, wish},
-    better_auth::username::{given_username, of_username},
+    better_auth::{
+        add_session_data,
+        username::{given_username, of_username},
+    },
     given::application,
 };
 use crate::{
@@ -83,6 +86,7 @@ pub(super) fn set_session_cookies(app: &App, req: &Req, opened: &Opened, reply: 
     for cookie in dont_remember.into_iter().chain(app.cookies.forget_twin(&req.head)).chain(kept) {
         reply.add(header::SET_COOKIE, cookie);
     }
+    add_session_data(app, req, &opened.live, &opened.token, reply);
     if remember {
         remember_device(app, req, &opened.live.user, reply);
     }
@@ -97,7 +101,7 @@ pub(super) fn remember_device(app: &App, req: &Req, user: &User, reply: &mut Rep
 /// Deletes the cookies of a browser that signs out.
 pub(super) fn sign_out_cookies(app: &App, req: &Req, reply: &mut Reply) {
     delete_session_cookies(app, reply);
-    if let Some(cookie) = app.cookies.forget_admin_session(&req.head) {
+    for cookie in app.cookies.forget_admin_session(&req.head).into_iter().chain(app.cookies.forget_chunks(&req.head)) {
         reply.add(header::SET_COOKIE, cookie);
     }
 }
@@ -128,7 +132,7 @@ pub async fn sign_up(app: &App, req: Req) -> Result<Reply, ApiError> {
     let mode = mode_of(&req, mode);
     let wish = wish(app, &req, remember, mode == Mode::Token).await?;
     let (username, locked) = (given_username(app, &req)?, GivenFields::default());
-    let wanted = SignUp { email, username, locked, name, image: None, fields, password, wish };
+    let wanted = SignUp { email, username, locked, name, image: None, fields, password, wish, target: None };
     let made = accounts::sign_up(&app.services, wanted, &req.requester).await?;
     let reply = match &made.opened {
         Some(opened) => opened_reply(app, &req, opened, mode)?,
@@ -160,7 +164,7 @@ pub async fn sign_in(app: &App, req: Req) -> Result<Reply, ApiError> {
     let is_named = matches!(by, Identifier::Username(_));
     let mode = mode_of(&req, mode);
     let wish = wish(app, &req, remember, mode == Mode::Token).await?;
-    let wanted = SignIn { by, password, new_password, wish };
+    let wanted = SignIn { by, password, new_password, wish, target: None };
     let opened = accounts::sign_in(&app.services, wanted, &req.requester).await;
     let opened = opened.map_err(|error| if is_named { of_username(error) } else { error.into() })?;
     opened_reply(app, &req, &opened, mode)

@@ -19,6 +19,8 @@ pub struct Req {
     pub body: Body,
     /// Where it came from.
     pub requester: Requester,
+    /// The values of the path's `{parameters}`.
+    params: Vec<(String, String)>,
     /// The cookies that this use of a session renews.
     renewed: Renewed,
 }
@@ -27,7 +29,14 @@ pub struct Req {
 pub(super) type Renewed = Arc<OnceLock<Vec<String>>>;
 
 impl Req {
-    pub(super) fn new(app: &App, head: Arc<Head>, body: Body, id: RequestId, renewed: Renewed) -> Self {
+    pub(super) fn new(
+        app: &App,
+        head: Arc<Head>,
+        body: Body,
+        params: Vec<(String, String)>,
+        id: RequestId,
+        renewed: Renewed,
+    ) -> Self {
         let address = client::address(app, &head);
         let source = address.map(|address| address.to_string());
         let requester = Requester {
@@ -37,12 +46,26 @@ impl Req {
             request_id: Some(id),
             device: app.cookies.read_device(&head),
         };
-        Self { head, body, requester, renewed }
+        Self { head, body, requester, params, renewed }
     }
 
     /// These cookies are to be set by whatever is answered.
     pub(super) fn renew(&self, cookies: Vec<String>) {
         let _ = self.renewed.set(cookies);
+    }
+
+    /// A parameter of the path.
+    pub fn param(&self, name: &str) -> &str {
+        self.params.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value.as_str())
+    }
+
+    /// A query parameter that must be there.
+    ///
+    /// # Errors
+    /// `ValidationError`.
+    pub fn required_query(&self, name: &str) -> Result<String, ApiError> {
+        let message = || format!("[query.{name}] Invalid input: expected string, received undefined");
+        self.head.query(name).ok_or_else(|| ApiError::with_message(ErrorCode::ValidationError, message()))
     }
 
     /// Reads fields of the body and fails with all that is wrong with them.

@@ -30,6 +30,8 @@ pub enum BodyRule {
 pub enum OriginRule {
     /// None: nothing is changed.
     None,
+    /// None, for it is a link in a mail; but where it leads must be trusted.
+    Targets,
     /// Those with a cookie (recorded of Better Auth).
     WithCookie,
     /// Those with a cookie, an `Origin`, a `Referer` or a `Sec-Fetch-Site`.
@@ -101,6 +103,11 @@ impl Route {
         Self { plugin, ..self }
     }
 
+    /// A link in a mail.
+    const fn link(path: &'static str, handler: Handler) -> Self {
+        Self { origin: OriginRule::Targets, ..Self::get(path, Anyone, handler) }
+    }
+
     const fn at_root(self) -> Self {
         Self { is_mounted: false, ..self }
     }
@@ -149,6 +156,13 @@ pub static ROUTES: &[Route] = &[
     Route::post("/verify-password", Session, Json, WithCookie, handler!(better_auth::account::verify_password)),
     Route::get("/list-accounts", Session, handler!(better_auth::account::list)),
     Route::post("/delete-user", Session, Json, WithCookie, handler!(better_auth::account::delete)),
+    Route::link("/delete-user/callback", handler!(better_auth::account::delete_by_link)),
+    Route::post("/send-verification-email", Anyone, Json, WithCookie, handler!(better_auth::email::send_verification)),
+    Route::link("/verify-email", handler!(better_auth::email::verify)),
+    Route::post("/change-email", Session, Json, WithCookie, handler!(better_auth::email::change)),
+    Route::post("/request-password-reset", Anyone, Json, WithCookie, handler!(better_auth::reset::request)),
+    Route::link("/reset-password/{token}", handler!(better_auth::reset::open)),
+    Route::post("/reset-password", Anyone, Json, WithCookie, handler!(better_auth::reset::reset)),
     Route::get("/error", Anyone, handler!(better_auth::session::error)),
     Route::get("/ok", Anyone, handler!(better_auth::session::ok)),
     // Better Auth's admin plugin.

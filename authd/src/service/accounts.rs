@@ -6,7 +6,7 @@ use common::{Email, RequestId, SecretString, text::normalised_password};
 use tracing::info;
 
 use super::{
-    Requester, ServiceError, Services, fields,
+    Requester, ServiceError, Services, email, fields, mail,
     passwords::{self, OwnWords},
     random,
     sessions::{self, Opened, Wish},
@@ -42,6 +42,8 @@ pub struct SignUp {
     pub password: SecretString,
     /// What is asked of the session, if one is opened.
     pub wish: Wish,
+    /// Where the link that proves the mailbox leads.
+    pub target: Option<String>,
 }
 
 /// A new account, and its session where the policy opens one.
@@ -71,7 +73,7 @@ pub async fn sign_up(app: &Services, wanted: SignUp, requester: &Requester) -> R
     fields::check(&values, User::MAX_FIELD_BYTES)?;
     // Where a sign-up signs nobody in, its answer does not tell whether the address was free: then the work must not tell
     // either, and a taken address costs the same hash (AU-08).
-    let tells = app.policy.auto_sign_in;
+    let tells = app.policy.auto_sign_in && !app.policy.email.is_required;
     if tells && app.store.user_by_email(&wanted.email).await?.is_some() {
         return Err(ServiceError::UserExists);
     }
@@ -102,7 +104,7 @@ pub async fn sign_up(app: &Services, wanted: SignUp, requester: &Requester) -> R
         created_at: now,
         updated_at: now,
     };
-    let (new, opening) = match app.policy.auto_sign_in {
+    let (new, opening) = match tells {
         true => Some(sessions::prepare(app, &user.id, &wanted.wish, requester, now)).unzip(),
         false => (None, None),
     };
@@ -110,14 +112,21 @@ pub async fn sign_up(app: &Services, wanted: SignUp, requester: &Requester) -> R
     if let Some(new) = &new {
         event = event.session(&new.session.id);
     }
-    let act = requester.act(Actor::User(user.id.clone()), Method::Password, now);
-    match app.store.create_user(user.clone(), Some(credential), new, act, event).await {
+    let target = wanted.target.as_deref().unwrap_or_default();
+    let may_send = app.policy.email.sends_on_sign_up && mail::may_send(app, &user.email, requester, now);
+    let post = may_send.then(|| email::proof(app, &user, None, target, now));
+    let act = requester.act(Actor::User(user.id.clone()), Method::Password, now).with_post(post);
+    match app.store.create_user(user.clone(), Some(credential.clone()), new, act, event).await {
         // The user that would have been made, with an id that nobody has; and a commit, as making one would have been.
         Err(StoreError::EmailTaken) if !tells => {
-            app.store.count_repeated_sign_up().await?;
+            let may_send = may_send || mail::may_send(app, &user.email, requester, now);
+            email::signed_up_again(app, &user, credential, target, may_send, requester, now).await?;
             return Ok(SignedUp { user: Arc::new(user), opened: None });
         }
         outcome => outcome?,
+    }
+    if may_send {
+        mail::wake(app);
     }
     let user = Arc::new(user);
     Ok(SignedUp { opened: opening.map(|opening| opening.opened(user.clone())), user })
@@ -143,6 +152,8 @@ pub struct SignIn {
     pub new_password: Option<SecretString>,
     /// What is asked of the session.
     pub wish: Wish,
+    /// Where the link that proves the mailbox leads, if one is sent.
+    pub target: Option<String>,
 }
 
 /// How often a sign-in is decided anew because somebody changed the account meanwhile.
@@ -252,7 +263,7 @@ async fn identified(app: &Services, by: &Identifier) -> Result<Option<Arc<User>>
 /// (AU-07), and what is wrong with an account is told only to who knows its password (AU-06).
 ///
 /// # Errors
-/// `InvalidCredentials`, `Banned`, `PasswordChangeRequired`, `Password`, `Throttled`, `Busy`.
+/// `InvalidCredentials`, `EmailNotVerified`, `Banned`, `PasswordChangeRequired`, `Password`, `Throttled`, `Busy`.
 pub async fn sign_in(app: &Services, wanted: SignIn, requester: &Requester) -> Result<Opened, ServiceError> {
     if let Err(too_long @ PasswordProblem::TooLong) = app.policy.password.check_length(wanted.password.expose()) {
         return Err(too_long.into());
@@ -276,6 +287,11 @@ pub async fn sign_in(app: &Services, wanted: SignIn, requester: &Requester) -> R
             return Err(ServiceError::InvalidCredentials);
         };
         let now = app.clock.now();
+        // Before the ban, as recorded.
+        if app.policy.email.is_required && !user.email_verified {
+            email::refused_at_sign_in(app, &user, wanted.target.as_deref().unwrap_or_default(), requester, now).await?;
+            return Err(ServiceError::EmailNotVerified);
+        }
         if user.active_ban(now).is_some() {
             return Err(app.policy.banned());
         }

@@ -5,7 +5,7 @@ use tracing::info;
 
 use super::{ServiceError, Services};
 use crate::{
-    domain::{Act, AuditRecord, IdempotencyKey},
+    domain::{Act, AuditRecord, Event, EventKind, IdempotencyKey},
     store::{AuditQuery, ChainReport, Erased, Erasure, Page},
 };
 
@@ -85,4 +85,12 @@ pub async fn remove_old(app: &Services, now: UnixTime) -> Result<u64, ServiceErr
         info!(removed, "audit records older than the retention were removed");
     }
     Ok(removed)
+}
+
+/// Notes that something was shown to an operator.
+///
+/// # Errors
+/// The store cannot write: then it is not to be shown.
+pub async fn note(app: &Services, act: Act, kind: EventKind) -> Result<(), ServiceError> {
+    Ok(app.store.note_event(act, Event::new(kind)).await?)
 }

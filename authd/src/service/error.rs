@@ -107,6 +107,39 @@ pub enum ServiceError {
     /// No key signs now.
     #[error("no key signs at {0}")]
     NoSigningKey(UnixTime),
+    /// The link of a mail is not good, or not any more.
+    #[error("the link is not good")]
+    BadLink,
+    /// The link of a mail was good, and its time is over.
+    #[error("the link has expired")]
+    LinkExpired,
+    /// The link is about another user than the one who is signed in.
+    #[error("the link is another user's")]
+    OtherUser,
+    /// Right password, and nobody has proved the mailbox.
+    #[error("the mailbox is not proved")]
+    EmailNotVerified,
+    /// The mailbox is proved already.
+    #[error("the mailbox is proved already")]
+    EmailVerified,
+    /// The address is not the caller's.
+    #[error("the address is not the caller's")]
+    EmailMismatch,
+    /// It is the address that the account has.
+    #[error("it is the same address")]
+    SameEmail,
+    /// Users may not change their address here.
+    #[error("addresses cannot be changed")]
+    ChangeEmailOff,
+    /// The sign-in is too long ago for this act.
+    #[error("the sign-in is too long ago")]
+    NotFresh,
+    /// There is no mail here.
+    #[error("there is no mail")]
+    MailOff,
+    /// A mail was not handed over, or its template is wrong.
+    #[error("the mail was not sent: {0}")]
+    MailFailed(String),
     /// The store did not do it.
     #[error(transparent)]
     Store(StoreError),
@@ -138,6 +171,7 @@ impl From<StoreError> for ServiceError {
             StoreError::Stale => Self::Contention,
             StoreError::Repeated(seq) => Self::Repeated(seq),
             StoreError::OtherAct(seq) => Self::OtherAct(seq),
+            StoreError::BadLink => Self::BadLink,
             StoreError::Busy => Self::Busy,
             StoreError::Full | StoreError::Unavailable(_) | StoreError::Damaged(_) => Self::Store(error),
         }

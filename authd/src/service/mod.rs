@@ -6,16 +6,19 @@ pub mod accounts;
 pub mod administration;
 pub mod audit;
 pub mod device;
+pub mod email;
 pub mod error;
 pub mod fields;
 pub mod impersonation;
 pub mod imports;
 pub mod keys;
+pub mod mail;
 pub mod maintenance;
 pub mod master_key;
 pub mod own;
 pub mod passwords;
 pub mod random;
+pub mod reset;
 pub mod sessions;
 pub mod store;
 pub mod throttle;
@@ -58,6 +61,8 @@ pub struct Services {
     pub secrets: Secrets,
     /// The configured rules.
     pub policy: Policy,
+    /// Where mail goes, and what wakes who sends it.
+    pub mail: Arc<mail::Room>,
     /// Who has to wait.
     pub throttles: Arc<throttle::Throttles>,
     /// JWTs in Better Auth's shape that were made a moment ago.
@@ -80,6 +85,7 @@ impl Services {
             vault: self.vault.clone(),
             secrets: self.secrets.clone(),
             policy,
+            mail: self.mail.clone(),
             throttles: self.throttles.clone(),
             recent_jwts: self.recent_jwts.clone(),
             verified_tokens: self.verified_tokens.clone(),
@@ -122,6 +128,18 @@ pub struct Policy {
     pub admin: Option<AdminRules>,
     /// Better Auth's username plugin; `None`: it is off.
     pub username: Option<UsernameRules>,
+    /// Whether that takes a link by mail.
+    pub delete_by_mail: bool,
+    /// How long that link is good.
+    pub delete_expires_in: Span,
+    /// How long links that set a password are good.
+    pub reset_expires_in: Span,
+    /// Whether setting a password by a link ends all sessions.
+    pub reset_ends_sessions: bool,
+    /// The proof and change of addresses.
+    pub email: email::EmailPolicy,
+    /// Mails.
+    pub mail: mail::MailPolicy,
     /// How long audit records are kept; `None`: for ever.
     pub audit_retention: Option<Span>,
     /// The application's own fields of users.
@@ -194,6 +212,8 @@ impl Requester {
             source: self.source.clone(),
             reason: None,
             idempotency: None,
+            link: None,
+            post: vec![],
         }
     }
 }

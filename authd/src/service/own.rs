@@ -9,12 +9,16 @@ use super::{
     Requester, ServiceError, Services,
     accounts::{self, Identifier},
     fields,
+    mail::{self, Wanted},
     passwords::{self, OwnWords},
     sessions::{self, Opened, Wish},
     usernames::GivenUsername,
 };
 use crate::{
-    domain::{Actor, Credential, Event, EventKind, GivenFields, Method, PasswordHash, PasswordProblem, Session, User},
+    domain::{
+        Act, Actor, Credential, Event, EventKind, GivenFields, Method, PasswordHash, PasswordProblem, Purpose, Session,
+        User, mail::Spent,
+    },
     store::{Live, Profile, Rehash},
 };
 
@@ -213,33 +217,88 @@ pub enum Deletion {
     Off,
     /// Without a password the sign-in must be recent, and it is not (AU-11).
     NotFresh,
+    /// A link was sent, and deletes it.
+    MailSent,
 }
 
-/// Deletes the user's own account with everything that belongs to it. The password proves who asks, or else a sign-in that
-/// is recent enough.
+/// What a user shows who wants the own account deleted.
+#[derive(Debug, Default)]
+pub struct DeletionWish {
+    /// The password.
+    pub password: Option<SecretString>,
+    /// The token of the link that was sent.
+    pub token: Option<SecretString>,
+    /// Where the link leads that is to be sent.
+    pub target: Option<String>,
+}
+
+/// Deletes the user's own account with everything that belongs to it. The password proves who asks, or the link of a mail, or
+/// else a sign-in that is recent enough. Where a link is needed, it is sent.
 ///
 /// # Errors
-/// `NoPassword`, `WrongPassword`, `Throttled`, `Busy`; `Contention` if the account was changed meanwhile.
+/// `BadLink`, `NoPassword`, `WrongPassword`, `Throttled`, `Busy`; `Contention` if the account was changed meanwhile.
 pub async fn delete(
     app: &Services,
     live: &Live,
-    password: Option<SecretString>,
+    wish: DeletionWish,
     requester: &Requester,
 ) -> Result<Deletion, ServiceError> {
     if !app.policy.self_delete {
         return Ok(Deletion::Off);
     }
     forbid_impersonation(live)?;
-    let method = match password {
-        Some(password) => {
-            check_password(app, &live.user, &password, requester).await?;
-            Method::Password
-        }
-        None if !live.session.is_fresh(&app.policy.session, app.clock.now()) => return Ok(Deletion::NotFresh),
-        None => Method::Session,
+    let DeletionWish { password, token, target } = wish;
+    let is_proved = password.is_some();
+    if let Some(password) = password {
+        check_password(app, &live.user, &password, requester).await?;
+    }
+    if let Some(token) = token {
+        return delete_by_link(app, live, token.expose(), requester).await;
+    }
+    if app.policy.delete_by_mail {
+        send_deletion(app, live, target.as_deref().unwrap_or("/"), requester).await?;
+        return Ok(Deletion::MailSent);
+    }
+    let method = match is_proved {
+        true => Method::Password,
+        false if !live.session.is_fresh(&app.policy.session, app.clock.now()) => return Ok(Deletion::NotFresh),
+        false => Method::Session,
     };
     let act = requester.act(Actor::User(live.user.id.clone()), method, app.clock.now());
     let epoch = Some(live.user.epoch);
     app.store.delete_user(live.user.id.clone(), epoch, act, Event::new(EventKind::UserDeleted)).await?;
     Ok(Deletion::Done)
+}
+
+/// Deletes the account by the link of a mail, which must be that of the caller's own account.
+///
+/// # Errors
+/// `BadLink`.
+pub async fn delete_by_link(
+    app: &Services,
+    live: &Live,
+    token: &str,
+    requester: &Requester,
+) -> Result<Deletion, ServiceError> {
+    if !app.policy.self_delete {
+        return Ok(Deletion::Off);
+    }
+    forbid_impersonation(live)?;
+    let digest = mail::digest(token);
+    let link = app.store.link(&digest).await?.filter(|link| link.user == live.user.id).ok_or(ServiceError::BadLink)?;
+    let spent = Spent { digest, purpose: Purpose::DeleteUser };
+    let by = requester.act(Actor::User(link.user.clone()), Method::MailLink, app.clock.now());
+    let act = Act { link: Some(spent), ..by };
+    app.store.delete_user(link.user, Some(link.epoch), act, Event::new(EventKind::UserDeleted)).await?;
+    Ok(Deletion::Done)
+}
+
+async fn send_deletion(app: &Services, live: &Live, target: &str, requester: &Requester) -> Result<(), ServiceError> {
+    let (now, user) = (app.clock.now(), &*live.user);
+    let wanted = Wanted { purpose: Purpose::DeleteUser, user, new_email: None, claim: None, target };
+    let post = mail::may_send(app, &user.email, requester, now).then(|| mail::letter(app, wanted, now));
+    let act = requester.act(Actor::User(user.id.clone()), Method::Session, now).with_post(post);
+    app.store.queue_mail(act).await?;
+    mail::wake(app);
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Identifiers and tokens made of randomness. Base62, because ids of Better Auth are, and because it survives every
 //! context without escaping.
 
-use common::{AccountId, FamilyId, SessionId, UserId};
+use common::{AccountId, FamilyId, MailId, SessionId, UserId};
 
 use crate::ports::Entropy;
 
@@ -44,6 +44,8 @@ fresh! {
     session_id -> SessionId, 32;
     /// 24 characters: it stands in every refresh token.
     family_id -> FamilyId, 24;
+    /// 24 characters.
+    mail_id -> MailId, 24;
 }
 
 /// A session token: 32 characters, 190 bits (SE-01).

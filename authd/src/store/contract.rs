@@ -4,6 +4,7 @@ mod audit;
 mod fields;
 mod fixtures;
 mod imports;
+mod mail;
 #[cfg(test)]
 mod model;
 mod pages;
@@ -51,6 +52,8 @@ pub async fn suite(store: Arc<dyn Store>) {
     repeats(&*store).await;
     races(&store).await;
     imports::whole(&*store).await;
+    mail::links(&*store).await;
+    mail::queue(&*store).await;
     audit::erasure(&*store).await;
     audit::removal(&*store).await;
     audit::wrong_clocks(&*store).await;

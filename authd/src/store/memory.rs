@@ -3,6 +3,7 @@
 
 mod audit;
 mod imports;
+mod mail;
 
 use std::{
     collections::BTreeMap,
@@ -10,17 +11,18 @@ use std::{
 };
 
 use async_trait::async_trait;
-use common::{Email, FamilyId, ImportId, SessionId, UnixTime, UserId, admin::Counts};
+use common::{Email, FamilyId, ImportId, MailId, SessionId, UnixTime, UserId, admin::Counts};
 
 use super::{
-    Amendment, AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Files, IDEMPOTENCY, Listed, Live,
-    Meta, NewSession, Page, Profile, Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Snapshotted, Store, StoreError,
-    Upkeep, UserQuery,
+    Amendment, AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Files, IDEMPOTENCY, LINK_REMEMBERED,
+    Listed, Live, Meta, NewSession, Page, Profile, Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Snapshotted,
+    Store, StoreError, Upkeep, UserQuery,
 };
 use crate::{
     domain::{
         Act, AuditRecord, Ban, Checkpoint, Credential, Event, EventKind, Family, FieldChanges, IdempotencyKey, Import,
-        KeySet, Session, SessionState, SigningKey, TokenDigest, Turn, User, UserSearch, address, throttle::Place,
+        KeySet, Link, Mail, Session, SessionState, SigningKey, TokenDigest, Turn, User, UserSearch, address,
+        mail::Claim, throttle::Place,
     },
     ports::Mac,
 };
@@ -42,6 +44,8 @@ struct State {
     counters: BTreeMap<[u8; 16], Counter>,
     imports: BTreeMap<ImportId, Import>,
     imported: BTreeMap<UserId, ImportId>,
+    mails: BTreeMap<MailId, Mail>,
+    links: Vec<Link>,
 }
 
 /// Everything in maps behind one lock.
@@ -75,6 +79,7 @@ impl MemoryStore {
     fn state_for(&self, act: &Act) -> Result<MutexGuard<'_, State>, StoreError> {
         let state = self.state();
         act.idempotency.as_ref().map_or(Ok(()), |key| state.check_not_done(key))?;
+        state.good_link(act)?;
         Ok(state)
     }
 
@@ -146,6 +151,7 @@ impl State {
         self.users.remove(user);
         self.credentials.remove(user);
         self.places.remove(user);
+        self.links.retain(|link| link.user != *user);
         self.forget_imported(user);
         self.end_all(user, None)
     }
@@ -344,7 +350,8 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn count_repeated_sign_up(&self) -> Result<(), StoreError> {
+    async fn queue_mail(&self, act: Act) -> Result<(), StoreError> {
+        self.state_for(&act)?.settle(&act);
         Ok(())
     }
 
@@ -524,6 +531,70 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn reset_password(
+        &self,
+        credential: Credential,
+        keep_sessions: bool,
+        act: Act,
+        event: Event,
+    ) -> Result<Ended, StoreError> {
+        let mut state = self.state_for(&act)?;
+        let id = credential.user.clone();
+        let owner = state.users.get_mut(&id).ok_or(StoreError::NoSuchUser)?;
+        let keep = keep_sessions && owner.email_verified;
+        (owner.epoch, owner.password_change_required, owner.updated_at) = (owner.epoch + 1, false, act.at);
+        state.put_credential(credential);
+        let ended = if keep { Ended::default() } else { state.end_all(&id, None) };
+        self.record(&mut state, &act, &event.user(&id).with("ended_sessions", &ended.sessions));
+        Ok(ended)
+    }
+
+    async fn verify_email(
+        &self,
+        user: UserId,
+        session: Option<NewSession>,
+        act: Act,
+        event: Event,
+    ) -> Result<User, StoreError> {
+        let mut state = self.state_for(&act)?;
+        let claim = state.good_link(&act)?.and_then(|link| link.claim);
+        let owner = state.users.get_mut(&user).ok_or(StoreError::NoSuchUser)?;
+        (owner.email_verified, owner.updated_at) = (true, act.at);
+        if let Some(Claim { credential, name }) = claim {
+            (owner.name, owner.epoch, owner.password_change_required) = (name, owner.epoch + 1, false);
+            state.put_credential(credential);
+            state.end_all(&user, None);
+        }
+        let replaced = session.map(|session| state.insert(session)).unwrap_or_default();
+        self.record_replaced(&mut state, &act, replaced);
+        self.record(&mut state, &act, &event.user(&user));
+        state.users.get(&user).cloned().ok_or(StoreError::NoSuchUser)
+    }
+
+    async fn change_email(
+        &self,
+        user: UserId,
+        epoch: u64,
+        from: Email,
+        to: Email,
+        act: Act,
+        event: Event,
+    ) -> Result<User, StoreError> {
+        let mut state = self.state_for(&act)?;
+        let is_taken = state.users.values().any(|u| u.email == to);
+        let owner = state.users.get_mut(&user).ok_or(StoreError::NoSuchUser)?;
+        if owner.epoch != epoch || owner.email != from {
+            return Err(StoreError::Stale);
+        }
+        if is_taken {
+            return Err(StoreError::EmailTaken);
+        }
+        (owner.email, owner.updated_at) = (to, act.at);
+        let changed = owner.clone();
+        self.record(&mut state, &act, &event.user(&user));
+        Ok(changed)
+    }
+
     async fn update_profile(&self, user: UserId, profile: Profile, act: Act, event: Event) -> Result<(), StoreError> {
         let mut state = self.state_for(&act)?;
         let owner = state.users.get(&user).ok_or(StoreError::NoSuchUser)?;
@@ -612,6 +683,50 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn link(&self, digest: &TokenDigest) -> Result<Option<Link>, StoreError> {
+        Ok(self.state().links.iter().find(|link| link.digest == *digest).cloned())
+    }
+
+    async fn due_mails(&self, now: UnixTime, limit: usize) -> Result<Vec<Mail>, StoreError> {
+        let mut due: Vec<Mail> = self.state().mails.values().filter(|mail| mail.next_try <= now).cloned().collect();
+        due.sort_by(|a, b| (a.next_try, &a.id).cmp(&(b.next_try, &b.id)));
+        due.truncate(limit);
+        Ok(due)
+    }
+
+    async fn mails(&self, after: Option<String>, limit: usize) -> Result<Page<Mail>, StoreError> {
+        let begin = |mail: &&Mail| after.as_ref().is_none_or(|after| mail.id.as_str() > after.as_str());
+        let found = self.state().mails.values().filter(begin).cloned().collect();
+        Ok(page(found, limit, |mail: &Mail| mail.id.to_string()))
+    }
+
+    async fn remove_mail(&self, id: MailId) -> Result<(), StoreError> {
+        self.state().mails.remove(&id);
+        Ok(())
+    }
+
+    async fn note_mail(&self, mail: Mail) -> Result<(), StoreError> {
+        if let Some(waiting) = self.state().mails.get_mut(&mail.id) {
+            *waiting = mail;
+        }
+        Ok(())
+    }
+
+    async fn retry_mails(&self, which: Option<MailId>, act: Act, event: Event) -> Result<u64, StoreError> {
+        let mut state = self.state_for(&act)?;
+        let mut retried = 0u64;
+        for mail in state.mails.values_mut().filter(|mail| which.as_ref().is_none_or(|id| mail.id == *id)) {
+            if mail.attempts > 0 {
+                *mail = mail.clone().again(act.at);
+                retried += 1;
+            }
+        }
+        if retried > 0 {
+            self.record(&mut state, &act, &event.with("mails", &retried));
+        }
+        Ok(retried)
+    }
+
     async fn places(&self, user: &UserId) -> Result<Vec<Place>, StoreError> {
         Ok(self.state().places.get(user).cloned().unwrap_or_default())
     }
@@ -698,6 +813,7 @@ impl Store for MemoryStore {
 
     async fn sweep(&self, now: UnixTime, limit: usize) -> Result<u64, StoreError> {
         let mut state = self.state();
+        state.links.retain(|link| now < link.expires_at.plus(LINK_REMEMBERED));
         state.acts.retain(|_, (_, at, _)| now < at.plus(IDEMPOTENCY));
         let mut due: Vec<Session> = state.sessions.values().filter(|s| s.expires_at <= now).cloned().collect();
         due.sort_by_key(|s| s.expires_at);

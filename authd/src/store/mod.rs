@@ -16,13 +16,13 @@ pub mod sled;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use common::{Email, FamilyId, SessionId, Span, UnixTime, UserId, admin::Counts};
+use common::{Email, FamilyId, MailId, SessionId, Span, UnixTime, UserId, admin::Counts};
 
 pub use self::imports::{ImportBatch, Imports, Undone};
 use crate::domain::{
     Act, AuditRecord, Ban, Checkpoint, ClientDigest, Credential, Event, EventKind, Family, FieldChanges, Generation,
-    IdempotencyKey, KeySet, PasswordHash, Session, SessionPolicy, SigningKey, TokenDigest, User, UserSearch,
-    throttle::Place,
+    IdempotencyKey, KeySet, Link, Mail, PasswordHash, Session, SessionPolicy, SigningKey, TokenDigest, User,
+    UserSearch, throttle::Place,
 };
 
 /// Why the store did not do it. A variant exists where a caller does something else because of it.
@@ -49,6 +49,9 @@ pub enum StoreError {
     /// Another act was done by this name, as that audit record; nothing was done now.
     #[error("another act had this idempotency key, audit record {0}")]
     OtherAct(u64),
+    /// The link that the act is done by is not good (any more).
+    #[error("the link is not good")]
+    BadLink,
     /// As many things would be touched, and the caller expected another number; nothing was done.
     #[error("{0} would be touched")]
     Unexpected(u64),
@@ -167,6 +170,9 @@ pub enum Ending {
         except: Option<SessionId>,
     },
 }
+
+/// How long a link is remembered after its time: so long it is told that it has expired.
+pub const LINK_REMEMBERED: Span = Span::from_days(1);
 
 /// How long the name of an act is remembered.
 pub const IDEMPOTENCY: Span = Span::from_hours(24);
@@ -378,6 +384,12 @@ pub trait Store: Imports {
     async fn sessions(&self, after: Option<String>, limit: usize) -> Result<Page<Live>, StoreError>;
     /// The refresh tokens of a family.
     async fn family(&self, id: &FamilyId) -> Result<Option<Family>, StoreError>;
+    /// The link in a mail, whatever it is worth.
+    async fn link(&self, digest: &TokenDigest) -> Result<Option<Link>, StoreError>;
+    /// The mails with which something is to be done at `now`, the oldest first, at most `limit`.
+    async fn due_mails(&self, now: UnixTime, limit: usize) -> Result<Vec<Mail>, StoreError>;
+    /// A page of all mails, in no meaningful order.
+    async fn mails(&self, after: Option<String>, limit: usize) -> Result<Page<Mail>, StoreError>;
     /// From where the user signed in of late. Every session that is opened adds to it.
     async fn places(&self, user: &UserId) -> Result<Vec<Place>, StoreError>;
     /// The counters of failed sign-ins that were written down.
@@ -422,9 +434,9 @@ pub trait Store: Imports {
         event: Event,
     ) -> Result<(), StoreError>;
 
-    /// Counts a sign-up for an address that has an account. What it is good for is the time that it takes: where answers do
-    /// not tell whether an address is free, the work must not (AU-08).
-    async fn count_repeated_sign_up(&self) -> Result<(), StoreError>;
+    /// Queues the mail of an act that changes nothing else. Without any it is a commit all the same: where answers do not
+    /// tell whether there is an account, the work must not (AU-08).
+    async fn queue_mail(&self, act: Act) -> Result<(), StoreError>;
 
     /// Opens a session, if the user still is at `epoch`: a ban, a password change or a deletion that came between the
     /// check of the password and this wins. A ban that is over is taken away.
@@ -501,6 +513,47 @@ pub trait Store: Imports {
         event: Event,
     ) -> Result<(), StoreError>;
 
+    /// Sets the password by a link, whatever it was, and ends all sessions unless they are to stay; also then, if nobody
+    /// had proved the mailbox yet: whoever had the account till now may be somebody else (RC-07).
+    ///
+    /// # Errors
+    /// `BadLink`, `NoSuchUser`.
+    async fn reset_password(
+        &self,
+        credential: Credential,
+        keep_sessions: bool,
+        act: Act,
+        event: Event,
+    ) -> Result<Ended, StoreError>;
+
+    /// The user has proved the mailbox, by the link of the act. What that link claims comes into force, and then all sessions
+    /// end. Opens a session, if one is given. The link stays, as a used one. Answers the user as stored.
+    ///
+    /// # Errors
+    /// `BadLink`.
+    async fn verify_email(
+        &self,
+        user: UserId,
+        session: Option<NewSession>,
+        act: Act,
+        event: Event,
+    ) -> Result<User, StoreError>;
+
+    /// Gives the account another address, if the user still is at `epoch` and has the address `from`. Answers the user as
+    /// stored.
+    ///
+    /// # Errors
+    /// `BadLink` if the act has a link that is none; `EmailTaken`, `Stale`, `NoSuchUser`.
+    async fn change_email(
+        &self,
+        user: UserId,
+        epoch: u64,
+        from: Email,
+        to: Email,
+        act: Act,
+        event: Event,
+    ) -> Result<User, StoreError>;
+
     /// Changes what users may change of their own accounts.
     ///
     /// # Errors
@@ -560,6 +613,15 @@ pub trait Store: Imports {
     /// Notes that it is so late, whatever was noted before.
     async fn note_clock(&self, now: UnixTime, act: Act, event: Event) -> Result<(), StoreError>;
 
+    /// Takes a mail out of the queue, because it was sent or is not worth it.
+    async fn remove_mail(&self, id: MailId) -> Result<(), StoreError>;
+
+    /// Writes down what became of a try. A mail that is not in the queue any more does not come back.
+    async fn note_mail(&self, mail: Mail) -> Result<(), StoreError>;
+
+    /// Lets a mail be tried again at once, or all that have failed. Answers how many; the event is written if there are any.
+    async fn retry_mails(&self, which: Option<MailId>, act: Act, event: Event) -> Result<u64, StoreError>;
+
     /// Erases the personal part of records; the chain stays whole. Event `audit.erased`; none, and no change, if there is
     /// nothing to erase. Records that come while it is under way stay as they are.
     async fn erase_audit(&self, erasure: Erasure, act: Act) -> Result<Erased, StoreError>;
@@ -576,6 +638,7 @@ pub trait Store: Imports {
     /// Records an event that changes nothing else in the store.
     async fn note_event(&self, act: Act, event: Event) -> Result<(), StoreError>;
 
-    /// Removes sessions that ended before `now`, at most `limit`. Answers how many.
+    /// Removes sessions that ended before `now`, and links of mails that expired a while before, at most `limit` of each.
+    /// Answers how many sessions.
     async fn sweep(&self, now: UnixTime, limit: usize) -> Result<u64, StoreError>;
 }

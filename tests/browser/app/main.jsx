@@ -8,6 +8,10 @@ import { createRoot } from "react-dom/client";
 const { baseURL, sessionOptions } = window.config;
 const authClient = createAuthClient({ baseURL, sessionOptions });
 
+/** Where links in mails lead back to, and the token that one of them brought. */
+const home = `${window.location.origin}/`;
+const token = new URLSearchParams(window.location.search).get("token");
+
 const fields = (form) => Object.fromEntries(new FormData(form));
 
 /** A form that sends what was typed, and says what came of it. */
@@ -46,6 +50,13 @@ function Page() {
           <p>
             {data.user.email}, until <time>{data.session.expiresAt.toISOString()}</time>
           </p>
+          <p>{data.user.emailVerified ? "The address is proved" : "The address is not proved"}</p>
+          <Form
+            label="Prove address"
+            names={[]}
+            send={() => authClient.sendVerificationEmail({ email: data.user.email, callbackURL: home })}
+          />
+          <Form label="Change address" names={["newEmail"]} send={(body) => authClient.changeEmail({ ...body, callbackURL: home })} />
           <Form label="Rename" names={["name"]} send={(body) => authClient.updateUser(body)} />
           <Form
             label="Change password"
@@ -58,6 +69,14 @@ function Page() {
         <>
           <Form label="Sign up" names={["name", "email", "password"]} send={(body) => authClient.signUp.email(body)} />
           <Form label="Sign in" names={["email", "password"]} send={(body) => authClient.signIn.email(body)} />
+          <Form
+            label="Forgot password"
+            names={["email"]}
+            send={(body) => authClient.requestPasswordReset({ ...body, redirectTo: home })}
+          />
+          {token && (
+            <Form label="Set password" names={["newPassword"]} send={(body) => authClient.resetPassword({ ...body, token })} />
+          )}
         </>
       )}
       <button onClick={() => refetch()}>Ask again</button>

@@ -11,21 +11,39 @@ pub(super) const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("admin", "create-user short password is accepted", "AU-05: the rules of passwords hold for administrators too"),
     ("sql-core", "list-sessions", "SE-04: the sign-in before it ended the session that the browser showed"),
     (
+        "password",
+        "existing sessions survive a reset by default",
+        "RC-07: nobody had proved the mailbox, so whoever was signed in may be somebody else",
+    ),
+    (
+        "email-verification",
+        "sign-up again with the same e-mail: synthetic user, no mail",
+        "RC-07: who proves the mailbox gets the account with the password of their own sign-up",
+    ),
+    (
         "user",
         "delete-user without password on a stale session",
         "the clock of the replay went on, so this use prolongs the session; the recording moved the sign-in only",
     ),
 ];
 
-/// (file, field, why it is not compared).
-pub(super) const NOT_COMPARED: &[(&str, &str, &str)] = &[
-    ("user", "body.user.email", "the recording changes the address by mail, which is not replayed"),
-    ("user", "body.user.emailVerified", "the recording changes the address by mail, which is not replayed"),
+/// (file, part of the name, the option under which it was recorded, where its name does not say so).
+pub(super) const BELONGS: &[(&str, &str, &str)] = &[
+    ("email-verification", "verify-email expired token", EXPIRES),
+    ("email-verification", "sign-in unverified sends a new mail", EXPIRES),
+    ("email-verification", "verify-email with auto sign-in", EXPIRES),
+    ("email-verification", "get-session afterwards", EXPIRES),
 ];
+
+const EXPIRES: &str = "expiresIn 1 s, autoSignInAfterVerification, sendOnSignIn";
+
+/// (file, field, why it is not compared).
+pub(super) const NOT_COMPARED: &[(&str, &str, &str)] = &[];
 
 /// (file, part of the name, why it is not sent again).
 pub(super) const NOT_REPLAYED: &[(&str, &str, &str)] = &[
-    ("password", "old password no longer works", "the recording resets it by mail, which is not replayed"),
+    ("user", "change-email to a taken address", "the other account was made by a request that is not in the recording"),
+    ("password", "with the token in the query", "the link was sent by a request that is not in the recording"),
     ("admin", "sign-in after the ban expired", "the recording moved the end of the ban: tests/http/administrators.rs"),
     ("check-order", "rate limit comes before everything", "the limits are off in the replay: tests/http/throttles.rs"),
 ];
@@ -45,6 +63,7 @@ pub(super) const LATER: &[(&str, &str, u64)] = &[
     ("session", "GET get-session due for refresh", 25),
     ("session", "dont_remember cookie: never refreshed", 23),
     ("user", "delete-user without password on a stale session", 24),
+    ("email-verification", "verify-email expired token", 1),
 ];
 
 /// (file, part of the name): the session of the cookie was opened by a request that is not in the recording.
@@ -57,6 +76,9 @@ pub(super) const SIGNED_IN_BEFORE: &[(&str, &str)] = &[
     ("jwt", "[ES256] token"),
     ("jwt", "[disableSettingJwtHeader] get-session"),
     ("user", "[not enabled] delete-user"),
+    ("user", "[sendDeleteAccountVerification] delete-user"),
+    ("user", "[not enabled] change-email"),
+    ("user", "[updateEmailWithoutVerification] change-email"),
 ];
 
 pub(super) const ROUTES: &[&str] = &[
@@ -75,6 +97,12 @@ pub(super) const ROUTES: &[&str] = &[
     "/verify-password",
     "/list-accounts",
     "/delete-user",
+    "/send-verification-email",
+    "/verify-email",
+    "/request-password-reset",
+    "/reset-password",
+    "/change-email",
+    "/delete-user/callback",
     "/error",
     "/ok",
     "/jwks",
@@ -107,8 +135,9 @@ pub(super) const FILES: &[(&str, usize)] = &[
     ("csrf", 38),
     ("cookie-attributes", 9),
     ("jwt", 14),
-    ("user", 19),
-    ("password", 15),
+    ("user", 28),
+    ("password", 34),
+    ("email-verification", 22),
     ("sql-core", 6),
     ("bearer", 23),
     ("admin", 60),
@@ -120,6 +149,15 @@ pub(super) fn configuration(option: &str) -> Option<&'static str> {
     match option {
         "" | "no bearer plugin" => Some(""),
         "not enabled" => Some("[account]\nself_delete = false\n"),
+        EXPIRES => Some(
+            "[email]\nverification_required = true\nverification_expires_in = \"1s\"\nauto_sign_in_after_verification = true\nsend_on_sign_in = true\n",
+        ),
+        "sendVerificationEmail not configured" | "sendResetPassword not configured" => {
+            Some("[sign_up]\nenabled = true\n")
+        }
+        "sendOnSignUp, verification not required" => Some("[email]\nsend_on_sign_up = \"on\"\n"),
+        "sendDeleteAccountVerification" => Some("[account]\nself_delete = true\ndelete_by_mail = true\n"),
+        "updateEmailWithoutVerification" => Some("[email]\nchange_enabled = true\nchange_unverified_at_once = true\n"),
         "disableSignUp" => Some("[sign_up]\nenabled = false\n"),
         "autoSignIn: false" => Some("[sign_up]\nauto_sign_in = false\n"),
         "https base URL" => Some("https"),

@@ -12,9 +12,11 @@ export class Labels {
   #seen = new Map();
   #since = Date.now();
   #urls;
+  #side;
 
   constructor(side) {
     this.#urls = [side.url, side.publicUrl];
+    this.#side = side;
   }
 
   #nth(kind, value) {
@@ -30,6 +32,7 @@ export class Labels {
   }
 
   #text(text) {
+    text = this.#side.mailTokens?.reduce((text, token) => text.replaceAll(token, "<mailed>"), text) ?? text;
     return this.#urls.reduce((text, url) => text.replaceAll(url, "<server>").replaceAll(encodeURIComponent(url), "<server>"), text);
   }
 
@@ -92,7 +95,7 @@ export class Labels {
   }
 
   /** What a step gave, all of it. */
-  step({ result, exchanges }) {
+  step({ result, mail, exchanges }) {
     const shown = exchanges.map(({ method, path, status, statusText, headers, text }) => {
       let body = text;
       try {
@@ -101,9 +104,9 @@ export class Labels {
         // A text then.
       }
       const cookies = withoutMark(headers.getSetCookie()).map((line) => this.#cookie(line));
-      return { method, path: path.split("?")[0], status, statusText, headers: this.#headers(headers), cookies, body: this.value(body) };
+      return { method, path: this.#text(path.split("?")[0]), status, statusText, headers: this.#headers(headers), cookies, body: this.value(body) };
     });
-    return { ...(result !== undefined && { client: this.value(result) }), exchanges: shown };
+    return { ...(result !== undefined && { client: this.value(result) }), ...(mail && { mail }), exchanges: shown };
   }
 }
 

@@ -2,6 +2,8 @@
 
 import { createAuthClient } from "better-auth/client";
 import { startAuthd } from "../harness.mjs";
+import { Mails } from "../mails.mjs";
+import { startPostbox } from "../postbox.mjs";
 import { differences, Labels } from "./compare.mjs";
 import { KNOWN } from "./known.mjs";
 import { startReference, TRUSTED } from "./reference.mjs";
@@ -15,8 +17,28 @@ const AUTHD = {
   AUTHD_HTTP__TRUSTED_ORIGINS: TRUSTED.join(","),
 };
 
-/** Both servers, with options that mean the same. */
-export async function startBoth(t, { authd = {}, reference = {}, publicUrl, clientOptions } = {}) {
+/** authd's settings to hand its mail over to this server. As many as the scenarios want. */
+const mailBy = ({ port }) => ({
+  AUTHD_MAIL__HOST: "127.0.0.1",
+  AUTHD_MAIL__PORT: String(port),
+  AUTHD_MAIL__SECURITY: "none",
+  AUTHD_MAIL__FROM: "no-reply@authd.example",
+  AUTHD_MAIL__PER_ADDRESS: "1000",
+  AUTHD_MAIL__PER_CLIENT: "100000",
+});
+
+/**
+ * Both servers, with options that mean the same. With `withMail`, authd's mails go to a real SMTP server, and the options of
+ * the real server are a function of what takes its mails: `send(to, url)`.
+ */
+export async function startBoth(t, { authd = {}, reference = {}, publicUrl, clientOptions, withMail = false } = {}) {
+  if (withMail) {
+    const postbox = await startPostbox(t);
+    const mails = new Mails();
+    const options = reference((to, url) => mails.put(to, { url }));
+    const { ours, theirs } = await startBoth(t, { authd: { ...mailBy(postbox), ...authd }, reference: options, publicUrl, clientOptions });
+    return { ours: { ...ours, mails: postbox.mails }, theirs: { ...theirs, mails } };
+  }
   const called = publicUrl === undefined ? {} : { AUTHD_HTTP__PUBLIC_URL: publicUrl };
   const [ours, theirs] = await Promise.all([
     startAuthd(t, { ...AUTHD, ...called, ...authd }, { isProduction: true }),

@@ -5,6 +5,7 @@
 //   ["ada signIn.email", args, fetchOptions]         the same browser, through the unmodified client
 //   ["script GET /get-session", undefined, {headers}] somebody without cookies and origin
 //   ["root becomes admin"]                            who has this address of the scenario is given the role by an operator
+//   ["somebody mailed"]                               waits for the next mail with a link to anybody of this scenario
 //   ["ada closes"]                                    Ada's browser is closed: cookies without an age are gone
 // Bodies, headers and paths may be functions of the side, to show what an earlier answer gave: `s => s.answers[0].token`.
 // A header that is `null` is left out. In a scenario `@example.com` stands for a domain of its own.
@@ -32,6 +33,11 @@ export class Side {
   #clients = new Map();
   #createClient;
   #domain;
+  #mails;
+  /** The links of the mails so far. */
+  links = [];
+  /** The tokens of those links. */
+  mailTokens = [];
   /** The bodies of the answers so far; of the client its `data`, or its `error`. */
   answers = [];
   /** The answers so far as they came. */
@@ -41,9 +47,10 @@ export class Side {
    * @param {{url: string, publicUrl?: string, createClient: Function, clientOptions?: object, domain: string}} side
    * `publicUrl` is what the server calls itself, if that is not where it is asked.
    */
-  constructor({ url, publicUrl = url, promote, createClient, clientOptions = {}, domain }) {
+  constructor({ url, publicUrl = url, promote, mails, createClient, clientOptions = {}, domain }) {
     this.url = url;
     this.promote = promote;
+    this.#mails = mails;
     this.publicUrl = publicUrl;
     this.#createClient = (options) => createClient({ ...clientOptions, ...options });
     this.#domain = domain;
@@ -60,6 +67,12 @@ export class Side {
     return pair?.slice(pair.indexOf("=") + 1);
   }
 
+  /** What stands behind the mount in the `n`-th link from the last. */
+  link(n = 1) {
+    const url = this.links.at(-n);
+    return url.slice(url.indexOf(MOUNT) + MOUNT.length);
+  }
+
   /** Does a step. Answers what the caller saw, and every exchange that it took. */
   async perform([what, given, options = {}]) {
     const [actor, verb, path] = what.split(" ");
@@ -72,6 +85,16 @@ export class Side {
       await this.promote(this.#own(`${actor}@example.com`), path);
       this.answers.push(undefined);
       return { exchanges: [] };
+    }
+    if (verb === "mailed") {
+      const { to, url } = await this.#mails.next(this.#domain);
+      this.links.push(url);
+      const [place, query] = url.slice(url.indexOf(MOUNT) + MOUNT.length).split("?");
+      const parameters = new URLSearchParams(query);
+      const token = parameters.get("token") ?? place.split("/").at(-1);
+      this.mailTokens.push(token);
+      this.answers.push({ token });
+      return { mail: { to, place: place.replace(token, "<mailed>"), target: parameters.get("callbackURL") }, exchanges: [] };
     }
     const evaluated = (value) => (typeof value === "function" ? value(this) : value);
     const each = (values) => Object.fromEntries(Object.entries(values).map(([name, value]) => [name, evaluated(value)]));

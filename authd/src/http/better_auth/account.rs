@@ -4,11 +4,12 @@ use common::{
     ErrorCode,
     api::{AccountBody, DeletedBody, PasswordChangedBody, StatusBody, UpdatedSessionBody},
 };
-use http::{HeaderValue, StatusCode, header};
+use http::{StatusCode, header};
 
-use super::{session_body, username::given_username};
+use super::redirect;
+use super::{session_body, set_again, username::given_username};
 use crate::{
-    door::Reply,
+    door::{JSON, Reply},
     http::{
         ApiError, App, Req,
         auth::{Caller, wire_token},
@@ -17,7 +18,7 @@ use crate::{
     },
     service::{
         ServiceError,
-        own::{self, Deletion, OwnChange, PasswordChange},
+        own::{self, Deletion, DeletionWish, OwnChange, PasswordChange},
         tokens, usernames,
     },
 };
@@ -45,7 +46,7 @@ pub async fn update(app: &App, req: Req) -> Result<Reply, ApiError> {
     if !own::update(&app.services, &caller.live, wanted, &req.requester).await.map_err(of_own)? {
         return Err(nothing_to_update());
     }
-    Ok(with_cookie(app, &caller, Reply::json(&StatusBody { status: true })))
+    Ok(with_cookie(app, &req, &caller, Reply::json(&StatusBody { status: true })))
 }
 
 /// `POST /update-session`: the application's fields of the caller's session.
@@ -62,14 +63,12 @@ pub async fn update_session(app: &App, req: Req) -> Result<Reply, ApiError> {
     let session = updated.ok_or_else(nothing_to_update)?;
     let token = caller.shown.as_ref().map(|shown| &shown.token);
     let body = UpdatedSessionBody { session: session_body(app, &session, token) };
-    Ok(with_cookie(app, &caller, Reply::json(&body)))
+    Ok(with_cookie(app, &req, &caller, Reply::json(&body)))
 }
 
 /// With the session's cookie, as recorded: set again, and with the whole age, although the session ends when it did.
-fn with_cookie(app: &App, caller: &Caller, mut reply: Reply) -> Reply {
-    for cookie in caller.shown.iter().flat_map(|s| app.cookies.session(&s.token, caller.live.session.remember)) {
-        reply.add(header::SET_COOKIE, cookie);
-    }
+fn with_cookie(app: &App, req: &Req, caller: &Caller, mut reply: Reply) -> Reply {
+    set_again(app, req, caller, &mut reply);
     reply
 }
 
@@ -164,26 +163,54 @@ pub async fn list(app: &App, req: Req) -> Result<Reply, ApiError> {
 /// `ValidationError`, `Unauthorized`, `InvalidPassword`; an empty 404 where it is off, 404 `INVALID_TOKEN` for a token; 400
 /// `SESSION_EXPIRED` for a sign-in that is too long ago (recorded).
 pub async fn delete(app: &App, req: Req) -> Result<Reply, ApiError> {
-    let (password, token) = req.fields(|f| {
-        f.optional_string("callbackURL");
+    let wish = req.fields(|f| {
+        let target = f.optional_string("callbackURL").filter(|text| !text.is_empty()).map(str::to_owned);
         let password = f.optional_string("password").filter(|text| !text.is_empty()).map(Into::into);
-        (password, f.optional_string("token").filter(|text| !text.is_empty()))
+        let token = f.optional_string("token").filter(|text| !text.is_empty()).map(Into::into);
+        DeletionWish { password, token, target }
     })?;
     let caller = req.caller(app).await?;
-    if token.is_some() && app.services.policy.self_delete {
-        // A token is of a link in a mail, and none was sent: whatever else the body has, this wish is not proved.
-        return Err(ApiError::invalid_link());
-    }
-    match own::delete(&app.services, &caller.live, password, &req.requester).await.map_err(of_own)? {
+    match own::delete(&app.services, &caller.live, wish, &req.requester).await.map_err(of_deletion)? {
         Deletion::Done => {
             let mut reply = Reply::json(&DeletedBody { success: true, message: "User deleted".into() });
             delete_session_cookies(app, &mut reply);
             Ok(reply)
         }
-        Deletion::Off => {
-            let json = HeaderValue::from_static("application/json");
-            Ok(Reply::empty(StatusCode::NOT_FOUND).header(header::CONTENT_TYPE, json))
+        Deletion::MailSent => {
+            Ok(Reply::json(&DeletedBody { success: true, message: "Verification email sent".into() }))
         }
+        Deletion::Off => Ok(no_such_route()),
         Deletion::NotFresh => Err(ApiError::sign_in_again()),
     }
+}
+
+/// As recorded of a deletion that is off.
+fn no_such_route() -> Reply {
+    Reply::empty(StatusCode::NOT_FOUND).header(header::CONTENT_TYPE, JSON)
+}
+
+fn of_deletion(error: ServiceError) -> ApiError {
+    match error {
+        ServiceError::BadLink => ApiError::invalid_link(),
+        error => of_own(error),
+    }
+}
+
+/// `GET /delete-user/callback`: the link of a mail, in the browser that is signed in.
+///
+/// # Errors
+/// `ValidationError`, 404 `INVALID_TOKEN`, `FailedToGetUserInfo`.
+pub async fn delete_by_link(app: &App, req: Req) -> Result<Reply, ApiError> {
+    let token = req.required_query("token")?;
+    if !app.services.policy.self_delete {
+        return Ok(no_such_route());
+    }
+    let caller = req.optional_caller(app).await?.ok_or(ApiError::new(ErrorCode::FailedToGetUserInfo))?;
+    own::delete_by_link(&app.services, &caller.live, &token, &req.requester).await.map_err(of_deletion)?;
+    let mut reply = match req.head.query("callbackURL").filter(|target| !target.is_empty()) {
+        Some(target) => redirect(&target),
+        None => Reply::json(&DeletedBody { success: true, message: "User deleted".into() }),
+    };
+    delete_session_cookies(app, &mut reply);
+    Ok(reply)
 }

@@ -2,16 +2,64 @@
 
 pub mod account;
 pub mod admin;
+pub mod email;
+pub mod reset;
 pub mod session;
 pub mod sessions;
 pub mod sign_in;
 pub mod sign_up;
 pub mod username;
 
-use common::{SecretString, api::SessionBody};
+use common::{
+    SecretString,
+    api::{SessionBody, SessionCopyBody},
+};
+use http::{StatusCode, header};
+use percent_encoding::{CONTROLS, utf8_percent_encode};
 
-use super::{App, auth::wire_token};
-use crate::{domain::Session, service::fields};
+use super::{
+    App, Req,
+    auth::{Caller, wire_token},
+};
+use crate::{
+    domain::Session,
+    door::{JSON, Reply},
+    service::{fields, tokens},
+    store::Live,
+};
+
+/// Leads the browser on, as recorded: without a body, and with a content type all the same.
+fn redirect(target: &str) -> Reply {
+    // RFC 9110 §10.2.2: a URI reference, and that is ASCII.
+    let place = utf8_percent_encode(target, CONTROLS).to_string();
+    Reply::empty(StatusCode::FOUND).header(header::CONTENT_TYPE, JSON).header(header::LOCATION, place)
+}
+
+/// Adds the cookies of the session's copy, where browsers carry one. authd never reads it: what it says may have ended.
+pub(super) fn add_session_data(app: &App, req: &Req, live: &Live, own: &SecretString, reply: &mut Reply) {
+    if !app.cookies.has_copies() {
+        return;
+    }
+    let now = app.services.clock.now();
+    let session = session_body(app, &live.session, Some(own));
+    let user = tokens::user_body(&app.services, &live.user);
+    let body = SessionCopyBody { session, user, updated_at: now.as_millis(), version: "1".into() };
+    // What is shown to the client as JSON everywhere else is JSON here too.
+    let Ok(content) = serde_json::to_string(&body) else { return };
+    for cookie in app.cookies.session_data(&content, live.session.remember, now, &req.head) {
+        reply.add(header::SET_COOKIE, cookie);
+    }
+}
+
+/// Sets the session's cookie again, after a change of what it stands for. A copy of how it was goes; the next `/get-session`
+/// makes another.
+pub(super) fn set_again(app: &App, req: &Req, caller: &Caller, reply: &mut Reply) {
+    let Some(shown) = &caller.shown else { return };
+    let cookies = app.cookies.session(&shown.token, caller.live.session.remember);
+    for cookie in cookies.into_iter().chain(app.cookies.forget_session_data(&req.head)) {
+        reply.add(header::SET_COOKIE, cookie);
+    }
+}
 
 /// The session in Better Auth's shape; with its token, if the caller showed it.
 fn session_body(app: &App, session: &Session, own: Option<&SecretString>) -> SessionBody {

@@ -7,7 +7,7 @@ use common::{
 use http::{HeaderValue, StatusCode, header};
 use url::form_urlencoded;
 
-use super::session_body;
+use super::{add_session_data, session_body};
 use crate::{
     door::Reply,
     http::{
@@ -64,30 +64,43 @@ async fn answer(app: &App, req: &Req, is_deferred: bool) -> Result<Reply, ApiErr
     if let Some(accepted) = req.lenient_jwt(app).await? {
         return Ok(body_of(app, &accepted.live, None, None));
     }
-    let (mut reply, cookies) = match req.cookie_session(app).await? {
-        CookieSession::Alive(live, token) if req.has_flag("disableRefresh") => {
-            (shown(app, &live, Some(&token.token), None)?, vec![])
-        }
+    let (live, token, due, cookies) = match req.cookie_session(app).await? {
+        CookieSession::Alive(live, token) if req.has_flag("disableRefresh") => (live, token, None, vec![]),
         CookieSession::Alive(live, token) if is_deferred => {
             let due = live.session.remember.then(|| sessions::is_due(&app.services, &live));
-            (shown(app, &live, Some(&token.token), due)?, vec![])
+            (live, token, due, vec![])
         }
         CookieSession::Alive(live, token) => {
             let (live, cookies) = use_cookie(app, live, &token).await;
-            (shown(app, &live, Some(&token.token), None)?, cookies)
+            (live, token, None, cookies)
         }
         CookieSession::Dead(_) => {
             let mut reply = no_store(Reply::json(&()));
             delete_session_cookies(app, &mut reply);
             return Ok(reply);
         }
-        CookieSession::None => (no_store(Reply::json(&())), vec![]),
+        CookieSession::None => {
+            let mut reply = no_store(Reply::json(&()));
+            forget_strays(app, req, &mut reply);
+            return Ok(reply);
+        }
     };
-    let strays = [app.cookies.forget_session_data(&req.head), app.cookies.forget_twin(&req.head)];
-    for cookie in cookies.into_iter().chain(strays.into_iter().flatten()) {
+    let mut reply = shown(app, &live, Some(&token.token), due)?;
+    for cookie in cookies {
         reply.add(header::SET_COOKIE, cookie);
     }
+    add_session_data(app, req, &live, &token.token, &mut reply);
+    forget_strays(app, req, &mut reply);
     Ok(reply)
+}
+
+/// Deletes what a browser has and should not: a copy of a session where there are none, a cookie of the time before there was a
+/// domain.
+fn forget_strays(app: &App, req: &Req, reply: &mut Reply) {
+    let copies = if app.cookies.has_copies() { vec![] } else { app.cookies.forget_session_data(&req.head) };
+    for cookie in copies.into_iter().chain(app.cookies.forget_twin(&req.head)) {
+        reply.add(header::SET_COOKIE, cookie);
+    }
 }
 
 /// `POST /sign-out`: 200 also without a session. What the body may have is for other ways of signing in.

@@ -57,7 +57,8 @@ pub async fn sign_in(app: &App, req: Req) -> Result<Reply, ApiError> {
         rules.normalised(&username).map_err(|problem| of_username(ServiceError::Username(problem)))?;
     }
     let wish = wish(app, &req, remember, false).await?;
-    let wanted = SignIn { by: Identifier::Username(username), password: password.into(), new_password, wish };
+    let (by, target) = (Identifier::Username(username), callback.clone());
+    let wanted = SignIn { by, password: password.into(), new_password, wish, target };
     let opened = accounts::sign_in(&app.services, wanted, &req.requester).await.map_err(of_username)?;
     Ok(signed_in(app, &req, &opened, callback))
 }

@@ -16,6 +16,7 @@ use crate::{
 
 impl MemoryStore {
     pub(super) fn record(&self, state: &mut State, act: &Act, event: &Event) {
+        state.settle(act);
         let record = chain::append(&state.head(), act, event, &*self.mac);
         if let Some(key) = &act.idempotency {
             state.acts.entry(key.name.clone()).or_insert((record.seq, act.at, key.request));

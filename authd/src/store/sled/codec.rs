@@ -4,6 +4,7 @@
 
 mod audit;
 mod imports;
+mod mail;
 mod user;
 
 use std::sync::Arc;

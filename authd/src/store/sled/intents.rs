@@ -8,7 +8,7 @@ use common::{SessionId, UnixTime, UserId};
 use super::{
     codec::{Link, Number, Places},
     imports::forget_imported,
-    keys,
+    keys, mail,
     txn::Txn,
 };
 use crate::{
@@ -26,6 +26,7 @@ pub(super) const USERS: &str = "count/users";
 pub(super) const SESSIONS: &str = "count/sessions";
 /// The latest time that was noted, in milliseconds.
 pub(super) const NOTED_TIME: &str = "time";
+/// How often a request came to nothing that must not tell so. The name is from when those were sign-ups only.
 pub(super) const REPEATED_SIGN_UPS: &str = "count/repeated-sign-ups";
 pub(super) const KEYS_VERSION: &str = "keys-version";
 /// What the store says of itself.
@@ -34,7 +35,7 @@ pub(super) const META: &str = "meta";
 /// More than any user has: the bound of a scan, not a limit for users (that is the policy's).
 const SCAN: usize = 100_000;
 
-fn user(tx: &Txn<'_>, id: &UserId) -> Result<User, StoreError> {
+pub(super) fn user(tx: &Txn<'_>, id: &UserId) -> Result<User, StoreError> {
     tx.get(&keys::user(id))?.ok_or(StoreError::NoSuchUser)
 }
 
@@ -296,7 +297,7 @@ pub(super) fn end_sessions(
     Ok(Ended { sessions, users: by_user.len() as u64 })
 }
 
-fn end_all(tx: &mut Txn<'_>, user: &UserId, keep: Option<&SessionId>) -> Result<Ended, StoreError> {
+pub(super) fn end_all(tx: &mut Txn<'_>, user: &UserId, keep: Option<&SessionId>) -> Result<Ended, StoreError> {
     let ids: Vec<_> = sessions_of(tx, user)?.into_iter().filter(|id| Some(id) != keep).collect();
     let sessions = remove_sessions(tx, &ids)?;
     Ok(Ended { sessions, users: u64::from(sessions > 0) })
@@ -446,6 +447,7 @@ pub(super) fn remove_user(tx: &mut Txn<'_>, owner: &User) -> Result<Ended, Store
     move_username(tx, &owner.id, owner.username.as_deref(), None)?;
     tx.delete(keys::credential(&owner.id));
     tx.delete(keys::places(&owner.id));
+    mail::remove_links(tx, &owner.id)?;
     forget_imported(tx, &owner.id)?;
     tx.count(USERS, -1)?;
     Ok(ended)
@@ -527,5 +529,6 @@ pub(super) fn sweep(tx: &mut Txn<'_>, now: UnixTime, limit: usize) -> Result<u64
         tx.delete(act);
         tx.delete(key);
     }
+    mail::sweep(tx, now, limit)?;
     Ok(swept)
 }

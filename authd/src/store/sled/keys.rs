@@ -1,9 +1,9 @@
 //! How record keys are built: one byte for the kind, then ids as text. Ids are printable ASCII of any length, so a zero
 //! byte ends one where something follows it; numbers are big-endian, so that their order is the order of the keys.
 
-use common::{Email, FamilyId, ImportId, Kid, SessionId, UnixTime, UserId};
+use common::{Email, FamilyId, ImportId, Kid, MailId, SessionId, UnixTime, UserId};
 
-use crate::domain::TokenDigest;
+use crate::domain::{Purpose, TokenDigest};
 
 /// What a key stands for. The bytes are on disk: append-only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,11 @@ pub(super) enum Kind {
     ImportMember = 0x19,
     Imported = 0x1a,
     UserByUsername = 0x10,
+    Mail = 0x20,
+    MailDue = 0x21,
+    MailLink = 0x22,
+    MailLinkOfUser = 0x23,
+    MailLinkExpiry = 0x24,
 }
 
 pub(super) fn prefix(kind: Kind) -> Vec<u8> {
@@ -171,6 +176,48 @@ pub(super) fn imported(user: &UserId) -> Vec<u8> {
     key(Kind::Imported, &[user.as_str().as_bytes()])
 }
 
+/// A mail that waits.
+pub(super) fn mail(id: &MailId) -> Vec<u8> {
+    key(Kind::Mail, &[id.as_str().as_bytes()])
+}
+
+/// When something is to be done with a mail.
+pub(super) fn mail_due(at: UnixTime, id: &MailId) -> Vec<u8> {
+    key(Kind::MailDue, &[&at.as_millis().to_be_bytes(), id.as_str().as_bytes()])
+}
+
+/// (when, which) of a key made by [`mail_due`].
+pub(super) fn parse_mail_due(key: &[u8]) -> Option<(UnixTime, MailId)> {
+    let (at, id) = key.get(1..)?.split_first_chunk::<8>()?;
+    Some((UnixTime::from_millis(i64::from_be_bytes(*at)), std::str::from_utf8(id).ok()?.parse().ok()?))
+}
+
+/// A link in a mail.
+pub(super) fn mail_link(digest: &TokenDigest) -> Vec<u8> {
+    key(Kind::MailLink, &[&digest.0])
+}
+
+/// All links of a user.
+pub(super) fn mail_links_of(user: &UserId) -> Vec<u8> {
+    key(Kind::MailLinkOfUser, &[user.as_str().as_bytes(), &[0]])
+}
+
+/// The newest link of a user for this purpose: there is no other.
+pub(super) fn mail_link_of(user: &UserId, purpose: Purpose) -> Vec<u8> {
+    key(Kind::MailLinkOfUser, &[user.as_str().as_bytes(), &[0], purpose.as_str().as_bytes()])
+}
+
+/// When a link may be swept away.
+pub(super) fn mail_link_expiry(at: UnixTime, digest: &TokenDigest) -> Vec<u8> {
+    key(Kind::MailLinkExpiry, &[&at.as_millis().to_be_bytes(), &digest.0])
+}
+
+/// (when, which) of a key made by [`mail_link_expiry`].
+pub(super) fn parse_mail_link_expiry(key: &[u8]) -> Option<(UnixTime, TokenDigest)> {
+    let (at, digest) = key.get(1..)?.split_first_chunk::<8>()?;
+    Some((UnixTime::from_millis(i64::from_be_bytes(*at)), TokenDigest(digest.try_into().ok()?)))
+}
+
 /// What a record is, for the log: its kind, and its id where that is no personal data (LG-02).
 pub(super) fn describe(key: &[u8]) -> String {
     let kind = match key.first() {
@@ -189,6 +236,9 @@ pub(super) fn describe(key: &[u8]) -> String {
         Some(0x0c | 0x0d) => "act",
         Some(0x18..=0x1a) => "import",
         Some(0x10) => return "of the index of usernames".into(),
+        Some(0x20) => "mail",
+        Some(0x21) => return "of the index of due mails".into(),
+        Some(0x22..=0x24) => return "of a link in a mail".into(),
         _ => "of an unknown kind",
     };
     format!("{kind} {}", common::text::printable(&String::from_utf8_lossy(&key[1.min(key.len())..])))

@@ -12,6 +12,7 @@ mod imports;
 mod intents;
 mod keys;
 mod log;
+mod mail;
 mod opening;
 #[cfg(test)]
 mod power_cut;
@@ -31,14 +32,14 @@ mod writer;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use common::{Email, FamilyId, SessionId, UnixTime, UserId, admin::Counts};
+use common::{Email, FamilyId, MailId, SessionId, UnixTime, UserId, admin::Counts};
 use tokio::sync::watch;
 use tracing::warn;
 
 use self::{
     cache::HotCache,
     checkpoint::{Checkpoints, Progress},
-    codec::{Done, Link, Number, Places, SCHEMA, Stored},
+    codec::{Done, Link as Index, Number, Places, SCHEMA, Stored},
     disk::Disk,
     intents::{KEYS_VERSION, META, NOTED_TIME, REPEATED_SIGN_UPS},
     keys::Kind,
@@ -58,8 +59,8 @@ use super::{
 };
 use crate::{
     domain::{
-        Act, AuditRecord, Ban, Checkpoint, Credential, Event, Family, FieldChanges, IdempotencyKey, KeySet, Session,
-        SigningKey, TokenDigest, User, UserSearch, throttle::Place,
+        Act, AuditRecord, Ban, Checkpoint, Credential, Event, Family, FieldChanges, IdempotencyKey, KeySet, Link, Mail,
+        Session, SigningKey, TokenDigest, User, UserSearch, throttle::Place,
     },
     ports::Mac,
 };
@@ -186,7 +187,10 @@ impl SledStore {
         self.writer
             .write(move |tx| {
                 tx.check_not_done(&act)?;
-                intent(tx, &act)
+                mail::spend(tx, &act)?;
+                let done = intent(tx, &act)?;
+                mail::queue(tx, &act)?;
+                Ok(done)
             })
             .await
     }
@@ -210,14 +214,14 @@ impl Store for SledStore {
     }
 
     async fn user_by_email(&self, email: &Email) -> Result<Option<Arc<User>>, StoreError> {
-        let Some(Link(id)) = read(&self.db, &keys::email(email))? else { return Ok(None) };
+        let Some(Index(id)) = read(&self.db, &keys::email(email))? else { return Ok(None) };
         let id = id.parse().map_err(|_| StoreError::Damaged("an index entry".into()))?;
         // Two reads are not one: the address may have moved on in between.
         Ok(self.user_by_id(&id)?.filter(|user| user.email == *email))
     }
 
     async fn user_by_username(&self, username: &str) -> Result<Option<Arc<User>>, StoreError> {
-        let Some(Link(id)) = read(&self.db, &keys::username(username))? else { return Ok(None) };
+        let Some(Index(id)) = read(&self.db, &keys::username(username))? else { return Ok(None) };
         let id = id.parse().map_err(|_| StoreError::Damaged("an index entry".into()))?;
         Ok(self.user_by_id(&id)?.filter(|user| user.username.as_deref() == Some(username)))
     }
@@ -236,7 +240,7 @@ impl Store for SledStore {
                 if !key.starts_with(&prefix) {
                     break;
                 }
-                let Link(id) = codec::decode(&key, &value)?;
+                let Index(id) = codec::decode(&key, &value)?;
                 let id: UserId = id.parse().map_err(|_| StoreError::Damaged("an index entry".into()))?;
                 let Some(user) = read::<User>(db, &keys::user(&id))? else { continue };
                 let wanted = contains
@@ -269,7 +273,7 @@ impl Store for SledStore {
             Some(id) => id,
             None => {
                 let began = self.cache.begin();
-                let Some(Link(id)) = read(&self.db, &keys::token(digest))? else { return Ok(None) };
+                let Some(Index(id)) = read(&self.db, &keys::token(digest))? else { return Ok(None) };
                 let id = id.parse().map_err(|_| StoreError::Damaged("an index entry".into()))?;
                 self.cache.fill_token(began, *digest, &id);
                 id
@@ -374,8 +378,8 @@ impl Store for SledStore {
         .await
     }
 
-    async fn count_repeated_sign_up(&self) -> Result<(), StoreError> {
-        self.writer.write(|tx| tx.count(REPEATED_SIGN_UPS, 1)).await
+    async fn queue_mail(&self, act: Act) -> Result<(), StoreError> {
+        self.act(act, |tx, act| if act.post.is_empty() { tx.count(REPEATED_SIGN_UPS, 1) } else { Ok(()) }).await
     }
 
     async fn open_session(
@@ -439,6 +443,45 @@ impl Store for SledStore {
         self.act(act, move |tx, act| intents::replace_password(tx, &user, epoch, rehash, act, event)).await
     }
 
+    async fn reset_password(
+        &self,
+        credential: Credential,
+        keep_sessions: bool,
+        act: Act,
+        event: Event,
+    ) -> Result<Ended, StoreError> {
+        self.act(act, move |tx, act| mail::reset_password(tx, credential, keep_sessions, act, event)).await
+    }
+
+    async fn verify_email(
+        &self,
+        user: UserId,
+        session: Option<NewSession>,
+        act: Act,
+        event: Event,
+    ) -> Result<User, StoreError> {
+        self.writer
+            .write(move |tx| {
+                let link = mail::spend(tx, &act)?;
+                let verified = mail::verify_email(tx, &user, link, session.as_ref(), &act, event)?;
+                mail::queue(tx, &act)?;
+                Ok(verified)
+            })
+            .await
+    }
+
+    async fn change_email(
+        &self,
+        user: UserId,
+        epoch: u64,
+        from: Email,
+        to: Email,
+        act: Act,
+        event: Event,
+    ) -> Result<User, StoreError> {
+        self.act(act, move |tx, act| mail::change_email(tx, &user, epoch, &from, &to, act, event)).await
+    }
+
     async fn update_profile(&self, user: UserId, profile: Profile, act: Act, event: Event) -> Result<(), StoreError> {
         self.act(act, move |tx, act| intents::update_profile(tx, &user, profile, act, event)).await
     }
@@ -469,6 +512,30 @@ impl Store for SledStore {
 
     async fn put_keys(&self, version: u64, put: Vec<SigningKey>, act: Act, event: Event) -> Result<(), StoreError> {
         self.act(act, move |tx, act| intents::put_keys(tx, version, &put, act, &event)).await
+    }
+
+    async fn link(&self, digest: &TokenDigest) -> Result<Option<Link>, StoreError> {
+        read(&self.db, &keys::mail_link(digest))
+    }
+
+    async fn due_mails(&self, now: UnixTime, limit: usize) -> Result<Vec<Mail>, StoreError> {
+        mail::due(&self.db, now, limit)
+    }
+
+    async fn mails(&self, after: Option<String>, limit: usize) -> Result<Page<Mail>, StoreError> {
+        self.scan(move |db| mail::page(db, after.as_deref(), limit)).await
+    }
+
+    async fn remove_mail(&self, id: MailId) -> Result<(), StoreError> {
+        self.writer.write(move |tx| mail::remove_mail(tx, &id)).await
+    }
+
+    async fn note_mail(&self, mail: Mail) -> Result<(), StoreError> {
+        self.writer.write(move |tx| mail::note_mail(tx, &mail)).await
+    }
+
+    async fn retry_mails(&self, which: Option<MailId>, act: Act, event: Event) -> Result<u64, StoreError> {
+        self.act(act, move |tx, act| mail::retry_mails(tx, which.as_ref(), act, event)).await
     }
 
     async fn places(&self, user: &UserId) -> Result<Vec<Place>, StoreError> {

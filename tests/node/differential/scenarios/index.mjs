@@ -4,6 +4,7 @@ import { ACCOUNT, DELETION } from "./account.mjs";
 import { BY_PATTERN_GROUP, WHENCE } from "./clients.mjs";
 import { FIELDS } from "./fields.mjs";
 import { HTTP, ORIGINS } from "./http.mjs";
+import { MAIL } from "./mail.mjs";
 import { OPTIONS } from "./options.mjs";
 import { ADMINISTRATORS } from "./administrators.mjs";
 import { SESSION } from "./session.mjs";
@@ -29,4 +30,5 @@ export const GROUPS = [
   ...USERNAMES,
   ...OPTIONS,
   ...FIELDS,
+  ...MAIL,
 ];

@@ -6,7 +6,11 @@ use http::{StatusCode, header};
 use super::administrator;
 use crate::{
     door::Reply,
-    http::{ApiError, App, Req, better_auth::session_body, plain::delete_session_cookies},
+    http::{
+        ApiError, App, Req,
+        better_auth::{add_session_data, session_body},
+        plain::delete_session_cookies,
+    },
     service::{
         impersonation::{self, Stopped},
         tokens,
@@ -34,6 +38,7 @@ pub async fn begin(app: &App, req: Req) -> Result<Reply, ApiError> {
     for cookie in app.cookies.session(&opened.token, false) {
         reply.add(header::SET_COOKIE, cookie);
     }
+    add_session_data(app, &req, live, &opened.token, &mut reply);
     Ok(reply)
 }
 
@@ -62,6 +67,7 @@ pub async fn end(app: &App, req: Req) -> Result<Reply, ApiError> {
     for cookie in app.cookies.session(&kept.token, kept.remember) {
         reply.add(header::SET_COOKIE, cookie);
     }
+    add_session_data(app, &req, &own, &kept.token, &mut reply);
     if kept.remember {
         reply.add(header::SET_COOKIE, app.cookies.delete_dont_remember());
     }
