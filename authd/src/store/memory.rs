@@ -151,7 +151,6 @@ impl State {
         self.users.remove(user);
         self.credentials.remove(user);
         self.places.remove(user);
-        self.links.retain(|link| link.user != *user);
         self.forget_imported(user);
         self.links.retain(|link| link.user != *user);
         self.end_all(user, None)

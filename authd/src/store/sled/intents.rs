@@ -447,7 +447,6 @@ pub(super) fn remove_user(tx: &mut Txn<'_>, owner: &User) -> Result<Ended, Store
     move_username(tx, &owner.id, owner.username.as_deref(), None)?;
     tx.delete(keys::credential(&owner.id));
     tx.delete(keys::places(&owner.id));
-    mail::remove_links(tx, &owner.id)?;
     forget_imported(tx, &owner.id)?;
     mail::remove_links(tx, &owner.id)?;
     tx.count(USERS, -1)?;
