@@ -129,4 +129,18 @@ mod tests {
         assert_eq!(refused.exit, Exit::Configuration);
         assert!(refused.to_string().contains("0750") && refused.to_string().contains("chmod 700"), "{refused}");
     }
+
+    #[test]
+    fn a_lock_that_leads_elsewhere_or_is_no_file_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, victim) = (dir.path().join("data"), dir.path().join("victim"));
+        make_private(&path).unwrap();
+        std::fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, path.join("lock")).unwrap();
+        assert_eq!(DataDir::claim(&path).err().unwrap().exit, Exit::Permission);
+        assert_eq!(std::fs::read(&victim).unwrap(), b"precious");
+        std::fs::remove_file(path.join("lock")).unwrap();
+        nix::unistd::mkfifo(&path.join("lock"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(DataDir::claim(&path).is_err());
+    }
 }
