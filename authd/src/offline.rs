@@ -27,12 +27,10 @@ struct Stopped {
 
 impl Stopped {
     fn open(config: &Config) -> Result<Self, Failure> {
-        let path = config.places.data_dir.clone();
-        if !path.join("log").is_dir() {
-            let message = format!("there is no store in {}", path.display());
-            return Err(Failure::new(Exit::Io, message).fix("name it: --config or --data-dir"));
-        }
-        let data = DataDir::claim(&path)?;
+        Self::open_claimed(config, claim(config)?)
+    }
+
+    fn open_claimed(config: &Config, data: DataDir) -> Result<Self, Failure> {
         let opening =
             Opening::open(&data.store(), store_options(config, SledOptions::default())).map_err(unopenable)?;
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
@@ -40,6 +38,16 @@ impl Stopped {
         let key = log_key(&opening, &master, &entropy)?;
         Ok(Self { data, opening, key })
     }
+}
+
+/// The data directory of a store that is there, and that nobody else has open.
+fn claim(config: &Config) -> Result<DataDir, Failure> {
+    let path = &config.places.data_dir;
+    if !path.join("log").is_dir() {
+        let message = format!("there is no store in {}", path.display());
+        return Err(Failure::new(Exit::Io, message).fix("name it: --config or --data-dir"));
+    }
+    DataDir::claim(path)
 }
 
 /// Reads everything. Answers what there is, for people.
@@ -127,8 +135,10 @@ pub fn snapshot(config: &Config, unverified: bool) -> Result<String, Failure> {
             .fix("restore a backup; or, to take sled as it is: authd store snapshot --unverified"));
     }
     let log = config.places.data_dir.join("log");
+    // Nothing is moved while a daemon is at work.
+    let data = claim(config)?;
     let aside = put_aside_damaged(&log).map_err(unopenable)?;
-    let made = Stopped::open(config).and_then(|Stopped { data: _data, opening, key }| {
+    let made = Stopped::open_claimed(config, data).and_then(|Stopped { data: _data, opening, key }| {
         let opened = opening.replay(key).map_err(unopenable)?;
         opened.save().map_err(unopenable)
     });
