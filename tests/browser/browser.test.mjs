@@ -1,109 +1,26 @@
-// A React page with the unmodified Better Auth client, in Chromium, on another port than authd: real CORS, real cookies, real tabs.
-// AUTHD_BROWSER_SCREENSHOTS=DIR keeps a picture of each step that is worth a look.
+// What a user does at an application, in Chromium: real CORS, real cookies, real tabs.
 
 import assert from "node:assert/strict";
-import { createReadStream } from "node:fs";
-import { mkdir } from "node:fs/promises";
-import { createServer } from "node:http";
-import { extname, join } from "node:path";
-import { after, before } from "node:test";
-import { fileURLToPath } from "node:url";
-import { chromium } from "playwright-core";
-import { binaries, isProgram, PASSWORD, startAuthd, testsThatNeed } from "../node/harness.mjs";
+import { PASSWORD, startAuthd } from "../node/harness.mjs";
+import {
+  ADA,
+  askAgain,
+  greets,
+  knowsNobody,
+  openBrowser,
+  openTab,
+  picture,
+  says,
+  send,
+  servePage,
+  sessionCookies,
+  set,
+  signIn,
+  signUp,
+  test,
+} from "./page.mjs";
 
-const DIST = fileURLToPath(new URL("dist", import.meta.url));
-const SCREENSHOTS = process.env.AUTHD_BROWSER_SCREENSHOTS;
-const CHROMIUM = process.env.CHROMIUM_BIN || ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(isProgram);
-const ADA = { name: "Ada", email: "ada@example.com", password: PASSWORD };
 const NEW_PASSWORD = "quartz lantern mosaic 82";
-
-const test = testsThatNeed([binaries, { what: "Chromium (CHROMIUM_BIN names another)", isThere: CHROMIUM !== undefined }]);
-
-let browser;
-before(async () => {
-  if (CHROMIUM === undefined) return;
-  // The sandbox is the container's where the tests run as root.
-  const args = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
-  browser = await chromium.launch({ executablePath: CHROMIUM, args });
-});
-after(() => browser?.close());
-
-const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript" };
-
-/** The page's own server: the built files, and where authd is. Answers the origin of the page. */
-async function servePage(t, config) {
-  const server = createServer((asked, answered) => {
-    const { pathname } = new URL(asked.url, "http://localhost");
-    if (pathname === "/config.js") {
-      answered.writeHead(200, { "content-type": TYPES[".js"] });
-      answered.end(`window.config = ${JSON.stringify(config)};`);
-      return;
-    }
-    const file = pathname === "/" ? "/index.html" : pathname;
-    const stream = createReadStream(join(DIST, file));
-    stream.on("error", () => answered.writeHead(404).end());
-    stream.once("open", () => answered.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream" }));
-    stream.pipe(answered);
-  });
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  t.after(() => {
-    server.closeAllConnections();
-    return new Promise((resolve) => server.close(resolve));
-  });
-  return `http://localhost:${server.address().port}`;
-}
-
-/** authd, the page beside it, and a way to open browsers: each with its own cookies. */
-async function set(t, env = {}, sessionOptions = {}) {
-  const authd = await startAuthd(t, env);
-  const origin = await servePage(t, { baseURL: `${authd.url}/api`, sessionOptions });
-  const openBrowser = async () => {
-    const context = await browser.newContext({ viewport: { width: 640, height: 520 } });
-    t.after(() => context.close());
-    return context;
-  };
-  return { authd, origin, openBrowser };
-}
-
-async function openTab(context, origin) {
-  const tab = await context.newPage();
-  await tab.goto(origin);
-  return tab;
-}
-
-async function send(tab, label, values = {}) {
-  const form = tab.getByRole("form", { name: label });
-  for (const [name, value] of Object.entries(values)) await form.getByPlaceholder(name, { exact: true }).fill(value);
-  await form.getByRole("button").click();
-}
-
-/** Waits for the page to say so. */
-const says = (tab, text) => tab.getByText(text).waitFor();
-const greets = (tab, name = "Ada") => tab.getByRole("heading", { name: `Hello, ${name}` }).waitFor();
-const knowsNobody = (tab) => tab.getByRole("heading", { name: "Nobody is signed in" }).waitFor();
-const askAgain = (tab) => tab.getByRole("button", { name: "Ask again" }).click();
-
-async function picture(tab, name) {
-  if (!SCREENSHOTS) return;
-  await mkdir(SCREENSHOTS, { recursive: true });
-  await tab.screenshot({ path: join(SCREENSHOTS, `${name}.png`) });
-}
-
-async function signUp(tab) {
-  await knowsNobody(tab);
-  await send(tab, "Sign up", ADA);
-  await greets(tab);
-}
-
-async function signIn(tab, password = PASSWORD) {
-  await knowsNobody(tab);
-  await send(tab, "Sign in", { email: ADA.email, password });
-}
-
-/** The cookies that a browser keeps for authd, but for the mark of the device: that one outlives sessions (TH-02). */
-async function sessionCookies(context, authd) {
-  return (await context.cookies(authd.url)).filter(({ name }) => name !== "authd.device");
-}
 
 test("sign up, reload, close the tab and open another: still signed in", async (t) => {
   const { authd, origin, openBrowser } = await set(t);
@@ -133,8 +50,7 @@ test("no script of the page can read the session's cookie, nor one of another pa
   const trusted = await servePage(t, {});
   const foreign = await servePage(t, {});
   const authd = await startAuthd(t, { AUTHD_HTTP__TRUSTED_ORIGINS: trusted }, { isProduction: true });
-  const context = await browser.newContext();
-  t.after(() => context.close());
+  const context = await openBrowser(t);
   const ask = (tab, path, body) =>
     tab.evaluate(
       async ([url, body]) => {

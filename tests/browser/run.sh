@@ -16,9 +16,14 @@ done
 node -e 'const [major, minor] = process.versions.node.split("."); process.exit(major > 20 || (major == 20 && minor >= 19) ? 0 : 1)' ||
     fail "needs Node 20.19 or newer; this is $(node --version)"
 
+# The real Better Auth server, of which a deployment is taken over.
+cd "$here/../node"
+[ -d node_modules/sql.js ] || npm ci --include=dev --no-audit --no-fund --loglevel=error || fail "npm ci failed for tests/node"
 cd "$here"
 npm ci --include=dev --no-audit --no-fund --loglevel=error || fail "npm ci failed"
 NODE_ENV=production npx --no-install vite build --logLevel error || fail "the page could not be built"
 
+# As it runs at an application.
+export NODE_ENV=production
 # Every test ends far sooner; one that hangs is a failure, not a wait.
 exec node --test --test-timeout=120000 ./*.test.mjs

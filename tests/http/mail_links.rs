@@ -175,7 +175,7 @@ async fn rc_07_who_proves_the_mailbox_gets_the_account_and_not_who_was_there_bef
 async fn rc_02_of_64_who_use_a_link_at_once_one_succeeds() {
     let server = server(&[("mail.per_address", "1000"), ("mail.per_client", "1000")]).await;
     signed_up(&server, "ada@example.com").await;
-    for round in 0..tests::size(3, 40) {
+    for round in 0..tests::size(3, 1_000) {
         let token = token_of(&reset_link(&server, "ada@example.com").await);
         let client = server.client();
         let tries = (0..64).map(|n| {
