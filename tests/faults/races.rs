@@ -35,6 +35,8 @@ enum Act {
     Delete,
     /// A rotation of the signing keys.
     Rotate,
+    /// The use of the link of a mail, which sets a new password (RC-02).
+    Reset,
 }
 
 /// What came of the rounds of one act.
@@ -62,7 +64,10 @@ impl fmt::Display for Report {
 }
 
 fn builder() -> Builder {
-    Server::builder().set("throttle.failures", "false").set("keys.publish_ahead", "10m")
+    Server::builder()
+        .set("throttle.failures", "false")
+        .set("keys.publish_ahead", "10m")
+        .set("mail.per_client", "100000")
 }
 
 /// One of the racers: what it sends.
@@ -142,6 +147,17 @@ impl Round<'_> {
                 self.server.clock.advance(Span::from_mins(40));
                 vec![(admin, "/v1/keys/rotate".into(), json!({})); PARALLEL]
             }
+            Act::Reset => {
+                self.sign_up().await;
+                // The notices of the round before.
+                self.server.mails().await;
+                let asked = self.public.post("/api/auth/request-password-reset", &json!({"email": email})).await;
+                assert_eq!(asked.status, 200, "{asked:?}");
+                let (_, link) = self.server.mailed_link().await;
+                let token = link.rsplit('/').next().and_then(|token| token.split('?').next()).unwrap();
+                let body = |i| json!({"token": token, "newPassword": Self::new_password(i)});
+                (0..PARALLEL).map(|i| (self.public.clone(), "/api/auth/reset-password".into(), body(i))).collect()
+            }
         }
     }
 
@@ -163,7 +179,7 @@ impl Round<'_> {
         let winner = won.first().cloned().unwrap_or_default();
         let (expected, found) = match act {
             Act::SignUp => (200, sign_in(PASSWORD).await),
-            Act::Create | Act::ChangePassword | Act::ReplaceTemporary => {
+            Act::Create | Act::ChangePassword | Act::ReplaceTemporary | Act::Reset => {
                 (200, sign_in(&Self::new_password(winner.parse().unwrap_or_default())).await)
             }
             Act::Named => (200, sign_in(&Self::new_password(0)).await),
@@ -241,6 +257,7 @@ races! {
     f_20_of_racing_replacements_of_a_temporary_password_one_wins: ReplaceTemporary;
     f_20_of_racing_deletions_of_an_account_one_wins: Delete;
     f_20_of_racing_rotations_of_the_keys_one_wins: Rotate;
+    f_20_rc_02_of_racing_uses_of_a_reset_link_one_wins: Reset;
 }
 
 fn nothing() -> Box<dyn Any + Send> {
@@ -261,6 +278,7 @@ async fn is_found_out(act: Act) {
         Act::ChangePassword | Act::ReplaceTemporary => faults.set("open_session", How::Forgets(nothing)),
         Act::Delete => faults.set("delete_user", How::Forgets(none_ended)),
         Act::Rotate => faults.set("put_keys", How::Forgets(nothing)),
+        Act::Reset => faults.set("reset_password", How::Forgets(none_ended)),
     }
     let wrap = move |inner| -> Arc<dyn Store> { Arc::new(Faulty { inner, faults: faults.clone() }) };
     let mut server = builder().around_store(wrap).start().await;
@@ -280,6 +298,7 @@ async fn f_20_a_store_that_forgets_the_check_is_found_out_by_every_race() {
         Act::ReplaceTemporary,
         Act::Delete,
         Act::Rotate,
+        Act::Reset,
     ] {
         is_found_out(act).await;
     }

@@ -11,7 +11,7 @@ use crate::{
     store::{LINK_REMEMBERED, Store, StoreError},
 };
 
-fn post(n: u8, purpose: Purpose, user: &User) -> Post {
+pub(super) fn post(n: u8, purpose: Purpose, user: &User) -> Post {
     let (digest, later) = (TokenDigest([n; 32]), T0.plus(Span::from_hours(1)));
     let link = Link {
         digest,
@@ -50,7 +50,7 @@ fn mail(n: u8, user: &User, link: Option<MailedLink>) -> Mail {
     }
 }
 
-fn spending(n: u8, purpose: Purpose) -> Act {
+pub(super) fn spending(n: u8, purpose: Purpose) -> Act {
     Act { link: Some(Spent { digest: TokenDigest([n; 32]), purpose }), ..act() }
 }
 

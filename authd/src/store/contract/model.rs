@@ -9,6 +9,8 @@ use super::{
 };
 use crate::store::{Erasure, Profile, UserQuery};
 
+mod mail;
+
 #[derive(Debug, Clone)]
 enum Step {
     Create(u8),
@@ -29,6 +31,7 @@ enum Step {
     Remove { secs: u64, limit: usize },
     Import { id: u8, users: Vec<u8>, sessions: u8 },
     Undo { id: u8, limit: usize },
+    Mail(mail::Step),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -77,6 +80,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         }),
         (0..2u8, 0..3usize).prop_map(|(id, limit)| Step::Undo { id, limit }),
     ];
+    let step = prop_oneof![3 => step, 1 => mail::steps().prop_map(Step::Mail)];
     proptest::collection::vec(step, 1..40)
 }
 
@@ -161,6 +165,7 @@ async fn perform(store: &dyn Store, step: &Step) -> String {
             let id = format!("i{id}").parse().unwrap();
             format!("{:?}", store.undo_import(id, limit, act(), event(EventKind::ImportUndone)).await)
         }
+        Step::Mail(step) => mail::perform(store, step).await,
         // How many one call removes is the implementation's business (its index may hold dead entries).
         Step::Sweep { days, limit } => {
             let mut swept = 0;
@@ -191,6 +196,7 @@ async fn picture(store: &dyn Store) -> String {
             out += &format!("{by_token:?} {family:?}\n");
         }
     }
+    out += &mail::picture(store).await;
     let audit = store.audit(AuditQuery { limit: 1000, ..AuditQuery::default() }).await.unwrap().items;
     let chain = store.audit_verify().await.unwrap();
     assert_eq!(chain.broken, None);
