@@ -50,10 +50,8 @@ for (const strategy of ["compact", "jwt", "jwe"]) {
     }
     assert.equal(await read("another secret, which is not authd's"), null);
 
-    // A change takes the old copy away; the next question brings a new one.
+    // A change brings the copy of what is now.
     await ask(authd, jar, "POST", "/update-user", { name: "Ada King" });
-    assert.deepEqual(jar.copies(), []);
-    await ask(authd, jar, "GET", "/get-session");
     assert.equal((await read()).user.name, "Ada King");
 
     // SE-08: whoever signs out leaves none behind, and authd never believes one.
@@ -75,8 +73,6 @@ for (const strategy of ["compact", "jwt", "jwe"]) {
     assert.equal((await read()).user.note, large.note);
     for (const value of jar.cookies.values()) assert.ok(value.length <= 3800);
     await ask(authd, jar, "POST", "/update-user", { note: "short", image: null });
-    assert.deepEqual(jar.copies(), []);
-    await ask(authd, jar, "GET", "/get-session");
     assert.deepEqual(jar.copies(), ["better-auth.session_data"]);
     assert.equal((await read()).user.note, "short");
   });

@@ -46,7 +46,7 @@ pub async fn update(app: &App, req: Req) -> Result<Reply, ApiError> {
     if !own::update(&app.services, &caller.live, wanted, &req.requester).await.map_err(of_own)? {
         return Err(nothing_to_update());
     }
-    Ok(with_cookie(app, &req, &caller, Reply::json(&StatusBody { status: true })))
+    Ok(with_cookie(app, &req, &caller, Reply::json(&StatusBody { status: true })).await)
 }
 
 /// `POST /update-session`: the application's fields of the caller's session.
@@ -63,12 +63,12 @@ pub async fn update_session(app: &App, req: Req) -> Result<Reply, ApiError> {
     let session = updated.ok_or_else(nothing_to_update)?;
     let token = caller.shown.as_ref().map(|shown| &shown.token);
     let body = UpdatedSessionBody { session: session_body(app, &session, token) };
-    Ok(with_cookie(app, &req, &caller, Reply::json(&body)))
+    Ok(with_cookie(app, &req, &caller, Reply::json(&body)).await)
 }
 
 /// With the session's cookie, as recorded: set again, and with the whole age, although the session ends when it did.
-fn with_cookie(app: &App, req: &Req, caller: &Caller, mut reply: Reply) -> Reply {
-    set_again(app, req, caller, &mut reply);
+async fn with_cookie(app: &App, req: &Req, caller: &Caller, mut reply: Reply) -> Reply {
+    set_again(app, req, caller, &mut reply).await;
     reply
 }
 

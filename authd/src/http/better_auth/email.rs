@@ -63,7 +63,7 @@ pub async fn verify(app: &App, req: Req) -> Result<Reply, ApiError> {
     };
     match (&followed, &caller) {
         (Followed::Verified(Some(opened)), _) => set_session_cookies(app, &req, opened, &mut reply),
-        (Followed::Changed(_), Some(caller)) => set_again(app, &req, caller, &mut reply),
+        (Followed::Changed(_), Some(caller)) => set_again(app, &req, caller, &mut reply).await,
         _ => {}
     }
     Ok(reply)
@@ -95,7 +95,7 @@ pub async fn change(app: &App, req: Req) -> Result<Reply, ApiError> {
     })?;
     let mut reply = Reply::json(&StatusBody { status: true });
     if changed.is_some() {
-        set_again(app, &req, &caller, &mut reply);
+        set_again(app, &req, &caller, &mut reply).await;
     }
     Ok(reply)
 }

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     domain::Session,
     door::{JSON, Reply},
-    service::{fields, tokens},
+    service::{self, fields, tokens},
     store::Live,
 };
 
@@ -51,13 +51,20 @@ pub(super) fn add_session_data(app: &App, req: &Req, live: &Live, own: &SecretSt
     }
 }
 
-/// Sets the session's cookie again, after a change of what it stands for. A copy of how it was goes; the next `/get-session`
-/// makes another.
-pub(super) fn set_again(app: &App, req: &Req, caller: &Caller, reply: &mut Reply) {
+/// Sets the session's cookie again, after a change of what it stands for, and the copy of how it is now.
+pub(super) async fn set_again(app: &App, req: &Req, caller: &Caller, reply: &mut Reply) {
     let Some(shown) = &caller.shown else { return };
-    let cookies = app.cookies.session(&shown.token, caller.live.session.remember);
-    for cookie in cookies.into_iter().chain(app.cookies.forget_session_data(&req.head)) {
+    for cookie in app.cookies.session(&shown.token, caller.live.session.remember) {
         reply.add(header::SET_COOKIE, cookie);
+    }
+    let changed = match app.cookies.has_copies() {
+        true => service::sessions::show(&app.services, &caller.live.session.id).await.ok(),
+        false => None,
+    };
+    match changed {
+        Some(live) => add_session_data(app, req, &live, &shown.token, reply),
+        // A copy of how it was goes; the next `/get-session` makes another.
+        None => app.cookies.forget_session_data(&req.head).into_iter().for_each(|c| reply.add(header::SET_COOKIE, c)),
     }
 }
 
