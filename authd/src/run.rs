@@ -38,6 +38,7 @@ use crate::{
     offline,
     ports::Clock,
     reload::Reloader,
+    service::mail,
     store::sled::SledOptions,
     takeover, telemetry,
 };
@@ -109,6 +110,11 @@ fn given(flags: &Flags) -> Result<Vec<(String, String)>, Failure> {
 
 fn check(config: &Config) -> Result<(), Failure> {
     takeover::check_deadline(config, SystemClock::default().now())?;
+    let templates = template_problems(config);
+    if !templates.is_empty() {
+        let message = format!("the templates of mails have problems:\n  {}", templates.join("\n  "));
+        return Err(Failure::new(Exit::Configuration, message));
+    }
     let file = config.file.as_ref().map_or_else(|| "no file".into(), |file| file.display().to_string());
     let mut text = format!("the configuration is sound ({}, {file})\n", config.mode.as_str());
     for advice in config.advice() {
@@ -117,7 +123,14 @@ fn check(config: &Config) -> Result<(), Failure> {
     out(&text)
 }
 
-/// What is worth a word besides the configuration: who serves it.
+/// What keeps mails from being made. A start goes on all the same: the files are read anew for each mail.
+fn template_problems(config: &Config) -> Vec<String> {
+    let folder = config.settings.mail.templates.as_deref();
+    let problems = folder.map(mail::check_templates).unwrap_or_default();
+    problems.iter().map(|problem| format!("mail.templates: {problem}")).collect()
+}
+
+/// What is worth a word besides the configuration: who serves it, and with which files.
 fn with_advice(mut config: Config) -> Config {
     if config.mode == Mode::Production && geteuid().is_root() {
         config.advice_around.push(
@@ -125,6 +138,10 @@ fn with_advice(mut config: Config) -> Config {
                 .into(),
         );
     }
+    let templates = template_problems(&config).into_iter();
+    config
+        .advice_around
+        .extend(templates.map(|problem| format!("{problem}; until it is mended, no such mail is sent")));
     config
 }
 

@@ -175,6 +175,22 @@ async fn op_01_a_configuration_that_everybody_may_write_exits_78() {
 }
 
 #[tokio::test]
+async fn config_check_looks_at_the_templates_of_mails_too() {
+    let host = host!();
+    let (templates, file) = (host.path("mail"), host.path("authd.toml"));
+    std::fs::create_dir(&templates).unwrap();
+    std::fs::write(&file, format!("{SOUND}[mail]\ntemplates = {templates:?}\n")).unwrap();
+    let check = || host.authd().args(["config", "check"]).flag("--config", &file).end();
+    for (text, exit) in [("{{password}}", 78), ("{{link}}", 0)] {
+        std::fs::write(templates.join("reset-password.txt"), format!("Subject: Hello\n\n{text}\n")).unwrap();
+        let checked = check().await;
+        assert_eq!(checked.exit, exit, "{checked:?}");
+        let named = checked.err.contains("mail.templates: reset-password.txt: {{password}} stands for nothing");
+        assert_eq!(named, exit == 78, "{checked:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_role_for_a_name_that_the_host_does_not_know_is_noted_and_no_problem() {
     let host = host!();
     let file = host.path("authd.toml");

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 pub use self::{
     queue::{Preview, Summary, preview, queue, retry, round, send_test, summary},
-    template::{NAMES, Rendered, TemplateProblem},
+    template::{NAMES, Rendered, TemplateProblem, check as check_templates},
 };
 use super::{
     Requester, Services,

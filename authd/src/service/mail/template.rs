@@ -83,6 +83,30 @@ pub(super) fn render(
     })
 }
 
+/// What is wrong with an operator's templates: each of them as it would be sent, and files that look like one and are none.
+pub fn check(folder: &Path) -> Vec<TemplateProblem> {
+    let values = NAMES.map(|name| (name, "-"));
+    let mut problems: Vec<TemplateProblem> =
+        Template::ALL.into_iter().filter_map(|template| render(template, Some(folder), &values).err()).collect();
+    match std::fs::read_dir(folder) {
+        Ok(entries) => {
+            let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+            problems.extend(names.filter(|name| is_stray(name)).map(|name| {
+                let known = Template::ALL.map(Template::as_str).join(", ");
+                TemplateProblem::Wrong(name, format!("it is no mail's: there are {known}, each .txt and .html"))
+            }));
+        }
+        Err(e) => problems.push(TemplateProblem::Unreadable(folder.display().to_string(), e.to_string())),
+    }
+    problems
+}
+
+/// Whether a file of this name looks like a template, and no mail has it.
+fn is_stray(name: &str) -> bool {
+    let stem = [".txt", ".html"].iter().find_map(|ending| name.strip_suffix(ending));
+    stem.is_some_and(|stem| Template::ALL.into_iter().all(|template| template.as_str() != stem))
+}
+
 /// The operator's file of this name, if there is one.
 fn read(folder: Option<&Path>, name: &str) -> Result<Option<String>, TemplateProblem> {
     let Some(path) = folder.map(|folder| folder.join(name)) else { return Ok(None) };
@@ -182,6 +206,26 @@ mod tests {
         assert!(with("Hello").unwrap_err().contains("Subject"));
         assert!(with("Subject: x\nBcc: y\n\nz").unwrap_err().contains("Subject"));
         assert_eq!(with("Subject: x\r\n\r\nz").unwrap().text, "z");
+    }
+
+    #[test]
+    fn a_folder_is_checked_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        assert_eq!(check(dir.path()), []);
+        write("verify-email.txt", "Subject: Hello {{greeting}}\n\n{{link}}");
+        write("README", "what is here");
+        assert_eq!(check(dir.path()), []);
+        write("reset-password.html", "{{password}}");
+        write("delete-user.txt", "Goodbye");
+        write("verify_email.txt", "Subject: x\n\n{{link}}");
+        let problems: Vec<String> = check(dir.path()).iter().map(ToString::to_string).collect();
+        assert_eq!(problems.len(), 3, "{problems:?}");
+        for (problem, name) in problems.iter().zip(["reset-password.html", "delete-user.txt", "verify_email.txt"]) {
+            assert!(problem.starts_with(name), "{problem}");
+        }
+        let missing = check(&dir.path().join("none"));
+        assert!(matches!(missing[..], [TemplateProblem::Unreadable(..)]), "{missing:?}");
     }
 
     #[test]

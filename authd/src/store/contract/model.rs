@@ -9,6 +9,7 @@ use super::{
 };
 use crate::store::{Erasure, Profile, UserQuery};
 
+#[cfg(test)]
 mod mail;
 
 #[derive(Debug, Clone)]
