@@ -7,6 +7,7 @@
 #![allow(clippy::print_stderr)] // the figures and the seed
 
 mod aborted;
+mod growth;
 mod history;
 mod races;
 mod rotations;
