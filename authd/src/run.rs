@@ -37,6 +37,7 @@ use crate::{
     listen::Inherited,
     offline,
     ports::Clock,
+    proxies,
     reload::Reloader,
     service::mail,
     store::sled::SledOptions,
@@ -73,6 +74,7 @@ pub fn main() -> ExitCode {
         Some(Command::Config(ConfigCommand::Init(_))) => given(&flags).and_then(|given| out(&Config::template(&given))),
         Some(Command::Config(ConfigCommand::Check)) => read(&flags, &env).and_then(|config| check(&config)),
         Some(Command::Config(ConfigCommand::Show)) => read(&flags, &env).and_then(|config| out(&config.show())),
+        Some(Command::Routes(wanted)) => read(&flags, &env).and_then(|config| out(&proxies::show(&config, wanted)?)),
         Some(Command::Store(command)) => read(&flags, &env).and_then(|config| on_store(&config, *command)),
         None => read(&flags, &env).and_then(|config| serve(&with_advice(config), &flags, &env, cli.trust_clock)),
     };
@@ -268,6 +270,7 @@ fn announce(config: &Config, running: &Running, env: &[(String, String)]) -> Res
         mode = config.mode.as_str(),
         address = %running.address,
         admin = %running.admin_socket.display(),
+        metrics = running.metrics.map(tracing::field::display),
         "authd is ready"
     );
     notify(&[NotifyState::Ready, NotifyState::Status(&format!("serving {}", running.public_url))]);
