@@ -9,6 +9,7 @@ use std::{
 };
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
+use common::Span;
 use nix::{
     sys::{
         resource::{Resource, setrlimit},
@@ -175,6 +176,21 @@ const fn cost_for_tests(_: &[(String, String)]) -> Option<Cost> {
     None
 }
 
+/// The clock, as far ahead as the environment asks for. The variable means nothing to a release build.
+#[cfg(debug_assertions)]
+fn clock_for_tests(env: &[(String, String)]) -> SystemClock {
+    let ahead = env.iter().find(|(name, _)| name == "AUTHD_TEST_CLOCK_AHEAD").and_then(|(_, span)| span.parse().ok());
+    ahead.map_or_else(SystemClock::default, |ahead: Span| {
+        warn!("AUTHD_TEST_CLOCK_AHEAD: the clock is wrong, on purpose");
+        SystemClock::ahead_for_tests(ahead)
+    })
+}
+
+#[cfg(not(debug_assertions))]
+fn clock_for_tests(_: &[(String, String)]) -> SystemClock {
+    SystemClock::default()
+}
+
 /// The store, with the fault that the environment asks for. The variable means nothing to a release build.
 #[cfg(debug_assertions)]
 fn store_for_tests(env: &[(String, String)]) -> SledOptions {
@@ -232,7 +248,8 @@ fn serve(config: &Config, flags: &Flags, env: &[(String, String)], trust_clock: 
     runtime.block_on(async {
         let mut signals = Signals::new()?;
         let (cost, store) = (cost_for_tests(env), store_for_tests(env));
-        let parts = Parts { cost, inherited, store, trust_clock, ..Parts::default() };
+        let clock = Arc::new(clock_for_tests(env));
+        let parts = Parts { clock, cost, inherited, store, trust_clock, ..Parts::default() };
         let running = while_it_takes(app::start(config, parts)).await?;
         announce(config, &running, env)?;
         // A little more than requests under way get: closing the store takes a moment too.

@@ -60,7 +60,8 @@ fn alert_rules_and_manual_name_only_metrics_and_runbooks_that_there_are() {
     let runbooks = read("manual/src/runbooks.md");
     let headings: Vec<String> =
         runbooks.lines().filter_map(|line| line.strip_prefix("## ")).map(str::to_lowercase).collect();
-    let wanted: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("runbook: \"Runbooks: ")).collect();
+    let wanted: Vec<&str> =
+        rules.lines().filter_map(|line| line.trim().strip_prefix("runbook: \"Runbooks: ")).collect();
     assert!(wanted.len() > 5, "{wanted:?}");
     for runbook in wanted {
         assert!(headings.contains(&runbook.trim_end_matches('"').to_owned()), "{runbook}");
