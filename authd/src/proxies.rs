@@ -123,7 +123,7 @@ fn pattern(paths: &[&str]) -> String {
 }
 
 impl Map<'_> {
-    fn head(&self, mark: &str, place: &str) -> String {
+    fn head(mark: &str, place: &str) -> String {
         let version = env!("CARGO_PKG_VERSION");
         format!(
             "{mark} authd {version}, made by authd routes: make it anew after an upgrade, and when plugins go on or off.\n{mark} {place}\n"
@@ -132,7 +132,7 @@ impl Map<'_> {
 
     /// Locations for a `server` block.
     fn nginx(&self) -> String {
-        let mut out = self.head("#", "To be included in a server block; all other paths are the application's.");
+        let mut out = Self::head("#", "To be included in a server block; all other paths are the application's.");
         let body = format!(
             "    proxy_pass {};\n    proxy_http_version 1.1;\n    proxy_set_header Connection \"\";\n    proxy_set_header Host $http_host;\n    \
              # What clients say of themselves is dropped here.\n    proxy_set_header X-Forwarded-For $remote_addr;\n    proxy_set_header Forwarded \"\";\n",
@@ -154,7 +154,7 @@ impl Map<'_> {
     /// A matcher and a `handle` for a site.
     fn caddy(&self) -> String {
         let place = "To be imported in a site, before the application's own handle { … }; all other paths are the application's.";
-        let mut out = self.head("#", place);
+        let mut out = Self::head("#", place);
         out += "@authd {\n\tpath_regexp ^(?:";
         let mut parts = vec![];
         for Share { mount, paths } in &self.shares {
@@ -176,7 +176,7 @@ impl Map<'_> {
     /// For `server.proxy` of Vite. Its keys that begin with `^` are looked for in the path with its query.
     fn vite(&self) -> String {
         let place = "In vite.config.js: import { authd } from './authd.proxy.js', and server: { proxy: { ...authd, '/api': … } }.";
-        let mut out = self.head("//", place);
+        let mut out = Self::head("//", place);
         out += "export const authd = {\n";
         let mut keys = vec![];
         for Share { mount, paths } in &self.shares {
@@ -196,7 +196,7 @@ impl Map<'_> {
     fn next(&self) -> String {
         let place = "In next.config.mjs: import { authd } from './authd.rewrites.mjs', and rewrites: async () => ({ beforeFiles: authd }). \
                      Next says whom it speaks for, so authd needs http.trusted_proxies = [\"127.0.0.1\", \"::1\"].";
-        let mut out = self.head("//", place);
+        let mut out = Self::head("//", place);
         out += "export const authd = [\n";
         let mut sources = vec![];
         for Share { mount, paths } in &self.shares {

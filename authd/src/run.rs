@@ -9,7 +9,6 @@ use std::{
 };
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
-use common::Span;
 use nix::{
     sys::{
         resource::{Resource, setrlimit},
@@ -180,7 +179,7 @@ const fn cost_for_tests(_: &[(String, String)]) -> Option<Cost> {
 #[cfg(debug_assertions)]
 fn clock_for_tests(env: &[(String, String)]) -> SystemClock {
     let ahead = env.iter().find(|(name, _)| name == "AUTHD_TEST_CLOCK_AHEAD").and_then(|(_, span)| span.parse().ok());
-    ahead.map_or_else(SystemClock::default, |ahead: Span| {
+    ahead.map_or_else(SystemClock::default, |ahead: common::Span| {
         warn!("AUTHD_TEST_CLOCK_AHEAD: the clock is wrong, on purpose");
         SystemClock::ahead_for_tests(ahead)
     })

@@ -74,7 +74,7 @@ fn of_daemon(app: &AdminApp, page: &mut Page) {
     let services = &app.services;
     page.count(&family::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1);
     page.flag(&family::READY, maintenance::problems(services).is_empty());
-    page.number(&family::CLOCK_BEHIND, &[], services.clock.wall_is_behind().as_millis() as f64 / 1e3);
+    page.number(&family::CLOCK_BEHIND, &[], services.clock.wall_is_behind().to_std().as_secs_f64());
     page.flag(&family::CONFIG_IN_FORCE, app.last_read.problems.is_empty());
     page.number(&family::CONFIG_READ, &[], seconds(app.last_read.at));
     page.count(&family::LOG_DROPPED, &[], (app.info.log_lines_dropped)());

@@ -8,6 +8,7 @@ use super::{
 macro_rules! families {
     ($( $(#[doc = $doc:literal])+ $constant:ident = $name:literal, $kind:expr $(, $label:literal)*; )+) => {
         /// Each by a name of its own.
+        #[allow(clippy::doc_markdown)] // the texts are for Prometheus
         pub mod family {
             use super::{Counter, Family, Gauge, Histogram};
             $( $(#[doc = $doc])+ pub const $constant: Family =
