@@ -74,6 +74,8 @@ pub struct Global {
 pub enum Command {
     /// How the daemon is
     Status,
+    /// What Prometheus reads: counts, times and sizes, as text
+    Metrics,
     /// Accounts
     #[command(subcommand, visible_alias = "users")]
     User(User),

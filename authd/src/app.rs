@@ -117,6 +117,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// What clients call it.
     pub public_url: String,
+    /// Where metrics are served over TCP.
+    pub metrics: Option<SocketAddr>,
     /// The admin socket.
     pub admin_socket: PathBuf,
     /// What was made because it was not there yet.
@@ -242,6 +244,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         throttles: Arc::new(Throttles::new(settings.throttle.failures)),
         recent_jwts: Arc::new(RecentJwts::default()),
         verified_tokens: Arc::new(VerifiedTokens::default()),
+        counts: Arc::default(),
     });
 
     let listen_on: Vec<String> = listeners.iter().filter_map(|l| l.local_addr().ok()).map(|a| a.to_string()).collect();
@@ -258,6 +261,8 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let app = Arc::new(Live::new(Arc::new(App::new(services.clone(), door, first_cookies))));
     let admin_socket =
         listen::admin(parts.inherited.admin, &places.admin_socket, listen::is_for_everybody(config)).await?;
+
+    let metrics = listen::metrics(parts.inherited.metrics, config).await?;
 
     let (stop, stopping) = watch::channel(false);
     let mut tasks = JoinSet::new();
@@ -303,6 +308,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
             prefix: prefix.to_owned(),
         }),
         log_lines_dropped: telemetry::dropped,
+        requests: app.get().requests.clone(),
     };
     let last_read = last_read(config, info.started_at, &places.admin_socket);
     let admin = Arc::new(Live::new(Arc::new(AdminApp::new(services.clone(), info, last_read, connections))));
@@ -318,6 +324,12 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         admin: admin.clone(),
     }));
     let of_access = admin.clone();
+    let metrics = metrics.map(|(listener, address)| {
+        let service = TowerToHyperService::new(warp::service(admin::metrics::filter(admin.clone())));
+        let gauge = Arc::new(Gauge::new(METRICS_CONNECTIONS));
+        tasks.spawn(net::serve(Listener::Tcp(listener), service, limits, gauge, stopping.clone()));
+        address
+    });
     let service = TowerToHyperService::new(warp::service(AdminApp::filter(admin)));
     // A command line asks at once or not at all; whoever holds connections open for longer keeps others out.
     // One request a connection: who asks is looked up when it begins, and groups change.
@@ -333,6 +345,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     Ok(Running {
         address,
         public_url: public_url.origin().to_owned(),
+        metrics,
         admin_socket: places.admin_socket.clone(),
         made_master_key,
         services: live,
@@ -346,6 +359,8 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     })
 }
 
+/// How many connections are served at once that ask for metrics.
+const METRICS_CONNECTIONS: usize = 16;
 /// How many connections the admin door serves at once.
 const ADMIN_CONNECTIONS: usize = 128;
 /// How many of them are for root and the daemon's own user alone, so that there is always somebody who can act.
@@ -511,6 +526,22 @@ fn start_hasher(config: &Config, cost: Option<Cost>, entropy: &Arc<dyn Entropy>)
     HasherPool::start(&config, entropy).map_err(|e| Failure::new(Exit::System, format!("hashing cannot start: {e}")))
 }
 
+/// Which of Better Auth's plugins are on.
+pub(crate) fn plugins(config: &Config) -> Plugins {
+    let s = &config.settings;
+    Plugins {
+        bearer: match (s.bearer.enabled, s.bearer.require_signature) {
+            (false, _) => Bearer::Off,
+            (true, true) => Bearer::Signed,
+            (true, false) => Bearer::On,
+        },
+        jwt: s.jwt.enabled,
+        set_auth_jwt: s.jwt.enabled && s.jwt.set_header,
+        admin: s.admin_plugin.enabled,
+        username: s.username.enabled,
+    }
+}
+
 /// The public door's part of the configuration.
 pub(crate) fn public_door(config: &Config, url: &PublicUrl, cookies: &Cookies) -> (http::Settings, Cookies) {
     let s = &config.settings;
@@ -530,17 +561,7 @@ pub(crate) fn public_door(config: &Config, url: &PublicUrl, cookies: &Cookies) -
         max_body: s.http.max_body.0,
         max_body_total: s.http.max_body_total.0,
         body_timeout: s.http.body_timeout,
-        plugins: Plugins {
-            bearer: match (s.bearer.enabled, s.bearer.require_signature) {
-                (false, _) => Bearer::Off,
-                (true, true) => Bearer::Signed,
-                (true, false) => Bearer::On,
-            },
-            jwt: s.jwt.enabled,
-            set_auth_jwt: s.jwt.enabled && s.jwt.set_header,
-            admin: s.admin_plugin.enabled,
-            username: s.username.enabled,
-        },
+        plugins: plugins(config),
         defer_refresh: s.session.defer_refresh,
     };
     (door, cookies.living(s.session.expires_in))

@@ -6,7 +6,10 @@ use std::{net::IpAddr, sync::Arc};
 use async_trait::async_trait;
 use common::{Email, Kid, MailId, SecretString, Span, UnixTime};
 
-use crate::domain::{Algorithm, KeySet, PasswordHash, SigningKey, token::Claims, token::TokenProblem};
+use crate::{
+    domain::{Algorithm, KeySet, PasswordHash, SigningKey, token::Claims, token::TokenProblem},
+    metrics::Distribution,
+};
 
 /// The time of day.
 pub trait Clock: Send + Sync {
@@ -90,6 +93,22 @@ pub trait PasswordHasher: Send + Sync {
 
     /// How busy it is.
     fn load(&self) -> HasherLoad;
+
+    /// What it has done since the start.
+    fn work(&self) -> HasherWork {
+        HasherWork::default()
+    }
+}
+
+/// What the hasher has done since the start.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HasherWork {
+    /// How many threads are at work.
+    pub busy: u64,
+    /// How many jobs were refused, or pushed out by those of others.
+    pub refused: u64,
+    /// How long jobs took, in seconds.
+    pub seconds: Distribution,
 }
 
 /// How busy the hasher is.

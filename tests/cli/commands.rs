@@ -139,6 +139,7 @@ async fn cl_02_every_command_answers_in_every_format() {
         let mut left = all_commands();
         for line in [
             "status",
+            "metrics",
             "user create --email bob@example.com --generate",
             "user list",
             "user show ada@example.com",

@@ -18,6 +18,7 @@ mod reload;
 mod restarts;
 mod rewrap;
 mod roles;
+mod runbooks;
 mod store;
 mod systemd;
 

@@ -21,6 +21,7 @@ use Role::{Admin, Helpdesk, Oncall, View};
 /// role, `{new}` an address that nobody has yet. Who may gets 0, or what there is to say of a thing that is not there.
 const MATRIX: &[(&str, &[&str], Role)] = &[
     ("status", &["GET /v1/status"], View),
+    ("metrics", &["GET /metrics"], View),
     ("user list", &["GET /v1/users"], View),
     ("user show {ada}", &["GET /v1/users/{user}"], View),
     ("user create --email {new} --no-password", &["POST /v1/users"], Helpdesk),

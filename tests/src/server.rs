@@ -273,6 +273,12 @@ impl Server {
         })
     }
 
+    /// A client of the address where it serves metrics, if there is one.
+    pub fn metrics(&self) -> Option<Client> {
+        let address = self.running.as_ref().and_then(|running| running.metrics);
+        address.map(|address| Client::new(Target::Tcp(address), "metrics.example".into()))
+    }
+
     /// Its data directory.
     pub fn data_dir(&self) -> PathBuf {
         self.dir.path().join("data")

@@ -218,9 +218,10 @@ struct Layer {
 /// STYLE, section 1: `main → app → {http, admin} → service → domain → common`.
 const LAYERS: &[Layer] = &[
     Layer { folder: "authd/src/domain", may: &["domain"], crates: &["psl", "url"] },
+    Layer { folder: "authd/src/metrics", may: &["metrics"], crates: &["nix"] },
     Layer {
         folder: "authd/src/service",
-        may: &["service", "domain", "ports", "store", "digest"],
+        may: &["service", "domain", "ports", "store", "digest", "metrics"],
         crates: &[
             "futures_util",
             "base64",
@@ -239,7 +240,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         folder: "authd/src/store",
-        may: &["store", "domain", "ports", "digest"],
+        may: &["store", "domain", "ports", "digest", "metrics"],
         crates: &[
             "async_trait",
             "crc32fast",
@@ -257,7 +258,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         folder: "authd/src/crypto",
-        may: &["crypto", "domain", "ports", "digest", "files", "json"],
+        may: &["crypto", "domain", "ports", "digest", "files", "json", "metrics"],
         crates: &[
             "argon2",
             "async_trait",
@@ -297,7 +298,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         folder: "authd/src/http",
-        may: &["http", "door", "service", "domain", "ports", "store", "digest", "config", "live"],
+        may: &["http", "door", "service", "domain", "ports", "store", "digest", "config", "live", "metrics"],
         crates: &[
             "base64",
             "bytes",
@@ -313,7 +314,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         folder: "authd/src/admin",
-        may: &["admin", "door", "service", "domain", "store", "digest", "config", "live", "net"],
+        may: &["admin", "door", "service", "domain", "store", "digest", "config", "live", "metrics", "net"],
         crates: &["bytes", "futures_util", "http", "percent_encoding", "serde", "serde_json", "tracing", "warp"],
     },
 ];

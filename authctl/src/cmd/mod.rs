@@ -4,6 +4,7 @@ mod audit;
 mod import;
 mod keys;
 mod mail;
+mod metrics;
 mod secrets;
 mod session;
 mod status;
@@ -47,6 +48,7 @@ pub(crate) async fn run(cli: Cli, io: &mut Io) -> Result<Exit, Error> {
     let mut cx = Context { admin, global: cli.global, io };
     let outcome = match cli.command {
         Command::Status => status::run(&mut cx).await,
+        Command::Metrics => metrics::run(&mut cx).await,
         Command::User(command) => user::run(&mut cx, command).await,
         Command::Session(command) => session::run(&mut cx, command).await,
         Command::Keys(command) => keys::run(&mut cx, command).await,

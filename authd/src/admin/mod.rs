@@ -7,6 +7,7 @@ mod fields;
 pub mod imports;
 pub mod keys;
 pub mod mail;
+pub mod metrics;
 mod refusals;
 pub mod request;
 pub mod routes;
@@ -41,6 +42,7 @@ use crate::{
     domain::{Access, Role, access::ADMIN_GROUP},
     door::{Body, BodyError, Found, Head, Panic, Peer, PeerCredentials, Raw, Reply, Router, Share, body, panics},
     live::Live,
+    metrics::Requests,
     net::Gauge,
     service::{Services, audit as acts, random::base62},
 };
@@ -49,7 +51,7 @@ use crate::{
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What `status` tells of the daemon beyond what the services know.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Info {
     /// Development or production.
     pub mode: Mode,
@@ -71,6 +73,8 @@ pub struct Info {
     pub copies: Option<Copies>,
     /// How many lines the log has lost.
     pub log_lines_dropped: fn() -> u64,
+    /// How requests of the public door were answered.
+    pub requests: Arc<Requests>,
 }
 
 /// See [`Info::copies`].
@@ -299,6 +303,7 @@ mod tests {
 
     /// The roles as the design has them: view looks, helpdesk looks after ordinary accounts, oncall after keys.
     const OUGHT: &[(&str, Role)] = &[
+        ("GET /metrics", Role::View),
         ("GET /v1/status", Role::View),
         ("GET /v1/users", Role::View),
         ("POST /v1/users", Role::Helpdesk),
@@ -352,6 +357,7 @@ mod tests {
             legacy_secret_until: None,
             copies: None,
             log_lines_dropped: || 0,
+            requests: Arc::new(Requests::of(std::iter::empty())),
         };
         let grants = Role::ALL.map(|role| (role, Grant::User(role.to_string()))).to_vec();
         let last_read = LastRead { access: Access { own_uid: 1, grants }, ..LastRead::default() };

@@ -4,7 +4,8 @@ use common::import::MAX_BYTES;
 use futures_util::future::BoxFuture;
 
 use super::{
-    AdminApp, AdminError, AdminReq, audit, imports, keys, mail, sessions, status, store, throttles, tokens, users,
+    AdminApp, AdminError, AdminReq, audit, imports, keys, mail, metrics, sessions, status, store, throttles, tokens,
+    users,
 };
 use crate::{
     domain::Role,
@@ -73,6 +74,8 @@ use Verb::{Delete, Get, Post};
 
 /// See the module's text.
 pub static ROUTES: &[Route] = &[
+    // Where those who collect metrics look for them.
+    read(Get, "/metrics", View, handler!(metrics::show)),
     read(Get, "/v1/status", View, handler!(status::show)),
     read(Get, "/v1/users", View, handler!(users::list)),
     write(Post, "/v1/users", Helpdesk, handler!(users::create)),

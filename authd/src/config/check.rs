@@ -126,6 +126,13 @@ pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut
     if retention != Span::ZERO && !(Span::from_days(1)..=MAX_RETENTION).contains(&retention) {
         refuse("audit.retention", format!("it must be 0s (for ever), or between 1d and {MAX_RETENTION}"));
     }
+    if let Some(address) = s.metrics.listen
+        && !address.ip().is_loopback()
+        && !s.metrics.allow_remote
+    {
+        let message = "is not a loopback address: listen on 127.0.0.1, or set metrics.allow_remote = true";
+        refuse("metrics.listen", format!("{address} {message}"));
+    }
     if s.store.cache.0 < 4 << 20 {
         refuse("store.cache", "it must be at least 4MiB".into());
     }
@@ -377,11 +384,19 @@ mod tests {
             ("password", "argon2_memory = 4194304\nargon2_iterations = 100", "password.argon2_memory"),
             ("password", "argon2_memory = 1048576\nargon2_iterations = 5", "password.argon2_memory"),
             ("http", "hosts = [\"a,b\"]", "http.hosts"),
+            ("metrics", "listen = \"0.0.0.0:9464\"", "metrics.listen"),
+            ("metrics", "listen = \"[::]:9464\"\nallow_remote = false", "metrics.listen"),
         ] {
             let found = of_section(section, lines);
             assert!(found.len() == 1 && found[0].starts_with(key), "{lines}: {found:?}");
         }
-        assert_eq!(of_section("password", "argon2_memory = 1048576\nargon2_iterations = 4"), Vec::<String>::new());
+        for (section, sound) in [
+            ("password", "argon2_memory = 1048576\nargon2_iterations = 4"),
+            ("metrics", "listen = \"127.0.0.1:9464\""),
+            ("metrics", "listen = \"[::]:9464\"\nallow_remote = true"),
+        ] {
+            assert_eq!(of_section(section, sound), Vec::<String>::new());
+        }
     }
 
     #[test]

@@ -444,10 +444,19 @@ settings! {
     }
     /// The log. The audit trail is not here but in the store.
     "log" log: Log {
-        /// text, json, or auto: text on a terminal, JSON elsewhere.
+        /// text, json, journal (entries with fields for the journal of systemd; json where there is none), or auto: text on a
+        /// terminal, journal where systemd leads standard error there, json elsewhere.
         format: LogFormat = "auto";
         /// What is logged.
         level: LogLevel = "info", live;
+    }
+    /// Metrics for Prometheus. They are on the admin socket (GET /metrics, authctl metrics) in any case.
+    "metrics" metrics: Metrics {
+        /// Where they are served over TCP too: 127.0.0.1:9464. Everybody who can reach the address can read them; there is nothing
+        /// of users in them. Unset: nowhere.
+        listen: Option<SocketAddr> = "";
+        /// Allow an address there that others than this machine can reach.
+        allow_remote: bool = "false";
     }
 }
 

@@ -133,7 +133,7 @@ textual!(Delivery, "auto, smtp, outbox or off", |text| text.parse());
 textual!(Security, "starttls, tls or none", |text| text.parse());
 textual!(CookieCache, "off, compact, jwt or jwe", |text| text.parse());
 textual!(Mailbox, "a mailbox such as no-reply@example.com", |text| text.parse());
-textual!(LogFormat, "auto, text or json", |text| text.parse());
+textual!(LogFormat, "auto, text, json or journal", |text| text.parse());
 textual!(LogLevel, "error, warn, info, debug or trace", |text| text.parse());
 
 impl Setting for PathBuf {
@@ -432,12 +432,14 @@ choice! {
 choice! {
     /// How log lines look.
     LogFormat {
-        /// Text on a terminal, JSON elsewhere.
+        /// Text on a terminal, the journal's under systemd, JSON elsewhere.
         Auto = "auto",
         /// For people.
         Text = "text",
         /// One JSON object a line.
         Json = "json",
+        /// Entries with fields for the journal of systemd; JSON where there is none.
+        Journal = "journal",
     }
 }
 

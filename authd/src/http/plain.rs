@@ -7,7 +7,7 @@ use common::{
     ErrorCode, SecretString,
     api::{LogoutBody, MeBody, MeSession, TokenBody, TokenFields, UserOnlyBody},
 };
-use http::{StatusCode, header};
+use http::{HeaderName, StatusCode, header};
 
 use super::{
     ApiError, App, Req,
@@ -219,6 +219,9 @@ pub async fn sign_out(app: &App, req: Req) -> Result<Reply, ApiError> {
     Ok(reply)
 }
 
+/// Whom `/me` is about, for a reverse proxy that asks it before it lets a request through: proxies read no bodies.
+const AUTHD_USER: HeaderName = HeaderName::from_static("x-authd-user");
+
 /// `GET /me`. By cookie it is a use of the session and may prolong it, as `get-session` does; a JWT prolongs nothing.
 ///
 /// # Errors
@@ -239,6 +242,7 @@ pub async fn me(app: &App, req: Req) -> Result<Reply, ApiError> {
             user_agent: session.user_agent.clone(),
         },
     });
+    reply.add(AUTHD_USER, live.user.id.as_str());
     for cookie in cookies {
         reply.add(header::SET_COOKIE, cookie);
     }

@@ -265,6 +265,12 @@ async fn identified(app: &Services, by: &Identifier) -> Result<Option<Arc<User>>
 /// # Errors
 /// `InvalidCredentials`, `EmailNotVerified`, `Banned`, `PasswordChangeRequired`, `Password`, `Throttled`, `Busy`.
 pub async fn sign_in(app: &Services, wanted: SignIn, requester: &Requester) -> Result<Opened, ServiceError> {
+    let outcome = signed_in(app, wanted, requester).await;
+    app.counts.sign_ins.ended(&outcome);
+    outcome
+}
+
+async fn signed_in(app: &Services, wanted: SignIn, requester: &Requester) -> Result<Opened, ServiceError> {
     if let Err(too_long @ PasswordProblem::TooLong) = app.policy.password.check_length(wanted.password.expose()) {
         return Err(too_long.into());
     }

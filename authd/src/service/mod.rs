@@ -5,6 +5,7 @@
 pub mod accounts;
 pub mod administration;
 pub mod audit;
+pub mod counts;
 pub mod device;
 pub mod email;
 pub mod error;
@@ -69,6 +70,8 @@ pub struct Services {
     pub recent_jwts: Arc<tokens::RecentJwts>,
     /// JWTs that were found good, and need not be verified again.
     pub verified_tokens: Arc<tokens::VerifiedTokens>,
+    /// How attempts ended.
+    pub counts: Arc<counts::Counts>,
 }
 
 impl Services {
@@ -89,6 +92,7 @@ impl Services {
             throttles: self.throttles.clone(),
             recent_jwts: self.recent_jwts.clone(),
             verified_tokens: self.verified_tokens.clone(),
+            counts: self.counts.clone(),
         }
     }
 }

@@ -16,7 +16,7 @@ use common::{Email, FamilyId, ImportId, MailId, SessionId, UnixTime, UserId, adm
 use super::{
     Amendment, AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Files, IDEMPOTENCY, LINK_REMEMBERED,
     Listed, Live, Meta, NewSession, Page, Profile, Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Snapshotted,
-    Store, StoreError, Upkeep, UserQuery,
+    Store, StoreError, Upkeep, UserQuery, Work,
 };
 use crate::{
     domain::{
@@ -213,6 +213,10 @@ impl Upkeep for MemoryStore {
 
     fn files(&self) -> Result<Files, StoreError> {
         Ok(Files::default())
+    }
+
+    fn work(&self) -> Work {
+        Work::default()
     }
 }
 

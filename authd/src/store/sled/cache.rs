@@ -13,7 +13,10 @@ use super::{
     keys::{self, Kind},
     txn::Changes,
 };
-use crate::domain::{KeySet, Session, TokenDigest, User};
+use crate::{
+    domain::{KeySet, Session, TokenDigest, User},
+    metrics::Counter,
+};
 
 pub(super) struct HotCache {
     tokens: Cache<TokenDigest, SessionId>,
@@ -21,6 +24,8 @@ pub(super) struct HotCache {
     users: Cache<UserId, Arc<User>, Bytes>,
     keys: RwLock<Arc<KeySet>>,
     generation: Mutex<u64>,
+    /// Hits and misses of tokens, sessions, users.
+    lookups: [[Counter; 2]; 3],
 }
 
 /// What an entry takes besides its texts: keys, times, pointers, the cache's own part. Roughly.
@@ -59,19 +64,31 @@ impl HotCache {
             users: Cache::with_weighter(entries, half, Bytes),
             keys: RwLock::default(),
             generation: Mutex::new(0),
+            lookups: Default::default(),
         }
     }
 
     pub(super) fn token(&self, digest: &TokenDigest) -> Option<SessionId> {
-        self.tokens.get(digest)
+        self.counted(0, self.tokens.get(digest))
     }
 
     pub(super) fn session(&self, id: &SessionId) -> Option<Arc<Session>> {
-        self.sessions.get(id)
+        self.counted(1, self.sessions.get(id))
     }
 
     pub(super) fn user(&self, id: &UserId) -> Option<Arc<User>> {
-        self.users.get(id)
+        self.counted(2, self.users.get(id))
+    }
+
+    fn counted<T>(&self, which: usize, found: Option<T>) -> Option<T> {
+        self.lookups[which][usize::from(found.is_none())].one();
+        found
+    }
+
+    /// Each part's name, how many looks into it found something, and how many did not.
+    pub(super) fn lookups(&self) -> Vec<(&'static str, u64, u64)> {
+        let names = ["tokens", "sessions", "users"].into_iter();
+        names.zip(&self.lookups).map(|(name, [hits, misses])| (name, hits.get(), misses.get())).collect()
     }
 
     pub(super) fn keys(&self) -> Arc<KeySet> {

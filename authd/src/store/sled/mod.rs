@@ -27,6 +27,7 @@ mod tampering;
 mod txn;
 mod upkeep;
 mod verify;
+mod work;
 mod writer;
 
 use std::sync::Arc;
@@ -45,6 +46,7 @@ use self::{
     keys::Kind,
     txn::{Txn, unreadable},
     upkeep::Keeper,
+    work::Counters,
     writer::Writer,
 };
 pub use self::{
@@ -75,6 +77,7 @@ pub struct SledStore {
     mac: Arc<dyn Mac>,
     log_keys: log::Keys,
     keeper: Arc<Keeper>,
+    counters: Arc<Counters>,
     /// Behind the writer, so that the last checkpoint comes after the last change.
     _checkpoints: Checkpoints,
 }

@@ -24,6 +24,7 @@ use super::{
     log::{self, Found, Keys, Log, LogError, Mark, Position, Snapshots, Walked, plain},
     read, secrets,
     upkeep::Keeper,
+    work::Counters,
     writer::{Ground, Writer},
 };
 use crate::{
@@ -605,6 +606,7 @@ impl Opened {
         let disk = Arc::new(disk);
         let progress = Arc::new(Progress::new(db.clone(), disk.clone(), log.end().seq));
         let rotate = Arc::new(AtomicBool::new(false));
+        let counters = Arc::new(Counters::default());
         let ground = Ground {
             db: db.clone(),
             disk: disk.clone(),
@@ -615,6 +617,7 @@ impl Opened {
             chain,
             options,
             rotate: rotate.clone(),
+            counters: counters.clone(),
         };
         let refuse = |e| OpenError::Io(path.clone(), e);
         mark.set().map_err(refuse)?;
@@ -639,6 +642,6 @@ impl Opened {
             log_bytes: options.log_bytes,
             path,
         });
-        Ok(SledStore { db, disk, cache, writer, progress, mac, log_keys, keeper, _checkpoints: checkpoints })
+        Ok(SledStore { db, disk, cache, writer, progress, mac, log_keys, keeper, counters, _checkpoints: checkpoints })
     }
 }

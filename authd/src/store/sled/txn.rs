@@ -10,7 +10,7 @@ use super::{
     keys,
 };
 use crate::{
-    domain::{Act, ChainHead, Event},
+    domain::{Act, ChainHead, Event, EventKind},
     ports::Mac,
     store::{IDEMPOTENCY, StoreError, chain},
 };
@@ -25,6 +25,8 @@ pub(super) struct Group {
     pub chain: ChainHead,
     /// The first sequence that it takes in the commit log.
     pub seq: u64,
+    /// What goes into the audit trail.
+    pub events: Vec<EventKind>,
 }
 
 /// The view and the changes of one intent.
@@ -34,6 +36,7 @@ pub(super) struct Txn<'a> {
     pub(super) mac: &'a dyn Mac,
     changes: Changes,
     chain: ChainHead,
+    events: Vec<EventKind>,
 }
 
 pub(super) fn unreadable(error: &sled::Error) -> StoreError {
@@ -42,12 +45,12 @@ pub(super) fn unreadable(error: &sled::Error) -> StoreError {
 
 impl<'a> Txn<'a> {
     pub(super) fn new(tree: &'a Tree, group: &'a Group, mac: &'a dyn Mac) -> Self {
-        Self { tree, group, mac, changes: Changes::new(), chain: group.chain }
+        Self { tree, group, mac, changes: Changes::new(), chain: group.chain, events: vec![] }
     }
 
-    /// The changes and the chain's new end, to be added to the group.
-    pub(super) fn into_parts(self) -> (Changes, ChainHead) {
-        (self.changes, self.chain)
+    /// The changes, the chain's new end, and the events, to be added to the group.
+    pub(super) fn into_parts(self) -> (Changes, ChainHead, Vec<EventKind>) {
+        (self.changes, self.chain, self.events)
     }
 
     pub(super) fn get<T: Stored>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
@@ -78,6 +81,7 @@ impl<'a> Txn<'a> {
     /// Changes nothing after all.
     pub(super) fn abandon(&mut self) {
         self.changes.clear();
+        self.events.clear();
         self.chain = self.group.chain;
     }
 
@@ -139,6 +143,7 @@ impl<'a> Txn<'a> {
         }
         self.put(keys::audit(seq), &record)?;
         self.chain = ChainHead { seq, mac: record.mac };
+        self.events.push(event.kind);
         let head = self.chain;
         self.put(keys::meta(CHAIN), &head)
     }
