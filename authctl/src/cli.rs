@@ -89,6 +89,9 @@ pub enum Command {
     /// Mail: what waits, a test, another try, and what mails look like
     #[command(subcommand)]
     Mail(Mail),
+    /// Hooks: where the application is asked, and a test
+    #[command(subcommand, visible_alias = "hooks")]
+    Hook(Hook),
     /// Tokens explained
     #[command(subcommand, visible_alias = "tokens")]
     Token(Token),
@@ -236,6 +239,18 @@ pub enum Mail {
         /// The HTML, instead of the text
         #[arg(long)]
         html: bool,
+    },
+}
+
+/// `authctl hook …`
+#[derive(Debug, Subcommand)]
+pub enum Hook {
+    /// Hooks that are configured, and whether the application answers
+    List,
+    /// Call a hook now with made-up values, and say what it answers
+    Test {
+        /// Which: sign_up.before, sign_in.before, token.claims, password.before
+        hook: String,
     },
 }
 

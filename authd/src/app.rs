@@ -20,6 +20,7 @@ use tracing::{info, warn};
 
 use crate::{
     admin::{self, AdminApp, Info},
+    calling,
     clock::SystemClock,
     config::{Config, CookieDomain, Delivery, Mode, Problem, PublicUrl},
     crypto::{
@@ -239,6 +240,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         secrets,
         policy: policy(config, &public_url),
         mail: Arc::new(mail::Room::new(mailer)),
+        hooks: Arc::new(calling::hooks(config)?),
         throttles: Arc::new(Throttles::new(settings.throttle.failures)),
         recent_jwts: Arc::new(RecentJwts::default()),
         verified_tokens: Arc::new(VerifiedTokens::default()),

@@ -10,6 +10,7 @@ mod better_auth;
 mod claims;
 mod failures;
 mod fields;
+mod hooks;
 mod hosts;
 mod json_bodies;
 mod jwks;

@@ -62,6 +62,8 @@ const MATRIX: &[(&str, &[&str], Role)] = &[
     ("mail preview test", &["GET /v1/mail/preview"], View),
     ("mail test ada@example.com", &["POST /v1/mail/test"], Oncall),
     ("mail retry --all", &["POST /v1/mail/retry"], Oncall),
+    ("hook list", &["GET /v1/hooks"], View),
+    ("hook test sign_in.before", &["POST /v1/hooks/test"], Oncall),
     ("throttle list", &["GET /v1/throttles"], View),
     ("throttle clear --user {ada}", &["POST /v1/throttles/clear"], Helpdesk),
     ("throttle clear --user {boss}", &["POST /v1/throttles/clear"], Admin),

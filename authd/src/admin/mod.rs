@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod error;
 mod fields;
+pub mod hooks;
 pub mod imports;
 pub mod keys;
 pub mod mail;
@@ -322,6 +323,8 @@ mod tests {
         ("GET /v1/mail/preview", Role::View),
         ("POST /v1/mail/test", Role::Oncall),
         ("POST /v1/mail/retry", Role::Oncall),
+        ("GET /v1/hooks", Role::View),
+        ("POST /v1/hooks/test", Role::Oncall),
         ("GET /v1/throttles", Role::View),
         ("POST /v1/throttles/clear", Role::Helpdesk),
         ("POST /v1/tokens/inspect", Role::View),

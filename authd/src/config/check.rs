@@ -4,9 +4,10 @@ use std::{fs::File, io::Read};
 
 use common::{Span, text::is_forbidden_in_names};
 
+mod hooks;
 mod mail;
 
-pub(super) use self::mail::effective as mail_delivery;
+pub(super) use self::{hooks::targets, mail::effective as mail_delivery};
 
 use super::{Mode, Origin, Places, Problem, Settings, fields, origin_of, plugins};
 use crate::{
@@ -45,6 +46,7 @@ pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut
     };
     http(mode, s, &mut refuse);
     mail::check(mode, s, &mut refuse);
+    hooks::check(s, &mut refuse);
     passwords(s, &mut refuse);
     plugins::check(s, &mut refuse);
 

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod credential;
 pub mod family;
 pub mod field;
+pub mod hook;
 pub mod import;
 pub mod key;
 pub mod mail;
@@ -25,6 +26,7 @@ pub use audit::{Act, Actor, AuditRecord, ChainHead, Checkpoint, Event, EventKind
 pub use credential::{Credential, HashProblem, HashScheme, PasswordHash, PasswordPolicy, PasswordProblem};
 pub use family::{ClientDigest, Family, Generation, RepeatSeen, Turn};
 pub use field::{Field, FieldChanges, FieldProblem, FieldSet, FieldType, FieldValue, FieldValues, GivenFields};
+pub use hook::{Breaker, Hook};
 pub use import::{Fate, Import, Incoming};
 pub use key::{Algorithm, KeyPolicy, KeySet, KeyState, SigningKey};
 pub use mail::{Link, LinkState, Mail, Post, Purpose};

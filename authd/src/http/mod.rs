@@ -537,6 +537,7 @@ pub(crate) mod tests {
             secrets: Secrets { cookie: mac(), refresh: mac(), device: mac(), link: mac(), copies: mac() },
             policy,
             mail: Arc::default(),
+            hooks: Arc::default(),
             throttles: Arc::new(crate::service::throttle::Throttles::new(true)),
             recent_jwts: Arc::new(RecentJwts::default()),
             verified_tokens: Arc::new(VerifiedTokens::default()),

@@ -9,6 +9,7 @@ pub mod device;
 pub mod email;
 pub mod error;
 pub mod fields;
+pub mod hooks;
 pub mod impersonation;
 pub mod imports;
 pub mod keys;
@@ -63,6 +64,8 @@ pub struct Services {
     pub policy: Policy,
     /// Where mail goes, and what wakes who sends it.
     pub mail: Arc<mail::Room>,
+    /// The application, where it is asked before something happens.
+    pub hooks: Arc<hooks::Hooks>,
     /// Who has to wait.
     pub throttles: Arc<throttle::Throttles>,
     /// JWTs in Better Auth's shape that were made a moment ago.
@@ -86,6 +89,7 @@ impl Services {
             secrets: self.secrets.clone(),
             policy,
             mail: self.mail.clone(),
+            hooks: self.hooks.clone(),
             throttles: self.throttles.clone(),
             recent_jwts: self.recent_jwts.clone(),
             verified_tokens: self.verified_tokens.clone(),
