@@ -1,15 +1,21 @@
 //! What the configuration says of the application, put together: where it is called, and by which secret it knows the call.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tracing::info;
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
+use tracing::{info, warn};
 
 use crate::{
     config::{Config, places::SecretPlace},
     crypto::secret_file,
     exit::{Exit, Failure},
+    live::Live,
+    net,
     ports::Target,
-    service::hooks::Hooks,
+    service::{Services, events, hooks::Hooks},
     webhook::{Connections, Signer, Webhook},
 };
 
@@ -49,4 +55,49 @@ pub fn hooks(config: &Config) -> Result<Hooks, Failure> {
         targets.push((hook, target, fails_open));
     }
     Ok(Hooks::new(targets, s.max_concurrent as usize))
+}
+
+/// Where events go, as configured.
+///
+/// # Errors
+/// As [`hooks`].
+pub fn events(config: &Config) -> Result<events::Room, Failure> {
+    let s = &config.settings.events;
+    let Some(url) = &s.url else { return Ok(events::Room::default()) };
+    let signer = signer("events.secret_file", config.places.event_secret.as_ref(), "authd.event-secret")?;
+    let pool = Connections::new(s.ca_file.as_deref()).map_err(|problem| refuse("events.ca_file", problem))?;
+    let target = Webhook::new(url.as_str(), pool, Arc::new(signer), s.timeout.to_std());
+    let target = target.map_err(|problem| refuse("events.url", problem))?;
+    info!(to = target.describe(), "events are on");
+    Ok(events::Room::new(Some(Box::new(target))))
+}
+
+/// How often the daemon looks for events that are due again.
+const EVENTS_EVERY: Duration = Duration::from_secs(5);
+
+/// Tells the application of what happens, at once and again when it is due, until the daemon stops. An event that is being told
+/// then is told again at the next start.
+pub(crate) async fn tell_events(services: Arc<Live<Services>>, mut stopping: watch::Receiver<bool>) {
+    if !events::delivers(&services.get()) {
+        return net::told(&mut stopping).await;
+    }
+    let mut published = services.get().store.published();
+    let mut ticks = interval(EVENTS_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            Ok(()) = published.changed() => {}
+            () = net::told(&mut stopping) => return,
+        }
+        let now = services.get();
+        tokio::select! {
+            outcome = events::round(&now) => {
+                if let Err(error) = outcome {
+                    warn!(%error, "the events that are due were not told; it is tried again");
+                }
+            }
+            () = net::told(&mut stopping) => return,
+        }
+    }
 }

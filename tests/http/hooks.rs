@@ -13,7 +13,7 @@ use tests::{
     server::{Builder, START},
 };
 
-fn secret_file(dir: &tempfile::TempDir) -> String {
+pub(super) fn secret_file(dir: &tempfile::TempDir) -> String {
     let path = dir.path().join("hook.secret");
     fs::write(&path, Application::SECRET).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();

@@ -8,6 +8,7 @@ mod answers;
 mod attacks;
 mod better_auth;
 mod claims;
+mod events;
 mod failures;
 mod fields;
 mod hooks;

@@ -20,6 +20,7 @@ mod rewrap;
 mod roles;
 mod store;
 mod systemd;
+mod webhooks;
 
 /// The host of a test; without built programs the test is skipped.
 macro_rules! host {

@@ -4,8 +4,8 @@ use common::import::MAX_BYTES;
 use futures_util::future::BoxFuture;
 
 use super::{
-    AdminApp, AdminError, AdminReq, audit, hooks, imports, keys, mail, sessions, status, store, throttles, tokens,
-    users,
+    AdminApp, AdminError, AdminReq, audit, events, hooks, imports, keys, mail, sessions, status, store, throttles,
+    tokens, users,
 };
 use crate::{
     domain::Role,
@@ -97,6 +97,8 @@ pub static ROUTES: &[Route] = &[
     read(Get, "/v1/mail/preview", View, handler!(mail::preview)),
     write(Post, "/v1/mail/test", Oncall, handler!(mail::test)),
     write(Post, "/v1/mail/retry", Oncall, handler!(mail::retry)),
+    read(Get, "/v1/events", View, handler!(events::list)),
+    write(Post, "/v1/events/replay", Oncall, handler!(events::replay)),
     read(Get, "/v1/hooks", View, handler!(hooks::list)),
     write(Post, "/v1/hooks/test", Oncall, handler!(hooks::test)),
     read(Get, "/v1/throttles", View, handler!(throttles::list)),

@@ -47,6 +47,7 @@ pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut
     http(mode, s, &mut refuse);
     mail::check(mode, s, &mut refuse);
     hooks::check(s, &mut refuse);
+    hooks::events(s, &mut refuse);
     passwords(s, &mut refuse);
     plugins::check(s, &mut refuse);
 

@@ -1,10 +1,10 @@
-//! What can be configured of hooks: where they are called.
+//! What can be configured of hooks and events: where the application is called, and about what.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
 use url::{Host, Url};
 
-use crate::domain::{Hook, address::canonical, origin::is_loopback_host};
+use crate::domain::{Hook, Topic, address::canonical, origin::is_loopback_host};
 
 /// Where the application is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +79,24 @@ impl FromStr for HookName {
 }
 
 impl fmt::Display for HookName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_str())
+    }
+}
+
+/// An event by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopicName(pub Topic);
+
+impl FromStr for TopicName {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let names = || Topic::ALL.iter().map(|topic| topic.as_str()).collect::<Vec<_>>().join(", ");
+        Topic::from_name(text).map(Self).ok_or_else(|| format!("'{text}' is no event: there are {}", names()))
+    }
+}
+
+impl fmt::Display for TopicName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.as_str())
     }

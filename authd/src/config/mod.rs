@@ -20,7 +20,7 @@ use common::{Span, UnixTime, UserId};
 pub use self::{
     cookies::{CookieCache, CookieDomain, CookiePrefix},
     fields::{SessionFields, UserFields},
-    hooks::{HookName, TargetUrl},
+    hooks::{HookName, TargetUrl, TopicName},
     mail::{Delivery, Mailbox, Security},
     places::Places,
     setting::{AddressHeader, ByteSize, Host, LogFormat, LogLevel, Mount, PublicUrl, Setting, Switch},
@@ -281,6 +281,31 @@ settings! {
         max_concurrent: u32 = "64";
         /// Whether an address may be http also where it is neither this machine nor of a private network. Whoever is on the way can
         /// then read who signs in, and answer in the application's place.
+        allow_plain_http: bool = "false";
+    }
+    /// Events: the application is told of what happened, by signed HTTP requests (Standard Webhooks), at least once and for each user
+    /// in order. They are written down by the acts themselves, and also stream from the admin socket.
+    "events" events: EventSettings {
+        /// Where the application is told. Unset: it is not.
+        url: Option<TargetUrl> = "";
+        /// Whether events are written down also where the application is not told, for `authctl events tail --follow`.
+        stream: bool = "false";
+        /// What the application is told of: user.created, session.revoked and so on. Unset: everything.
+        types: Vec<TopicName> = "";
+        /// A file with the secret that requests are signed by, as hooks.secret_file. Unset: the systemd credential
+        /// `authd.event-secret`.
+        secret_file: Option<PathBuf> = "";
+        /// A file with the certificates (PEM) that sign the application's, where the host's own do not.
+        ca_file: Option<PathBuf> = "";
+        /// How long an answer may take.
+        timeout: Span = "10s";
+        /// How long an event is tried again before it is given up. It can be told once more as long as it is kept.
+        give_up_after: Span = "3d";
+        /// How long events are kept, told or not.
+        retention: Span = "7d";
+        /// How many are kept; the oldest go.
+        keep: u32 = "100000";
+        /// Whether the address may be http also where it is neither this machine nor of a private network.
         allow_plain_http: bool = "false";
     }
     /// The users' addresses: whether they are proved, and changed.

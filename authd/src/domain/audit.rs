@@ -202,6 +202,8 @@ kinds! {
     ImportUndone = "import.undone";
     /// An operator called a hook to see what it answers.
     HookTested = "hook.tested";
+    /// An operator let events be told to the application once more.
+    EventsReplayed = "events.replayed";
 }
 
 impl EventKind {

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod device;
 pub mod email;
 pub mod error;
+pub mod events;
 pub mod fields;
 pub mod hooks;
 pub mod impersonation;
@@ -66,6 +67,8 @@ pub struct Services {
     pub mail: Arc<mail::Room>,
     /// The application, where it is asked before something happens.
     pub hooks: Arc<hooks::Hooks>,
+    /// The application, where it is told of what happened.
+    pub events: Arc<events::Room>,
     /// Who has to wait.
     pub throttles: Arc<throttle::Throttles>,
     /// JWTs in Better Auth's shape that were made a moment ago.
@@ -90,6 +93,7 @@ impl Services {
             policy,
             mail: self.mail.clone(),
             hooks: self.hooks.clone(),
+            events: self.events.clone(),
             throttles: self.throttles.clone(),
             recent_jwts: self.recent_jwts.clone(),
             verified_tokens: self.verified_tokens.clone(),
@@ -144,6 +148,8 @@ pub struct Policy {
     pub email: email::EmailPolicy,
     /// Mails.
     pub mail: mail::MailPolicy,
+    /// Events.
+    pub events: events::EventPolicy,
     /// How long audit records are kept; `None`: for ever.
     pub audit_retention: Option<Span>,
     /// The application's own fields of users.

@@ -1,4 +1,4 @@
-//! What cannot be, or is unsafe, of the settings of hooks.
+//! What cannot be, or is unsafe, of the settings of hooks and events.
 
 use common::Span;
 
@@ -41,8 +41,30 @@ pub(super) fn check(s: &Settings, refuse: &mut impl FnMut(&str, String)) {
     }
 }
 
+pub(super) fn events(s: &Settings, refuse: &mut impl FnMut(&str, String)) {
+    let events = &s.events;
+    if let Some(url) = &events.url {
+        plain("events.url", url, events.allow_plain_http, "events.allow_plain_http", refuse);
+    }
+    for (key, span, least, most) in [
+        ("events.timeout", events.timeout, Span::from_millis(100), Span::from_mins(1)),
+        ("events.give_up_after", events.give_up_after, Span::from_mins(1), Span::from_days(30)),
+        ("events.retention", events.retention, Span::from_hours(1), Span::from_days(90)),
+    ] {
+        if !(least..=most).contains(&span) {
+            refuse(key, format!("it must be between {least} and {most}"));
+        }
+    }
+    if events.give_up_after > events.retention {
+        refuse("events.give_up_after", "it must be at most events.retention: what is not kept cannot be told".into());
+    }
+    if !(1000..=10_000_000).contains(&events.keep) {
+        refuse("events.keep", "it must be between 1000 and 10000000".into());
+    }
+}
+
 /// Refuses http to where others are on the way, unless that is allowed.
-pub(super) fn plain(key: &str, url: &TargetUrl, is_allowed: bool, by: &str, refuse: &mut impl FnMut(&str, String)) {
+fn plain(key: &str, url: &TargetUrl, is_allowed: bool, by: &str, refuse: &mut impl FnMut(&str, String)) {
     if !url.is_https() && !url.is_near() && !is_allowed {
         refuse(
             key,
