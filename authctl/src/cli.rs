@@ -291,7 +291,7 @@ pub enum Hook {
     List,
     /// Call a hook now with made-up values, and say what it answers
     Test {
-        /// Which: sign_up.before, sign_in.before, token.claims, password.before
+        /// Which: one that `authctl hook list` shows
         hook: String,
     },
 }

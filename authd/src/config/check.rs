@@ -221,6 +221,17 @@ pub(super) fn files(s: &Settings, places: &Places, origins: &[Origin], problems:
     {
         refuse("mail.password_file", format!("{} is not safe: {problem}", place.path.display()));
     }
+    for (key, named, place) in [
+        ("hooks.secret_file", &s.hooks.secret_file, &places.hook_secret),
+        ("events.secret_file", &s.events.secret_file, &places.event_secret),
+    ] {
+        if named.is_some()
+            && let Some(place) = place.as_ref().filter(|place| !place.is_credential)
+            && let Some(problem) = secret_file::loose(&place.path)
+        {
+            refuse(key, format!("{} is not safe: {problem}", place.path.display()));
+        }
+    }
     if let Some(path) = &s.password.blocklist_file {
         let read = File::open(path).and_then(|mut file| file.read(&mut [0; 1]));
         match read {

@@ -179,9 +179,9 @@ impl ApiError {
     }
 
     /// The application does not want it: a bad password is a bad request, everything else is not allowed.
-    fn by_the_application(hook: Hook, code: &Option<String>, message: &Option<String>) -> Self {
-        let message = message.clone().map_or(Cow::Borrowed(ErrorCode::HookRefused.message()), Cow::Owned);
-        let refusal = Self { own_code: code.clone(), ..Self::with_message(ErrorCode::HookRefused, message) };
+    fn by_the_application(hook: Hook, code: Option<String>, message: Option<String>) -> Self {
+        let message = message.map_or(Cow::Borrowed(ErrorCode::HookRefused.message()), Cow::Owned);
+        let refusal = Self { own_code: code, ..Self::with_message(ErrorCode::HookRefused, message) };
         if hook == Hook::Password { refusal.but(StatusCode::BAD_REQUEST) } else { refusal }
     }
 
@@ -344,7 +344,9 @@ impl From<ServiceError> for ApiError {
             S::NotFresh => ErrorCode::SessionNotFresh,
             S::MailOff => ErrorCode::VerificationEmailNotEnabled,
             S::MailFailed(_) => ErrorCode::MailFailed,
-            S::HookRefused { hook, code, message } => return Self::by_the_application(*hook, code, message),
+            S::HookRefused { hook, code, message } => {
+                return Self::by_the_application(*hook, code.clone(), message.clone());
+            }
             S::HookUnavailable(_) => ErrorCode::HookUnavailable,
             S::HookOff(_) => ErrorCode::NotFound,
             S::Keys(_) => ErrorCode::Conflict,
