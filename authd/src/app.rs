@@ -20,6 +20,7 @@ use tracing::{info, warn};
 
 use crate::{
     admin::{self, AdminApp, Info},
+    calling,
     clock::SystemClock,
     config::{Config, CookieDomain, Delivery, Mode, Problem, PublicUrl},
     crypto::{
@@ -32,7 +33,8 @@ use crate::{
     },
     datadir::DataDir,
     domain::{
-        Act, Event, EventKind, KeyPolicy, PasswordPolicy, SessionPolicy, origin::TrustedOrigins, token::Expected,
+        Act, Event, EventKind, KeyPolicy, PasswordPolicy, Publishing, SessionPolicy, origin::TrustedOrigins,
+        token::Expected,
     },
     door::PeerCredentials,
     exit::{Exit, Failure},
@@ -47,6 +49,7 @@ use crate::{
     service::{
         Policy, Services,
         email::EmailPolicy,
+        events::EventPolicy,
         keys,
         mail::{self, MailPolicy},
         maintenance,
@@ -174,6 +177,7 @@ impl Running {
         let Self { stop, mut tasks, services, store, reloader, .. } = self;
         stop.send_replace(true);
         store.end_upkeep();
+        services.get().events.end();
         while tasks.join_next().await.is_some() {}
         if let Err(error) = throttle::write_down(&services.get()).await {
             warn!(%error, "counters of failed sign-ins were not written down");
@@ -241,6 +245,8 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         secrets,
         policy: policy(config, &public_url),
         mail: Arc::new(mail::Room::new(mailer)),
+        hooks: Arc::new(calling::hooks(config)?),
+        events: Arc::new(calling::events(config)?),
         throttles: Arc::new(Throttles::new(settings.throttle.failures)),
         recent_jwts: Arc::new(RecentJwts::default()),
         verified_tokens: Arc::new(VerifiedTokens::default()),
@@ -338,6 +344,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let gauge = Arc::new(Gauge::new(ADMIN_CONNECTIONS).per_user(admin_users(of_access)));
     tasks.spawn(net::serve(listener, service, admin_limits, gauge, stopping.clone()));
     tasks.spawn(post_office::send_mail(live.clone(), stopping.clone()));
+    tasks.spawn(calling::tell_events(live.clone(), stopping.clone()));
     tasks.spawn(write_down(live.clone(), stopping.clone()));
     tasks.spawn(keep_snapshots(store.clone(), clock.clone(), stopping.clone()));
     tasks.spawn(tend(live.clone(), stopping));
@@ -475,12 +482,13 @@ async fn write_down(services: Arc<Live<Services>>, mut stopping: watch::Receiver
 
 /// How the store uses the machine, as configured.
 pub(crate) fn store_options(config: &Config, given: SledOptions) -> SledOptions {
-    let settings = &config.settings.store;
+    let (settings, events) = (&config.settings.store, &config.settings.events);
     SledOptions {
         cache_bytes: settings.cache.0,
         reserve_bytes: settings.reserve.0,
         snapshot_every: settings.snapshot_every,
         log_bytes: settings.log_size.0,
+        publishing: Publishing { is_on: events.stream || events.url.is_some(), delivers: events.url.is_some() },
         ..given
     }
 }
@@ -629,6 +637,12 @@ pub(crate) fn policy(config: &Config, public_url: &PublicUrl) -> Policy {
             per_client: s.mail.per_client,
             patience: s.mail.give_up_after,
             templates: s.mail.templates.clone(),
+        },
+        events: EventPolicy {
+            topics: s.events.types.iter().map(|name| name.0).collect(),
+            patience: s.events.give_up_after,
+            retention: s.events.retention,
+            keep: u64::from(s.events.keep),
         },
         audit_retention: Some(s.audit.retention).filter(|retention| *retention != Span::ZERO),
         user_fields: s.user.fields.0.clone(),

@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod calling;
 pub mod card;
 pub mod cli;
 pub mod clock;
@@ -37,3 +38,4 @@ pub mod service;
 pub mod store;
 pub mod takeover;
 pub mod telemetry;
+pub mod webhook;

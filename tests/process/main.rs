@@ -21,6 +21,7 @@ mod roles;
 mod runbooks;
 mod store;
 mod systemd;
+mod webhooks;
 
 /// The host of a test; without built programs the test is skipped.
 macro_rules! host {

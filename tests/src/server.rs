@@ -201,7 +201,7 @@ impl Builder {
         };
         let config = config::load(&flags, &env).unwrap_or_else(|p| panic!("{p:#?}"));
         let clock = Arc::new(TestClock::default());
-        Server::run(config, clock, self.doubles, dir, false).await
+        Box::pin(Server::run(config, clock, self.doubles, dir, false)).await
     }
 }
 
@@ -388,7 +388,7 @@ impl Server {
 
     async fn again(mut self, clock: Arc<TestClock>, trust_clock: bool) -> Self {
         self.stop().await;
-        Self::run(self.config.clone(), clock, self.doubles.clone(), self.dir.clone(), trust_clock)
+        Box::pin(Self::run(self.config.clone(), clock, self.doubles.clone(), self.dir.clone(), trust_clock))
             .await
             .unwrap_or_else(|e| panic!("{e}"))
     }

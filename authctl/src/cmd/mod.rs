@@ -1,6 +1,8 @@
 //! The commands, a module for each noun.
 
 mod audit;
+mod events;
+mod hook;
 mod import;
 mod keys;
 mod mail;
@@ -54,6 +56,8 @@ pub(crate) async fn run(cli: Cli, io: &mut Io) -> Result<Exit, Error> {
         Command::Keys(command) => keys::run(&mut cx, command).await,
         Command::Throttle(command) => throttle::run(&mut cx, command).await,
         Command::Mail(command) => mail::run(&mut cx, command).await,
+        Command::Events(command) => events::run(&mut cx, command).await,
+        Command::Hook(command) => hook::run(&mut cx, command).await,
         Command::Token(command) => token::run(&mut cx, command).await,
         Command::Audit(command) => audit::run(&mut cx, command).await,
         Command::Store(command) => store::run(&mut cx, command).await,

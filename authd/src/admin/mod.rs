@@ -3,7 +3,9 @@
 
 pub mod audit;
 pub mod error;
+pub mod events;
 mod fields;
+pub mod hooks;
 pub mod imports;
 pub mod keys;
 pub mod mail;
@@ -327,6 +329,10 @@ mod tests {
         ("GET /v1/mail/preview", Role::View),
         ("POST /v1/mail/test", Role::Oncall),
         ("POST /v1/mail/retry", Role::Oncall),
+        ("GET /v1/events", Role::View),
+        ("POST /v1/events/replay", Role::Oncall),
+        ("GET /v1/hooks", Role::View),
+        ("POST /v1/hooks/test", Role::Oncall),
         ("GET /v1/throttles", Role::View),
         ("POST /v1/throttles/clear", Role::Helpdesk),
         ("POST /v1/tokens/inspect", Role::View),

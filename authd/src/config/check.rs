@@ -4,9 +4,10 @@ use std::{fs::File, io::Read};
 
 use common::{Span, text::is_forbidden_in_names};
 
+mod hooks;
 mod mail;
 
-pub(super) use self::mail::effective as mail_delivery;
+pub(super) use self::{hooks::targets, mail::effective as mail_delivery};
 
 use super::{Mode, Origin, Places, Problem, Settings, fields, origin_of, plugins};
 use crate::{
@@ -45,6 +46,8 @@ pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut
     };
     http(mode, s, &mut refuse);
     mail::check(mode, s, &mut refuse);
+    hooks::check(s, &mut refuse);
+    hooks::events(s, &mut refuse);
     passwords(s, &mut refuse);
     plugins::check(s, &mut refuse);
 
@@ -224,6 +227,17 @@ pub(super) fn files(s: &Settings, places: &Places, origins: &[Origin], problems:
         && let Some(problem) = secret_file::loose(&place.path)
     {
         refuse("mail.password_file", format!("{} is not safe: {problem}", place.path.display()));
+    }
+    for (key, named, place) in [
+        ("hooks.secret_file", &s.hooks.secret_file, &places.hook_secret),
+        ("events.secret_file", &s.events.secret_file, &places.event_secret),
+    ] {
+        if named.is_some()
+            && let Some(place) = place.as_ref().filter(|place| !place.is_credential)
+            && let Some(problem) = secret_file::loose(&place.path)
+        {
+            refuse(key, format!("{} is not safe: {problem}", place.path.display()));
+        }
     }
     if let Some(path) = &s.password.blocklist_file {
         let read = File::open(path).and_then(|mut file| file.read(&mut [0; 1]));

@@ -9,7 +9,9 @@ pub mod counts;
 pub mod device;
 pub mod email;
 pub mod error;
+pub mod events;
 pub mod fields;
+pub mod hooks;
 pub mod impersonation;
 pub mod imports;
 pub mod keys;
@@ -64,6 +66,10 @@ pub struct Services {
     pub policy: Policy,
     /// Where mail goes, and what wakes who sends it.
     pub mail: Arc<mail::Room>,
+    /// The application, where it is asked before something happens.
+    pub hooks: Arc<hooks::Hooks>,
+    /// The application, where it is told of what happened.
+    pub events: Arc<events::Room>,
     /// Who has to wait.
     pub throttles: Arc<throttle::Throttles>,
     /// JWTs in Better Auth's shape that were made a moment ago.
@@ -89,6 +95,8 @@ impl Services {
             secrets: self.secrets.clone(),
             policy,
             mail: self.mail.clone(),
+            hooks: self.hooks.clone(),
+            events: self.events.clone(),
             throttles: self.throttles.clone(),
             recent_jwts: self.recent_jwts.clone(),
             verified_tokens: self.verified_tokens.clone(),
@@ -144,6 +152,8 @@ pub struct Policy {
     pub email: email::EmailPolicy,
     /// Mails.
     pub mail: mail::MailPolicy,
+    /// Events.
+    pub events: events::EventPolicy,
     /// How long audit records are kept; `None`: for ever.
     pub audit_retention: Option<Span>,
     /// The application's own fields of users.

@@ -10,6 +10,7 @@ mod chain;
 pub mod contract;
 mod imports;
 pub mod memory;
+mod outbox;
 mod payload;
 pub mod sled;
 
@@ -18,7 +19,10 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use common::{Email, FamilyId, MailId, SessionId, Span, UnixTime, UserId, admin::Counts};
 
-pub use self::imports::{ImportBatch, Imports, Undone};
+pub use self::{
+    imports::{ImportBatch, Imports, Undone},
+    outbox::{Outbox, Outboxed, Replay, Trimmed, Which},
+};
 use crate::{
     domain::{
         Act, AuditRecord, Ban, Checkpoint, ClientDigest, Credential, Event, EventKind, Family, FieldChanges,
@@ -385,7 +389,7 @@ pub trait Upkeep: Send + Sync {
 
 /// See the module's text.
 #[async_trait]
-pub trait Store: Imports {
+pub trait Store: Imports + Outbox {
     /// The user by id.
     async fn user(&self, id: &UserId) -> Result<Option<Arc<User>>, StoreError>;
     /// The user who owns this address.

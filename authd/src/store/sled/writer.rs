@@ -186,7 +186,7 @@ fn write_groups(ground: Ground, jobs: &Receiver<Box<dyn Job>>, health: &Health) 
         let mut group = Group { chain, seq: log.end().seq + 1, ..Group::default() };
         let mut draft = Draft::default();
         for job in &mut waiting {
-            let mut tx = Txn::new(&db, &group, &*mac);
+            let mut tx = Txn::new(&db, &group, &*mac, options.publishing);
             if job.run(&mut tx) {
                 let (changes, end, events) = tx.into_parts();
                 draft.push(&changes);
