@@ -49,7 +49,7 @@ async fn f_14_restarts_lose_nothing_and_leave_alone_what_is_not_authds() {
     let host = host!();
     let cycles = many(12, 300);
     fs::create_dir_all(host.data()).unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    let mode = PermissionsExt::from_mode(0o700);
     fs::set_permissions(host.data(), mode).unwrap();
     let foreign = [host.data().join("README"), host.socket().with_file_name("other.sock"), host.path("elsewhere")];
     for path in &foreign {
