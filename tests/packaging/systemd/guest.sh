@@ -76,7 +76,9 @@ section "reload"
 cp -p /etc/authd/authd.toml /root/good.toml
 sed -i 's/^#level = .*/level = "debug"/' /etc/authd/authd.toml
 chk "systemctl reload" systemctl reload authd
-says "a changed setting is in force" 'a setting was changed: applied' journal -n 20
+# systemd waits for the signal to be sent, and not for what comes of it.
+wait_for sh -c 'journalctl -u authd -o cat --no-pager -n 30 | grep -q "a setting was changed: applied"'
+says "a changed setting is in force" 'a setting was changed: applied' journal -n 30
 before=$(pid)
 echo 'nonsense = 1' >>/etc/authd/authd.toml
 if systemctl reload authd >/tmp/said 2>&1; then no "a reload of a file with a mistake succeeds"; else ok "a reload of a file with a mistake fails"; fi
@@ -88,6 +90,7 @@ wait_for sh -c 'systemctl show -P StatusText authd | grep -q "1 problem"' && ok 
 chk "sign-in goes on" sign_in
 install -m 640 -g authd /root/good.toml /etc/authd/authd.toml
 chk "the good file again" systemctl reload authd
+wait_for sh -c 'systemctl show -P StatusText authd | grep -qx "serving https://auth.example.com"'
 says "the status is as it was" '^serving https://auth.example.com$' status
 
 section "a mistake in the configuration leaves the sockets open"
