@@ -343,7 +343,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let metrics = metrics.map(|(listener, address)| {
         let service = TowerToHyperService::new(warp::service(admin::metrics::filter(admin.clone())));
         let gauge = Arc::new(Gauge::new(METRICS_CONNECTIONS));
-        tasks.spawn(net::serve(Listener::Tcp(listener), service, limits, gauge, stopping.clone()));
+        tasks.spawn(net::serve(Listener::Tcp(listener), service, limits, gauge, Arc::default(), stopping.clone()));
         address
     });
     let service = TowerToHyperService::new(warp::service(AdminApp::filter(admin)));

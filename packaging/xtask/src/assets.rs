@@ -112,7 +112,7 @@ pub(crate) fn of_package(programs: &Programs, sbom: &Path) -> Outcome<Vec<Asset>
     let systemd = Path::new("packaging/systemd");
     let doc = format!("usr/share/doc/{PACKAGE}");
     let mut all = programs.assets("usr/bin/")?;
-    for unit in ["authd.service", "authd.socket", "authd-admin.socket"] {
+    for unit in ["authd.service", "authd.socket", "authd-admin.socket", "authd-metrics.socket"] {
         all.push(Asset::file(format!("usr/lib/systemd/system/{unit}"), systemd.join(unit))?);
     }
     all.push(Asset::file("usr/lib/sysusers.d/authd.conf", systemd.join("authd.sysusers"))?);
@@ -130,6 +130,13 @@ pub(crate) fn of_package(programs: &Programs, sbom: &Path) -> Outcome<Vec<Asset>
     all.push(Asset::new("usr/share/fish/vendor_completions.d/authctl.fish", pages::completion("authctl", Shell::Fish)));
     for example in ["mail.conf.example", "encrypted-key.conf.example"] {
         all.push(Asset::file(format!("{doc}/examples/{example}"), systemd.join("authd.service.d").join(example))?);
+    }
+    for (example, source) in [
+        ("nginx.conf", "packaging/proxies/nginx.conf"),
+        ("Caddyfile", "packaging/proxies/Caddyfile"),
+        ("authd.rules.yml", "packaging/prometheus/authd.rules.yml"),
+    ] {
+        all.push(Asset::file(format!("{doc}/examples/{example}"), source)?);
     }
     all.push(Asset::file(format!("{doc}/copyright"), "packaging/deb/copyright")?);
     all.push(Asset::new(format!("{doc}/changelog.gz"), gzip(&std::fs::read("CHANGELOG.md")?)?));
