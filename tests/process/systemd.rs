@@ -209,8 +209,8 @@ async fn lg_01_the_journal_gets_entries_with_fields_and_standard_error_nothing()
     assert_eq!(field(&disabled, "AUTHD_PEER_UID"), Some(&*nix::unistd::geteuid().to_string()));
     assert!(field(&disabled, "AUTHD_REQUEST_ID").unwrap().starts_with("admin-"), "{disabled}");
     assert!(!disabled.contains("example.com"), "{disabled}");
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    let pid = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap());
+    kill(pid, Signal::SIGTERM).unwrap();
     entry("authd stops").await;
     assert!(timeout(LIMIT, child.wait()).await.unwrap().unwrap().success());
     let mut rest = String::new();
@@ -246,8 +246,8 @@ async fn f_13_a_journal_that_nobody_reads_holds_up_no_request_and_not_the_end() 
     }
     let lost = host.ctl("status -o json").await.json()["logLinesDropped"].as_u64().unwrap();
     assert!(lost > 1000, "{lost}");
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    let pid = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap());
+    kill(pid, Signal::SIGTERM).unwrap();
     assert!(timeout(LIMIT, child.wait()).await.expect("it waits for its journal").unwrap().success());
 }
 
