@@ -161,10 +161,13 @@ impl Error {
 fn exit_of(code: ErrorCode) -> Exit {
     use ErrorCode as E;
     match code {
-        E::NotFound | E::UserNotFound | E::SessionNotFound | E::KeyNotFound => Exit::NotFound,
-        E::Conflict | E::IdempotencyKeyReused | E::UnexpectedCount | E::AmbiguousUser | E::UserAlreadyExists => {
-            Exit::Conflict
-        }
+        E::NotFound | E::UserNotFound | E::SessionNotFound | E::KeyNotFound | E::ServiceNotFound => Exit::NotFound,
+        E::Conflict
+        | E::IdempotencyKeyReused
+        | E::UnexpectedCount
+        | E::AmbiguousUser
+        | E::UserAlreadyExists
+        | E::ServiceNameTaken => Exit::Conflict,
         E::AlreadyDone => Exit::Done,
         E::Forbidden | E::BrowserRefused => Exit::NotPermitted,
         E::ValidationError

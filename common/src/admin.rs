@@ -1,11 +1,13 @@
 //! JSON bodies of the admin door: HTTP/1.1 over a Unix socket, paths under `/v1`.
 
 mod mail;
+mod service_tokens;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use self::mail::{MailFailure, MailPreview, MailSent, MailStatus, MailView, MailsRetried, RetryMails, TestMail};
+pub use self::service_tokens::{CreateServiceToken, ServiceTokenMade, ServiceTokenRevoked, ServiceTokenView};
 
 use crate::{Kid, SecretString, SessionId, UnixTime, UserId};
 

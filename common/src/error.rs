@@ -232,6 +232,14 @@ codes! {
     FailedToGetUserInfo = "FAILED_TO_GET_USER_INFO", "Failed to get user info";
     /// The mail server did not take the mail, or its template is wrong.
     MailFailed = "MAIL_FAILED", "The mail was not sent";
+
+    // Services.
+    /// The service's token has not the scope that this takes; the message names it.
+    InsufficientScope = "INSUFFICIENT_SCOPE", "The token has not the scope that this takes";
+    /// No service by this name has a token.
+    ServiceNotFound = "SERVICE_NOT_FOUND", "Service not found";
+    /// A service by this name has a token already.
+    ServiceNameTaken = "SERVICE_NAME_TAKEN", "A service by this name has a token already";
 }
 
 impl fmt::Display for ErrorCode {

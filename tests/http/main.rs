@@ -29,6 +29,7 @@ mod races;
 mod refresh;
 mod replay;
 mod routes;
+mod service_tokens;
 mod sessions;
 mod takeover;
 mod throttles;

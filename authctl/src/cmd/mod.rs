@@ -5,6 +5,7 @@ mod import;
 mod keys;
 mod mail;
 mod secrets;
+mod service_token;
 mod session;
 mod status;
 mod store;

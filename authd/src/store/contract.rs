@@ -11,6 +11,7 @@ mod pages;
 #[cfg(test)]
 pub(super) mod restart;
 mod search;
+mod services;
 
 use std::sync::Arc;
 
@@ -54,6 +55,7 @@ pub async fn suite(store: Arc<dyn Store>) {
     mail::links(&*store).await;
     mail::queue(&*store).await;
     imports::whole(&*store).await;
+    services::tokens(&*store).await;
     audit::erasure(&*store).await;
     audit::removal(&*store).await;
     audit::wrong_clocks(&*store).await;

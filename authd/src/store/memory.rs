@@ -4,6 +4,7 @@
 mod audit;
 mod imports;
 mod mail;
+mod service_tokens;
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +12,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use common::{Email, FamilyId, ImportId, MailId, SessionId, UnixTime, UserId, admin::Counts};
+use common::{Email, FamilyId, ImportId, MailId, ServiceName, SessionId, UnixTime, UserId, admin::Counts};
 
 use super::{
     Amendment, AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Files, IDEMPOTENCY, LINK_REMEMBERED,
@@ -21,8 +22,8 @@ use super::{
 use crate::{
     domain::{
         Act, AuditRecord, Ban, Checkpoint, Credential, Event, EventKind, Family, FieldChanges, IdempotencyKey, Import,
-        KeySet, Link, Mail, Session, SessionState, SigningKey, TokenDigest, Turn, User, UserSearch, address,
-        mail::Claim, throttle::Place,
+        KeySet, Link, Mail, ServiceToken, Session, SessionState, SigningKey, TokenDigest, Turn, User, UserSearch,
+        address, mail::Claim, throttle::Place,
     },
     ports::Mac,
 };
@@ -46,6 +47,7 @@ struct State {
     links: Vec<Link>,
     imports: BTreeMap<ImportId, Import>,
     imported: BTreeMap<UserId, ImportId>,
+    services: BTreeMap<ServiceName, ServiceToken>,
 }
 
 /// Everything in maps behind one lock.

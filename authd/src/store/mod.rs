@@ -11,6 +11,7 @@ pub mod contract;
 mod imports;
 pub mod memory;
 mod payload;
+mod service_tokens;
 pub mod sled;
 
 use std::{sync::Arc, time::Duration};
@@ -18,7 +19,10 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use common::{Email, FamilyId, MailId, SessionId, Span, UnixTime, UserId, admin::Counts};
 
-pub use self::imports::{ImportBatch, Imports, Undone};
+pub use self::{
+    imports::{ImportBatch, Imports, Undone},
+    service_tokens::ServiceTokens,
+};
 use crate::domain::{
     Act, AuditRecord, Ban, Checkpoint, ClientDigest, Credential, Event, EventKind, Family, FieldChanges, Generation,
     IdempotencyKey, KeySet, Link, Mail, PasswordHash, Session, SessionPolicy, SigningKey, TokenDigest, User,
@@ -34,6 +38,9 @@ pub enum StoreError {
     /// Another user has this name to sign in with.
     #[error("the username is taken")]
     UsernameTaken,
+    /// A service of this name has a token.
+    #[error("a service of this name has a token")]
+    ServiceNameTaken,
     /// No such user (any more).
     #[error("no such user")]
     NoSuchUser,
@@ -360,7 +367,7 @@ pub trait Upkeep: Send + Sync {
 
 /// See the module's text.
 #[async_trait]
-pub trait Store: Imports {
+pub trait Store: Imports + ServiceTokens {
     /// The user by id.
     async fn user(&self, id: &UserId) -> Result<Option<Arc<User>>, StoreError>;
     /// The user who owns this address.

@@ -20,6 +20,7 @@ mod power_cut;
 mod remaking;
 mod saving;
 mod search;
+mod service_tokens;
 #[cfg(test)]
 mod slow_disk;
 #[cfg(test)]
