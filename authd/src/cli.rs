@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Flags, places::SYSTEM_CONFIG};
 
@@ -68,12 +68,27 @@ pub enum Command {
         /// The file to make
         file: PathBuf,
     },
+    /// Print the description of an interface in OpenAPI 3.1
+    Openapi {
+        /// Which one: that of applications, or that of operators on the admin socket
+        #[arg(long, value_enum, default_value_t = Door::Public)]
+        door: Door,
+    },
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Check, mend or shrink the store while no authd has it
     #[command(subcommand)]
     Store(StoreCommand),
+}
+
+/// The two interfaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Door {
+    /// HTTP, for applications
+    Public,
+    /// The admin socket, for operators
+    Admin,
 }
 
 /// `authd store …`

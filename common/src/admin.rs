@@ -3,6 +3,7 @@
 mod mail;
 mod service_tokens;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -24,7 +25,7 @@ pub const IDEMPOTENCY_HEADER: &str = "idempotency-key";
 pub const ACT_HEADER: &str = "authd-act";
 
 /// One page of a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Page<T> {
     /// The items of this page.
     pub items: Vec<T>,
@@ -34,7 +35,7 @@ pub struct Page<T> {
 }
 
 /// `GET /v1/status`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     /// Of the daemon.
@@ -92,7 +93,7 @@ pub struct Status {
 }
 
 /// What the store's files are like.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StoreFiles {
     /// The last change that is committed.
@@ -105,7 +106,7 @@ pub struct StoreFiles {
 }
 
 /// A snapshot of the store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SnapshotView {
     /// Everything up to this change is in it.
@@ -117,7 +118,7 @@ pub struct SnapshotView {
 }
 
 /// Answer to `POST /v1/store/snapshot`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SnapshotMade {
     /// Whether one was made: not, if nothing is new since the last one.
@@ -129,7 +130,7 @@ pub struct SnapshotMade {
 }
 
 /// What the store holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
     /// Accounts.
@@ -141,7 +142,7 @@ pub struct Counts {
 }
 
 /// The hashing threads.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Hashing {
     /// How many threads hash.
@@ -153,7 +154,7 @@ pub struct Hashing {
 }
 
 /// A user as operators see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserView {
     /// Opaque.
@@ -198,7 +199,7 @@ pub struct UserView {
 }
 
 /// `POST /v1/users`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateUser {
     /// The address.
@@ -227,7 +228,7 @@ pub struct CreateUser {
 }
 
 /// `POST /v1/users/{user}/ban`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BanUser {
     /// How long, in seconds; absent: for good.
@@ -236,7 +237,7 @@ pub struct BanUser {
 }
 
 /// `POST /v1/users/{user}/role`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SetRole {
     /// One, or some separated by commas, in place of those before.
@@ -244,7 +245,7 @@ pub struct SetRole {
 }
 
 /// `POST /v1/users/{user}/password`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SetPassword {
     /// The new password.
@@ -255,7 +256,7 @@ pub struct SetPassword {
 }
 
 /// What a change of a user did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserChanged {
     /// The user afterwards (before, for a deletion or a dry run).
@@ -270,7 +271,7 @@ pub struct UserChanged {
 }
 
 /// A session as operators see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionView {
     /// The handle, which `session revoke` takes.
@@ -303,7 +304,7 @@ pub struct SessionView {
 }
 
 /// `POST /v1/sessions/revoke`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RevokeSessions {
     /// Which ones.
@@ -317,7 +318,7 @@ pub struct RevokeSessions {
 }
 
 /// Which sessions to revoke.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum RevokeTarget {
     /// These.
@@ -327,7 +328,7 @@ pub enum RevokeTarget {
 }
 
 /// What a revocation did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Revoked {
     /// How many sessions ended, or would end.
@@ -340,7 +341,7 @@ pub struct Revoked {
 }
 
 /// A signing key as operators see it. There is no way to see a private key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyView {
     /// Its id.
@@ -364,7 +365,7 @@ pub struct KeyView {
 }
 
 /// `POST /v1/keys/rotate`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RotateKeys {
     /// Sign with the new key at once, without waiting for verifiers to see it.
@@ -376,7 +377,7 @@ pub struct RotateKeys {
 }
 
 /// What a change of the keys did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KeysChanged {
     /// The key that signs from `signs_at` on.
@@ -391,7 +392,7 @@ pub struct KeysChanged {
 }
 
 /// `POST /v1/keys/rewrap`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RewrapKeys {
     /// The text of the new master key's file.
@@ -402,7 +403,7 @@ pub struct RewrapKeys {
 }
 
 /// What a change of the master key did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KeysRewrapped {
     /// The fingerprint of the key that opens the store no more.
@@ -420,7 +421,7 @@ pub struct KeysRewrapped {
 }
 
 /// What reads the copies of sessions that browsers carry.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CookieCacheSecret {
     /// The secret, for `getCookieCache`.
@@ -432,7 +433,7 @@ pub struct CookieCacheSecret {
 }
 
 /// `POST /v1/tokens/inspect` and `/verify`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TokenRequest {
     /// An access token, another JWT of ours, or a refresh token.
@@ -440,7 +441,7 @@ pub struct TokenRequest {
 }
 
 /// What a token says of itself and what authd thinks of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TokenReport {
     /// Whether authd would take it now.
@@ -470,7 +471,7 @@ pub struct TokenReport {
 }
 
 /// One check of a token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenCheck {
     /// What was checked.
     pub check: String,
@@ -481,7 +482,7 @@ pub struct TokenCheck {
 }
 
 /// One audit record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditView {
     /// Its place in the chain, from 1.
@@ -522,7 +523,7 @@ pub struct AuditView {
 }
 
 /// `GET /v1/audit/verify`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditVerdict {
     /// Whether the chain holds from its beginning to its head.
@@ -551,7 +552,7 @@ pub struct AuditVerdict {
 }
 
 /// Somebody who has to wait before the next sign-in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ThrottleView {
     /// `account`: failures on it from anywhere; `place`: from a network of its owner's; `source`: from a client's network.
@@ -565,7 +566,7 @@ pub struct ThrottleView {
 }
 
 /// What is to be cleared.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum ThrottleTarget {
     /// An account: id, address or name.
@@ -577,7 +578,7 @@ pub enum ThrottleTarget {
 }
 
 /// `POST /v1/throttles/clear`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClearThrottles {
     /// What.
@@ -585,14 +586,14 @@ pub struct ClearThrottles {
 }
 
 /// Its answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ThrottlesCleared {
     /// How many counters there were.
     pub cleared: u64,
 }
 
 /// `POST /v1/audit/erase`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EraseAudit {
     /// Id, address or name; the id also of a user who was deleted.
@@ -606,7 +607,7 @@ pub struct EraseAudit {
 }
 
 /// What an erasure did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditErased {
     /// Whose records.

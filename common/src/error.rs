@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 macro_rules! codes {
@@ -256,7 +257,7 @@ impl std::str::FromStr for ErrorCode {
 }
 
 /// The body of every refusal on the public door, as Better Auth's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorBody {
     /// One of [`ErrorCode`]; a few of Better Auth's recorded errors have none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -266,7 +267,7 @@ pub struct ErrorBody {
 }
 
 /// The body of every refusal on the admin door.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AdminErrorBody {
     /// One of [`ErrorCode`].

@@ -1,7 +1,8 @@
 //! What the token of a service may be used for, and what a service is called.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 macro_rules! scopes {
@@ -63,6 +64,20 @@ impl FromStr for Scope {
     }
 }
 
+impl JsonSchema for Scope {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Scope".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "enum": Self::ALL.iter().map(|scope| scope.as_str()).collect::<Vec<_>>()})
+    }
+}
+
 impl Serialize for Scope {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
@@ -106,6 +121,20 @@ impl FromStr for ServiceName {
             Err("the name of a service has 1 to 64 of a-z, 0-9, '-', '_' and '.', and begins with a letter or digit"
                 .into())
         }
+    }
+}
+
+impl JsonSchema for ServiceName {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "ServiceName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,63}$"})
     }
 }
 

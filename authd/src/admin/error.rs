@@ -27,7 +27,8 @@ pub struct AdminError {
     allow: Option<String>,
 }
 
-fn status(code: ErrorCode) -> StatusCode {
+/// The status of a code on this door.
+pub fn status(code: ErrorCode) -> StatusCode {
     use ErrorCode as E;
     match code {
         E::Forbidden | E::BrowserRefused => StatusCode::FORBIDDEN,

@@ -7,6 +7,7 @@ mod fields;
 pub mod imports;
 pub mod keys;
 pub mod mail;
+pub mod openapi;
 mod refusals;
 pub mod request;
 pub mod routes;

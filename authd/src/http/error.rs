@@ -265,7 +265,7 @@ impl ApiError {
 }
 
 /// The code of what the caller's roles do not allow.
-fn not_permitted(permission: Permission) -> ErrorCode {
+pub(super) fn not_permitted(permission: Permission) -> ErrorCode {
     match (permission.resource, permission.action) {
         ("user", "create") => ErrorCode::MayNotCreateUsers,
         ("user", "list") => ErrorCode::MayNotListUsers,

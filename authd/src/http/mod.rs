@@ -8,6 +8,7 @@ pub mod error;
 mod given;
 pub mod health;
 pub mod jwks;
+pub mod openapi;
 pub mod origin;
 pub mod plain;
 pub mod request;
@@ -81,6 +82,22 @@ pub struct Plugins {
     pub admin: bool,
     /// Names to sign in with.
     pub username: bool,
+}
+
+impl Plugins {
+    /// All of them.
+    pub const ALL: Self = Self { bearer: Bearer::On, jwt: true, set_auth_jwt: true, admin: true, username: true };
+
+    /// Whether there are routes of this one.
+    pub fn serve(self, plugin: Plugin, is_development: bool) -> bool {
+        match plugin {
+            Plugin::None => true,
+            Plugin::Jwt => self.jwt,
+            Plugin::Admin => self.admin,
+            Plugin::Username => self.username,
+            Plugin::Development => is_development,
+        }
+    }
 }
 
 /// What the bearer plugin takes for a session.
@@ -235,12 +252,7 @@ impl App {
 
     /// Whether the plugin that a route belongs to is on.
     fn serves(&self, route: &Route) -> bool {
-        match route.plugin {
-            Plugin::None => true,
-            Plugin::Jwt => self.settings.plugins.jwt,
-            Plugin::Admin => self.settings.plugins.admin,
-            Plugin::Username => self.settings.plugins.username,
-        }
+        self.settings.plugins.serve(route.plugin, self.settings.mode == Mode::Development)
     }
 
     fn check_host(&self, head: &Head, any_host: bool) -> Result<(), ApiError> {

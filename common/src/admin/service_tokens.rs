@@ -1,11 +1,12 @@
 //! The tokens of services.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Scope, SecretString, ServiceName, Span, UnixTime};
 
 /// `POST /v1/service-tokens`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateServiceToken {
     /// What the service is called: no two have the same name.
@@ -18,7 +19,7 @@ pub struct CreateServiceToken {
 }
 
 /// The token of a service, without the token itself: that is not kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceTokenView {
     /// What the service is called.
@@ -36,7 +37,7 @@ pub struct ServiceTokenView {
 }
 
 /// What making a token answers. The token is shown this once.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceTokenMade {
     /// What is kept of it.
@@ -48,7 +49,7 @@ pub struct ServiceTokenMade {
 }
 
 /// What a revocation did, or would do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceTokenRevoked {
     /// The token that is none any more.
