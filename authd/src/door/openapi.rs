@@ -254,7 +254,7 @@ pub fn document(frame: &Frame, routes: Vec<Described>) -> Value {
         },
         "servers": [{"url": frame.server}],
         "paths": paths,
-        "components": {"schemas": generator.take_definitions(true), "securitySchemes": frame.schemes},
+        "components": {"headers": headers(), "schemas": generator.take_definitions(true), "securitySchemes": frame.schemes},
     })
 }
 
@@ -324,15 +324,24 @@ fn operation_id(verb: Verb, route: &str) -> String {
     format!("{}_{name}", verb.method().as_str().to_ascii_lowercase())
 }
 
+/// What answers carry besides their bodies.
+fn headers() -> Value {
+    let seconds = json!({"type": "integer", "minimum": 0});
+    json!({
+        "RequestId": {"description": "Finds the request in the log", "required": true, "schema": some_text()},
+        "Location": {"description": "Where it leads", "required": true, "schema": text()},
+        "RetryAfter": {"description": "When to come again, in seconds", "schema": seconds},
+    })
+}
+
 fn response(status: u16, what: &str, schema: Option<Shape>) -> Value {
-    let id = json!({"description": "Finds the request in the log", "required": true, "schema": some_text()});
-    let mut headers = json!({"x-request-id": id});
+    let shared = |name: &str| json!({"$ref": format!("#/components/headers/{name}")});
+    let mut headers = json!({"x-request-id": shared("RequestId")});
     if status == 302 {
-        headers["location"] = json!({"description": "Where it leads", "required": true, "schema": text()});
+        headers["location"] = shared("Location");
     }
     if matches!(status, 429 | 503) {
-        let seconds = json!({"type": "integer", "minimum": 0});
-        headers["retry-after"] = json!({"description": "When to come again, in seconds", "schema": seconds});
+        headers["retry-after"] = shared("RetryAfter");
     }
     let mut out = json!({"description": what, "headers": headers});
     if let Some(schema) = schema {
