@@ -8,10 +8,26 @@ use crate::{
     output::inert,
 };
 
-/// The exit codes (design, section 9). 10, "partly done", is kept for acts on several things; no command has one yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Exit {
+macro_rules! exits {
+    ($( $(#[doc = $doc:literal])+ $variant:ident = $code:literal, )+) => {
+        /// The exit codes (design, section 9). 10, "partly done", is kept for acts on several things; no command has one yet.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Exit { $( $(#[doc = $doc])+ $variant = $code, )+ }
+
+        impl Exit {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[ $( Self::$variant, )+ ];
+
+            /// What it means, for the manual.
+            pub const fn describe(self) -> &'static str {
+                match self { $( Self::$variant => concat!($($doc),+), )+ }
+            }
+        }
+    };
+}
+
+exits! {
     /// It was done.
     Done = 0,
     /// It failed.

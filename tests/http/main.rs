@@ -18,6 +18,7 @@ mod mail_links;
 mod mail_queue;
 mod mutated;
 mod naughty;
+mod openapi;
 mod origins;
 mod own_account;
 mod own_sessions;

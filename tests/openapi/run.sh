@@ -97,6 +97,16 @@ call() {
     echo "ok $door door: $made calls as the document says (seed $seed)"
 }
 
+# A checker counts only after it was seen to catch a fault: here a document that promises something else.
+sed 's/"ok":{"type":"boolean"/"ok":{"type":"string"/' "$work/public.json" >"$work/wrong.json"
+cmp -s "$work/public.json" "$work/wrong.json" && fail "no fault was put into the document"
+if "$venv/bin/st" --config-file "$here/schemathesis.toml" run "$work/wrong.json" --url "$url" --max-examples 1 --no-color --warnings off \
+    --include-path /api/auth/ok --checks response_schema_conformance >"$work/out" 2>&1; then
+    cat "$work/out" >&2
+    fail "a fault in the document was not found"
+fi
+echo "ok a seeded fault is found"
+
 export AUTHCTL_BIN AUTHCTL_SOCKET AUTHD_URL="$url"
 cd "$work" # where schemathesis keeps what it found out
 SCHEMATHESIS_HOOKS=$here/hooks.py call public "$url" "${examples% *}"

@@ -25,6 +25,7 @@ pub struct Operation {
     codes: Vec<(Option<StatusCode>, ErrorCode)>,
     uncoded: BTreeSet<u16>,
     empty: BTreeSet<u16>,
+    named: Vec<fn(&mut SchemaGenerator) -> Schema>,
 }
 
 enum Answered {
@@ -35,7 +36,8 @@ enum Answered {
 /// Describes a route.
 pub fn op(route: &'static str, summary: &'static str) -> Operation {
     let (uncoded, empty) = (BTreeSet::new(), BTreeSet::new());
-    Operation { route, summary, query: vec![], body: None, answers: vec![], codes: vec![], uncoded, empty }
+    let (query, answers, codes, named) = Default::default();
+    Operation { route, summary, query, body: None, answers, codes, uncoded, empty, named }
 }
 
 impl Operation {
@@ -73,6 +75,13 @@ impl Operation {
     #[must_use]
     pub fn json<T: JsonSchema>(mut self, status: u16, what: &'static str) -> Self {
         self.answers.push((status, what, Some(Answered::Of(SchemaGenerator::subschema_for::<T>))));
+        self
+    }
+
+    /// Names a type in an answer that is written out: `#/components/schemas/…`.
+    #[must_use]
+    pub fn names<T: JsonSchema>(mut self) -> Self {
+        self.named.push(SchemaGenerator::subschema_for::<T>);
         self
     }
 
@@ -263,6 +272,9 @@ fn operation(frame: &Frame, route: Described, generator: &mut SchemaGenerator) -
     let in_path = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let in_path = in_path.map(|name| json!({"name": name, "in": "path", "required": true, "schema": some_text()}));
     let refusals = operation.refusals(frame.status);
+    for of in &operation.named {
+        of(generator);
+    }
     let mut responses = Map::new();
     for (status, what, body) in operation.answers {
         let schema = match body {

@@ -82,6 +82,8 @@ fn plain() -> Vec<Operation> {
     let refresh = || object(&[], &[("refresh_token", text())]);
     vec![
         op("POST /signup", "Make an account, and sign in")
+            .names::<TokenBody>()
+            .names::<UserOnlyBody>()
             .body(object(&[("email", text()), ("password", password())], &new))
             .literal(
                 201,
@@ -166,13 +168,16 @@ fn sessions() -> Vec<Operation> {
     let session = || json!({"anyOf": [{"$ref": "#/components/schemas/GetSessionBody"}, {"type": "null"}]});
     vec![
         op("GET /get-session", "The session and its user")
+            .names::<GetSessionBody>()
             .query("disableRefresh", false, text())
             .query("disableCookieCache", false, text())
             .literal(200, "The session, or null", session()),
         op("POST /get-session", "Prolong the session, where that is deferred")
+            .names::<GetSessionBody>()
             .literal(200, "The session, or null", session())
             .codes(&[E::DeferredRefreshRequired]),
         op("GET /list-sessions", "The caller's sessions")
+            .names::<SessionBody>()
             .literal(200, "Those that live, oldest first", list_of("SessionBody"))
             .codes(&[E::SessionNotFresh]),
         op("POST /revoke-session", "End one of the caller's sessions")
@@ -227,7 +232,7 @@ fn account() -> Vec<Operation> {
             .json::<StatusBody>(200, "It is")
             .codes(VALIDATION)
             .codes(&[E::InvalidPassword, E::NotWhileImpersonating]),
-        op("GET /list-accounts", "The ways in which the caller can sign in").literal(
+        op("GET /list-accounts", "The ways in which the caller can sign in").names::<AccountBody>().literal(
             200,
             "The password, if there is one",
             list_of("AccountBody"),
@@ -260,6 +265,8 @@ fn mails() -> Vec<Operation> {
             .codes(VALIDATION)
             .codes(&[E::InvalidEmail, E::VerificationEmailNotEnabled, E::EmailMismatch, E::EmailAlreadyVerified]),
         op("GET /verify-email", "The link of a mail that proves a mailbox")
+            .names::<FollowedBody>()
+            .names::<StatusBody>()
             .query("token", true, text())
             .query("callbackURL", false, text())
             .literal(
@@ -555,18 +562,7 @@ pub fn document(server: &str, mount: &str, plugins: Plugins, is_development: boo
             description: description(route),
         })
     });
-    let mut made = made(&frame, described.collect());
-    // Of answers that are written out above.
-    let mut more = schemars::generate::SchemaSettings::draft2020_12().for_serialize();
-    more.definitions_path = "/components/schemas".into();
-    let mut generator = more.into_generator();
-    generator
-        .subschema_for::<(TokenBody, UserOnlyBody, GetSessionBody, SessionBody, AccountBody, FollowedBody, StatusBody)>(
-        );
-    if let Some(schemas) = made["components"]["schemas"].as_object_mut() {
-        schemas.extend(generator.take_definitions(true));
-    }
-    made
+    made(&frame, described.collect())
 }
 
 /// `GET /openapi.json`
