@@ -19,7 +19,7 @@ pub struct Operation {
     pub route: &'static str,
     /// What it does, in a line.
     pub summary: &'static str,
-    query: Vec<Value>,
+    query: Vec<(&'static str, bool, Shape)>,
     body: Option<(Shape, bool)>,
     answers: Vec<(u16, &'static str, Option<Answered>)>,
     codes: Vec<(Option<StatusCode>, ErrorCode)>,
@@ -43,8 +43,8 @@ pub fn op(route: &'static str, summary: &'static str) -> Operation {
 impl Operation {
     /// A parameter of the query.
     #[must_use]
-    pub fn query(mut self, name: &str, is_required: bool, schema: Shape) -> Self {
-        self.query.push(json!({"name": name, "in": "query", "required": is_required, "schema": schema}));
+    pub fn query(mut self, name: &'static str, is_required: bool, schema: Shape) -> Self {
+        self.query.push((name, is_required, schema));
         self
     }
 
@@ -272,6 +272,10 @@ fn operation(frame: &Frame, route: Described, generator: &mut SchemaGenerator) -
     let in_path = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let in_path = in_path.map(|name| json!({"name": name, "in": "path", "required": true, "schema": some_text()}));
     let refusals = operation.refusals(frame.status);
+    let in_query = operation.query.into_iter().map(
+        |(name, is_required, schema)| json!({"name": name, "in": "query", "required": is_required, "schema": schema}),
+    );
+    let parameters: Vec<Value> = in_path.chain(in_query).chain(parameters).collect();
     for of in &operation.named {
         of(generator);
     }
@@ -296,7 +300,7 @@ fn operation(frame: &Frame, route: Described, generator: &mut SchemaGenerator) -
         "tags": [tag],
         "summary": operation.summary,
         "security": security,
-        "parameters": in_path.chain(operation.query).chain(parameters).collect::<Vec<_>>(),
+        "parameters": parameters,
         "responses": responses,
     });
     if !description.is_empty() {
