@@ -577,8 +577,31 @@ pub async fn get(app: &App, _: Req) -> Result<Reply, ApiError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use futures_util::stream;
+    use http::{Method, StatusCode};
+
     use super::*;
-    use crate::door::openapi::mismatches;
+    use crate::{
+        config::Mode,
+        door::openapi::mismatches,
+        http::tests::{app, head},
+    };
+
+    #[tokio::test]
+    async fn op_03_in_production_the_document_is_not_served() {
+        for (mode, status) in [(Mode::Development, StatusCode::OK), (Mode::Production, StatusCode::NOT_FOUND)] {
+            let head = head(Method::GET, "/openapi.json", "127.0.0.1", &[]);
+            let app = Arc::new(app(|settings| {
+                settings.mode = mode;
+                settings.hosts = vec!["localhost".parse().unwrap()];
+            }));
+            let body = stream::iter(Vec::<Result<Bytes, warp::Error>>::new());
+            assert_eq!(app.answer(head, body).await.status(), status, "{mode:?}");
+        }
+    }
 
     #[test]
     fn every_route_has_its_description() {
