@@ -77,6 +77,8 @@ pub enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// List the paths that are authd's, or print what sends them to it in front of an application
+    Routes(Routes),
     /// Check, mend or shrink the store while no authd has it
     #[command(subcommand)]
     Store(StoreCommand),
@@ -89,6 +91,34 @@ pub enum Door {
     Public,
     /// The admin socket, for operators
     Admin,
+}
+
+/// `authd routes`
+#[derive(Debug, Args)]
+pub struct Routes {
+    /// What stands in front: print its configuration
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub proxy: Option<ProxyKind>,
+    /// Where it reaches authd [default: http.listen]
+    #[arg(long, value_name = "URL", requires = "proxy")]
+    pub upstream: Option<String>,
+    /// A path of http.mounts that the application uses too: only authd's own routes below it are authd's [default: those that
+    /// others of http.mounts are below, as /api]
+    #[arg(long, value_name = "PATH", requires = "proxy")]
+    pub share: Vec<String>,
+}
+
+/// What can stand in front.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProxyKind {
+    /// nginx: locations for a server block
+    Nginx,
+    /// Caddy: a handle for a site
+    Caddy,
+    /// Vite's development server: server.proxy
+    Vite,
+    /// Next: rewrites
+    Next,
 }
 
 /// `authd store …`

@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod calling;
 pub mod card;
 pub mod cli;
 pub mod clock;
@@ -23,15 +24,18 @@ pub mod json;
 pub mod listen;
 pub mod live;
 pub mod mailer;
+pub mod metrics;
 pub mod net;
 pub mod nss;
 pub mod offline;
 mod opening;
 pub mod ports;
 pub mod post_office;
+pub mod proxies;
 pub mod reload;
 pub mod run;
 pub mod service;
 pub mod store;
 pub mod takeover;
 pub mod telemetry;
+pub mod webhook;

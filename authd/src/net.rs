@@ -215,6 +215,11 @@ impl Gauge {
         Some(Guest(Some((self.clone(), wanted.iter().map(|(client, _)| *client).collect()))))
     }
 
+    /// How many are served at once.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// How many are served now.
     pub fn get(&self) -> u64 {
         let taken = self.limit - self.permits.available_permits();

@@ -38,6 +38,7 @@ use crate::{
     listen::Inherited,
     offline,
     ports::Clock,
+    proxies,
     reload::Reloader,
     service::mail,
     store::sled::SledOptions,
@@ -75,6 +76,7 @@ pub fn main() -> ExitCode {
         Some(Command::Config(ConfigCommand::Init(_))) => given(&flags).and_then(|given| out(&Config::template(&given))),
         Some(Command::Config(ConfigCommand::Check)) => read(&flags, &env).and_then(|config| check(&config)),
         Some(Command::Config(ConfigCommand::Show)) => read(&flags, &env).and_then(|config| out(&config.show())),
+        Some(Command::Routes(wanted)) => read(&flags, &env).and_then(|config| out(&proxies::show(&config, wanted)?)),
         Some(Command::Store(command)) => read(&flags, &env).and_then(|config| on_store(&config, *command)),
         None => read(&flags, &env).and_then(|config| serve(&with_advice(config), &flags, &env, cli.trust_clock)),
     };
@@ -184,6 +186,21 @@ const fn cost_for_tests(_: &[(String, String)]) -> Option<Cost> {
     None
 }
 
+/// The clock, as far ahead as the environment asks for. The variable means nothing to a release build.
+#[cfg(debug_assertions)]
+fn clock_for_tests(env: &[(String, String)]) -> SystemClock {
+    let ahead = env.iter().find(|(name, _)| name == "AUTHD_TEST_CLOCK_AHEAD").and_then(|(_, span)| span.parse().ok());
+    ahead.map_or_else(SystemClock::default, |ahead: common::Span| {
+        warn!("AUTHD_TEST_CLOCK_AHEAD: the clock is wrong, on purpose");
+        SystemClock::ahead_for_tests(ahead)
+    })
+}
+
+#[cfg(not(debug_assertions))]
+fn clock_for_tests(_: &[(String, String)]) -> SystemClock {
+    SystemClock::default()
+}
+
 /// The store, with the fault that the environment asks for. The variable means nothing to a release build.
 #[cfg(debug_assertions)]
 fn store_for_tests(env: &[(String, String)]) -> SledOptions {
@@ -241,7 +258,8 @@ fn serve(config: &Config, flags: &Flags, env: &[(String, String)], trust_clock: 
     runtime.block_on(async {
         let mut signals = Signals::new()?;
         let (cost, store) = (cost_for_tests(env), store_for_tests(env));
-        let parts = Parts { cost, inherited, store, trust_clock, ..Parts::default() };
+        let clock = Arc::new(clock_for_tests(env));
+        let parts = Parts { clock, cost, inherited, store, trust_clock, ..Parts::default() };
         let running = while_it_takes(app::start(config, parts)).await?;
         announce(config, &running, env)?;
         // A little more than requests under way get: closing the store takes a moment too.
@@ -279,6 +297,7 @@ fn announce(config: &Config, running: &Running, env: &[(String, String)]) -> Res
         mode = config.mode.as_str(),
         address = %running.address,
         admin = %running.admin_socket.display(),
+        metrics = running.metrics.map(tracing::field::display),
         "authd is ready"
     );
     notify(&[NotifyState::Ready, NotifyState::Status(&format!("serving {}", running.public_url))]);

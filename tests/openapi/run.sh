@@ -111,6 +111,6 @@ export AUTHCTL_BIN AUTHCTL_SOCKET AUTHD_URL="$url"
 cd "$work" # where schemathesis keeps what it found out
 SCHEMATHESIS_HOOKS=$here/hooks.py call public "$url" "${examples% *}"
 
-call admin "http://127.0.0.1:$(cat "$work/port")" "${examples#* }"
+SCHEMATHESIS_HOOKS=$here/hooks_admin.py call admin "http://127.0.0.1:$(cat "$work/port")" "${examples#* }"
 up || { cat "$work/authd" >&2; fail "authd is not there any more"; }
 if grep -E '"level":"ERROR"| ERROR |panicked' "$work/authd" >&2; then fail "authd logged an error"; fi

@@ -3,7 +3,11 @@
 use std::os::fd::OwnedFd;
 
 use tests::process::{Host, LIMIT, Run};
-use tokio::{net::UnixDatagram, time::timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixDatagram,
+    time::timeout,
+};
 
 use crate::host;
 
@@ -60,6 +64,104 @@ async fn op_03_development_mode_takes_no_socket_that_other_machines_reach() {
     let refused = with_socket(&host, "http", listener.into()).end().await;
     assert_eq!((refused.exit, refused.out.as_str()), (78, ""), "{refused:?}");
     assert!(refused.err.contains("0.0.0.0") && refused.err.contains("this machine only"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn op_03_a_metrics_socket_that_is_handed_over_is_served_on_this_machine_only() {
+    let host = host!();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let daemon = with_socket(&host, "metrics", listener.into()).start().await;
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    timeout(LIMIT, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\nauthd_ready 1\n"), "{answer}");
+    daemon.stop().await.ok();
+    let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let refused = with_socket(&host, "metrics", listener.into()).end().await;
+    assert!(refused.exit == 78 && refused.err.contains("metrics.allow_remote"), "{refused:?}");
+}
+
+/// The value of a field of an entry of the journal.
+fn field<'a>(entry: &'a str, name: &str) -> Option<&'a str> {
+    entry.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+}
+
+/// The daemon's command behind a shell that says, as systemd does, that standard error leads to the journal.
+fn before_journal(host: &Host) -> Run {
+    let daemon = host.daemon();
+    let std = daemon.command.as_std();
+    let words: Vec<_> = std::iter::once(std.get_program()).chain(std.get_args()).map(ToOwned::to_owned).collect();
+    let script = "JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2) AUTHD_TEST_CHEAP_HASHES=1 exec \"$@\"";
+    host.run("/bin/sh").args(["-c", script, "sh"]).args(words).env("AUTHD_TEST_JOURNAL", host.path("journal"))
+}
+
+#[tokio::test]
+async fn lg_01_the_journal_gets_entries_with_fields_and_standard_error_nothing() {
+    let host = host!();
+    let journal = UnixDatagram::bind(host.path("journal")).unwrap();
+    let mut child = before_journal(&host).spawn().await;
+    let entry = async |message: &str| loop {
+        let entry = next(&journal).await;
+        if field(&entry, "MESSAGE") == Some(message) {
+            break entry;
+        }
+    };
+    let ready = entry("authd is ready").await;
+    assert_eq!((field(&ready, "PRIORITY"), field(&ready, "SYSLOG_IDENTIFIER")), (Some("6"), Some("authd")));
+    assert!(field(&ready, "AUTHD_ADDRESS").unwrap().starts_with("127.0.0.1:"), "{ready}");
+    host.create_user("ada@example.com").await.ok();
+    host.ctl("user disable ada@example.com --yes").await.ok();
+    let disabled = loop {
+        let acted = entry("an operator acted").await;
+        if field(&acted, "AUTHD_EVENT") == Some("user.disabled") {
+            break acted;
+        }
+    };
+    assert_eq!(field(&disabled, "AUTHD_PEER_UID"), Some(&*nix::unistd::geteuid().to_string()));
+    assert!(field(&disabled, "AUTHD_REQUEST_ID").unwrap().starts_with("admin-"), "{disabled}");
+    assert!(!disabled.contains("example.com"), "{disabled}");
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    entry("authd stops").await;
+    assert!(timeout(LIMIT, child.wait()).await.unwrap().unwrap().success());
+    let mut rest = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut rest).await.unwrap();
+    assert_eq!(rest, "");
+}
+
+#[tokio::test]
+async fn f_13_a_journal_that_nobody_reads_holds_up_no_request_and_not_the_end() {
+    let host = host!();
+    let journal = UnixDatagram::bind(host.path("journal")).unwrap();
+    let mut child = before_journal(&host).env("AUTHD_LOG__LEVEL", "debug").spawn().await;
+    let ready = loop {
+        let entry = next(&journal).await;
+        if field(&entry, "MESSAGE") == Some("authd is ready") {
+            break entry;
+        }
+    };
+    let address = field(&ready, "AUTHD_ADDRESS").unwrap();
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    // Over a megabyte of log.
+    for _ in 0..80 {
+        let request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(100);
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answers = 0;
+        let mut text = String::new();
+        while answers < 100 {
+            let mut buffer = [0; 4096];
+            let n = timeout(LIMIT, stream.read(&mut buffer)).await.expect("requests wait for the journal").unwrap();
+            text += std::str::from_utf8(&buffer[..n]).unwrap();
+            answers = text.matches("HTTP/1.1 200").count();
+        }
+    }
+    let lost = host.ctl("status -o json").await.json()["logLinesDropped"].as_u64().unwrap();
+    assert!(lost > 1000, "{lost}");
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    assert!(timeout(LIMIT, child.wait()).await.expect("it waits for its journal").unwrap().success());
 }
 
 #[tokio::test]

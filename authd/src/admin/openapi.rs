@@ -4,11 +4,11 @@ use common::{
     ErrorCode as E,
     admin::{
         ACT_HEADER, AuditErased, AuditVerdict, AuditView, BanUser, ClearThrottles, CookieCacheSecret,
-        CreateServiceToken, CreateUser, EraseAudit, IDEMPOTENCY_HEADER, KeyView, KeysChanged, KeysRewrapped,
-        MailPreview, MailSent, MailView, MailsRetried, Page, REASON_HEADER, RetryMails, RevokeSessions, Revoked,
-        RewrapKeys, RotateKeys, ServiceTokenMade, ServiceTokenRevoked, ServiceTokenView, SessionView, SetPassword,
-        SetRole, SnapshotMade, Status, TestMail, ThrottleView, ThrottlesCleared, TokenReport, TokenRequest,
-        UserChanged, UserView, VERSION_HEADER,
+        CreateServiceToken, CreateUser, EraseAudit, EventView, EventsReplayed, HookTested, HookView,
+        IDEMPOTENCY_HEADER, KeyView, KeysChanged, KeysRewrapped, MailPreview, MailSent, MailView, MailsRetried, Page,
+        REASON_HEADER, ReplayEvents, RetryMails, RevokeSessions, Revoked, RewrapKeys, RotateKeys, ServiceTokenMade,
+        ServiceTokenRevoked, ServiceTokenView, SessionView, SetPassword, SetRole, SnapshotMade, Status, TestHook,
+        TestMail, ThrottleView, ThrottlesCleared, TokenReport, TokenRequest, UserChanged, UserView, VERSION_HEADER,
     },
     import::{ImportBatch, ImportFields, ImportReport, ImportUndone, ImportView, UndoImport},
 };
@@ -37,7 +37,7 @@ fn any_number() -> Value {
 
 /// Every route of the table has one of these.
 pub fn operations() -> Vec<Operation> {
-    [users(), sessions(), keys(), mail(), tokens(), others(), imports()].into_iter().flatten().collect()
+    [users(), sessions(), keys(), mail(), hooks(), tokens(), others(), imports()].into_iter().flatten().collect()
 }
 
 fn users() -> Vec<Operation> {
@@ -144,6 +144,27 @@ fn mail() -> Vec<Operation> {
     ]
 }
 
+fn hooks() -> Vec<Operation> {
+    vec![
+        op("GET /v1/events", "Events that the application is told of")
+            .query("state", false, words(&["all", "waiting", "dead"]))
+            .query("cursor", false, any_number())
+            .query("latest", false, any_number())
+            .query("wait", false, any_number())
+            .query("limit", false, limit())
+            .json::<Page<EventView>>(200, "A page"),
+        op("POST /v1/events/replay", "Tell events once more")
+            .takes::<ReplayEvents>()
+            .json::<EventsReplayed>(200, "How many")
+            .codes(&[E::Conflict]),
+        op("GET /v1/hooks", "Where the application is asked").json::<Page<HookView>>(200, "All of them"),
+        op("POST /v1/hooks/test", "Call a hook")
+            .takes::<TestHook>()
+            .json::<HookTested>(200, "What it answered")
+            .codes(&[E::NotFound, E::HookUnavailable, E::Conflict]),
+    ]
+}
+
 fn tokens() -> Vec<Operation> {
     vec![
         op("POST /v1/tokens/inspect", "Explain a token")
@@ -169,6 +190,7 @@ fn others() -> Vec<Operation> {
     let events: Vec<&str> = EventKind::ALL.iter().map(|kind| kind.as_str()).collect();
     vec![
         op("GET /v1/status", "How the daemon is").json::<Status>(200, "How it is"),
+        op("GET /metrics", "Metrics, for Prometheus").text(200, "The page", crate::metrics::Page::CONTENT_TYPE),
         op("GET /v1/throttles", "Who has to wait").json::<Page<ThrottleView>>(200, "All of them"),
         op("POST /v1/throttles/clear", "Let somebody try again at once")
             .takes::<ClearThrottles>()

@@ -19,7 +19,7 @@ use argon2::{
 use async_trait::async_trait;
 use common::{SecretString, text::normalised_password};
 use rustix::process::setpriority_process;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 use tracing::{error, warn};
 
 use self::memory::Memory;
@@ -34,7 +34,8 @@ use crate::{
         HashScheme, PasswordHash,
         stored_hash::{MAX_ITERATIONS, MAX_MEMORY_KIB, StoredHash},
     },
-    ports::{Entropy, HasherError, HasherLoad, PasswordHasher, Verdict},
+    metrics::{Counter, Histogram, counter::SECONDS},
+    ports::{Entropy, HasherError, HasherLoad, HasherWork, PasswordHasher, Verdict},
 };
 
 /// How far the threads step back behind those that answer requests (`nice`): a full queue of sign-ins must not slow down
@@ -115,6 +116,18 @@ struct Shared {
     wake: Condvar,
     capacity: usize,
     threads: usize,
+    /// Jobs that were begun.
+    begun: Counter,
+    refused: Counter,
+    /// How long they took: as many as came to an end.
+    seconds: Histogram,
+}
+
+impl Shared {
+    fn new(threads: usize, capacity: usize) -> Self {
+        let (queue, wake, begun, refused) = Default::default();
+        Self { queue, wake, capacity, threads, begun, refused, seconds: Histogram::new(SECONDS) }
+    }
 }
 
 /// The threads and their queue. Dropping it ends them.
@@ -143,8 +156,7 @@ impl HasherPool {
     pub fn start(config: &HasherConfig, entropy: &Arc<dyn Entropy>) -> std::io::Result<Self> {
         let params = config.cost.params().map_err(|e| std::io::Error::other(format!("password.argon2: {e}")))?;
         let threads = config.threads.max(1);
-        let shared =
-            Arc::new(Shared { queue: Mutex::default(), wake: Condvar::new(), capacity: config.queue.max(1), threads });
+        let shared = Arc::new(Shared::new(threads, config.queue.max(1)));
         let threads = (0..threads)
             .map(|n| {
                 let mut worker = Worker {
@@ -177,6 +189,7 @@ impl HasherPool {
             // Those who left make room for those who wait.
             queue.jobs.retain(&|job: &Work| !job.is_abandoned());
             if queue.jobs.len() >= self.shared.capacity {
+                self.shared.refused.one();
                 queue.jobs.make_room(&path).ok_or(HasherError::Busy)?.refuse();
             }
         }
@@ -229,6 +242,14 @@ impl PasswordHasher for HasherPool {
         let waiting = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner).jobs.len();
         HasherLoad { threads: self.shared.threads, waiting, capacity: self.shared.capacity }
     }
+
+    fn work(&self) -> HasherWork {
+        let shared = &self.shared;
+        // Ended before begun: what ends in between is not below zero.
+        let seconds = shared.seconds.read();
+        let busy = shared.begun.get().saturating_sub(seconds.counts.iter().sum());
+        HasherWork { busy, refused: shared.refused.get(), seconds }
+    }
 }
 
 struct Worker {
@@ -253,10 +274,13 @@ impl Worker {
         // The threads that answer requests come first. Without the right to step back it is only less polite.
         let _ = setpriority_process(None, NICENESS);
         while let Some(job) = self.next() {
+            self.shared.begun.one();
+            let began = Instant::now();
             // A panic is one job's end and not the thread's: its caller gets an error, because the reply is dropped.
             if catch_unwind(AssertUnwindSafe(|| self.perform(job))).is_err() {
                 error!("a hashing thread panicked; it goes on with the next job");
             }
+            self.shared.seconds.observe(began.elapsed().as_secs_f64());
         }
     }
 
@@ -515,7 +539,7 @@ mod tests {
     fn au_07_a_comparison_with_nothing_is_an_argon2_of_the_present_cost() {
         for stored in [None, Some(PasswordHash::new("")), Some(PasswordHash::new("no hash at all"))] {
             let params = Cost { memory_kib: 64, ..CHEAP }.params().unwrap();
-            let shared = Shared { queue: Mutex::default(), wake: Condvar::new(), capacity: 1, threads: 1 };
+            let shared = Shared::new(1, 1);
             let mut worker = worker(shared, params.clone());
             worker.verify("x", stored.as_ref()).unwrap();
             let blocks = worker.memory.blocks(params.block_count()).unwrap();
@@ -537,7 +561,7 @@ mod tests {
 
     #[test]
     fn a_thread_without_work_has_no_memory_and_what_costs_more_than_usual_is_given_back_at_once() {
-        let shared = Shared { queue: Mutex::default(), wake: Condvar::new(), capacity: 1, threads: 1 };
+        let shared = Shared::new(1, 1);
         let mut worker = worker(shared, CHEAP.params().unwrap());
         let dear = Argon2::new(Algorithm::Argon2id, Version::V0x13, Cost::FLOOR.params().unwrap());
         assert_eq!(worker.run_argon2(&dear, b"x", &[0; 16], &mut [0; 32]), Ok(true));
@@ -597,8 +621,7 @@ mod tests {
     #[test]
     fn th_06_a_full_queue_of_one_household_takes_in_the_others_and_answers_busy_to_its_own() {
         // No thread takes anything: what waits stays.
-        let shared = Shared { queue: Mutex::default(), wake: Condvar::new(), capacity: 8, threads: 0 };
-        let pool = HasherPool { shared: Arc::new(shared), threads: vec![] };
+        let pool = HasherPool { shared: Arc::new(Shared::new(0, 8)), threads: vec![] };
         let submit = |client: &str| {
             pool.submit(crate::domain::address::parse(client), |reply| Work::Hash { password: "x".into(), reply })
         };
@@ -608,6 +631,7 @@ mod tests {
         let answers: Vec<_> = household.iter_mut().map(oneshot::Receiver::try_recv).collect();
         let pushed_out = answers.iter().filter(|answer| **answer == Ok(Err(HasherError::Busy))).count();
         assert_eq!((pushed_out, pool.load().waiting), (4, 8));
+        assert_eq!(pool.work().refused, 5, "and counted, the one of its own included");
         assert!(guests.iter_mut().all(|job| job.try_recv().is_err()), "they wait, and were not refused");
         household.clear();
         assert!(submit("2001:db8:0:9::1").is_ok(), "those who left make room");

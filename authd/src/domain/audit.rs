@@ -205,6 +205,10 @@ kinds! {
     UsersImported = "import.stored";
     /// Accounts that came with an import were deleted, a batch of them.
     ImportUndone = "import.undone";
+    /// An operator called a hook to see what it answers.
+    HookTested = "hook.tested";
+    /// An operator let events be told to the application once more.
+    EventsReplayed = "events.replayed";
     /// An operator made a token for a service.
     ServiceTokenCreated = "service.token_created";
     /// An operator revoked the token of a service.

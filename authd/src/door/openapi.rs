@@ -25,19 +25,21 @@ pub struct Operation {
     codes: Vec<(Option<StatusCode>, ErrorCode)>,
     uncoded: BTreeSet<u16>,
     empty: BTreeSet<u16>,
+    open: BTreeSet<u16>,
     named: Vec<fn(&mut SchemaGenerator) -> Schema>,
 }
 
 enum Answered {
     Of(fn(&mut SchemaGenerator) -> Schema),
     Literal(Shape),
+    Text(&'static str),
 }
 
 /// Describes a route.
 pub fn op(route: &'static str, summary: &'static str) -> Operation {
-    let (uncoded, empty) = (BTreeSet::new(), BTreeSet::new());
+    let (uncoded, empty, open) = Default::default();
     let (query, answers, codes, named) = Default::default();
-    Operation { route, summary, query, body: None, answers, codes, uncoded, empty, named }
+    Operation { route, summary, query, body: None, answers, codes, uncoded, empty, open, named }
 }
 
 impl Operation {
@@ -92,6 +94,13 @@ impl Operation {
         self
     }
 
+    /// Answers with text of this media type.
+    #[must_use]
+    pub fn text(mut self, status: u16, what: &'static str, media: &'static str) -> Self {
+        self.answers.push((status, what, Some(Answered::Text(media))));
+        self
+    }
+
     /// Answers without a body.
     #[must_use]
     pub fn empty(mut self, status: u16, what: &'static str) -> Self {
@@ -120,6 +129,13 @@ impl Operation {
         self
     }
 
+    /// Refuses with this status and codes that the application chooses, too.
+    #[must_use]
+    pub fn any_code(mut self, status: u16) -> Self {
+        self.open.insert(status);
+        self
+    }
+
     /// Refuses with this status, sometimes without a body.
     #[must_use]
     pub fn maybe_empty(mut self, status: u16) -> Self {
@@ -133,7 +149,7 @@ impl Operation {
         for (own, code) in &self.codes {
             out.entry(own.unwrap_or_else(|| status(*code)).as_u16()).or_default().insert(code.as_str());
         }
-        for status in self.uncoded.iter().chain(&self.empty) {
+        for status in self.uncoded.iter().chain(&self.empty).chain(&self.open) {
             out.entry(*status).or_default();
         }
         out
@@ -281,16 +297,18 @@ fn operation(frame: &Frame, route: Described, generator: &mut SchemaGenerator) -
     }
     let mut responses = Map::new();
     for (status, what, body) in operation.answers {
-        let schema = match body {
+        let content = match body {
             None => None,
-            Some(Answered::Of(of)) => Some(of(generator).to_value()),
-            Some(Answered::Literal(schema)) => Some(schema),
+            Some(Answered::Of(of)) => Some((JSON, of(generator).to_value())),
+            Some(Answered::Literal(schema)) => Some((JSON, schema)),
+            Some(Answered::Text(media)) => Some((media, text())),
         };
-        responses.insert(status.to_string(), response(status, what, schema));
+        responses.insert(status.to_string(), response(status, what, content));
     }
     for (status, codes) in refusals {
         let has_body = !operation.empty.contains(&status);
-        let schema = has_body.then(|| refusal(frame, &codes, operation.uncoded.contains(&status)));
+        let (is_uncoded, is_open) = (operation.uncoded.contains(&status), operation.open.contains(&status));
+        let schema = has_body.then(|| (JSON, refusal(frame, &codes, is_uncoded, is_open)));
         let what = codes.iter().copied().collect::<Vec<_>>().join(", ");
         let what = if what.is_empty() { "Refused".to_owned() } else { what };
         responses.insert(status.to_string(), response(status, &what, schema));
@@ -320,6 +338,7 @@ fn operation(frame: &Frame, route: Described, generator: &mut SchemaGenerator) -
     out
 }
 
+const JSON: &str = "application/json";
 /// `application/x-www-form-urlencoded`
 pub const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -350,7 +369,7 @@ fn headers() -> Value {
     })
 }
 
-fn response(status: u16, what: &str, schema: Option<Shape>) -> Value {
+fn response(status: u16, what: &str, content: Option<(&str, Shape)>) -> Value {
     let shared = |name: &str| json!({"$ref": format!("#/components/headers/{name}")});
     let mut headers = json!({"x-request-id": shared("RequestId")});
     if status == 302 {
@@ -360,15 +379,17 @@ fn response(status: u16, what: &str, schema: Option<Shape>) -> Value {
         headers["retry-after"] = shared("RetryAfter");
     }
     let mut out = json!({"description": what, "headers": headers});
-    if let Some(schema) = schema {
-        out["content"] = json!({"application/json": {"schema": schema}});
+    if let Some((media, schema)) = content {
+        out["content"] = json!({media: {"schema": schema}});
     }
     out
 }
 
-fn refusal(frame: &Frame, codes: &BTreeSet<&'static str>, is_uncoded: bool) -> Shape {
+fn refusal(frame: &Frame, codes: &BTreeSet<&'static str>, is_uncoded: bool, is_open: bool) -> Shape {
     let mut members = json!({"message": text()});
-    if !codes.is_empty() {
+    if is_open {
+        members["code"] = json!({"anyOf": [{"type": "string", "enum": codes}, {"type": "string"}]});
+    } else if !codes.is_empty() {
         members["code"] = json!({"type": "string", "enum": codes});
     }
     for name in frame.error_members {

@@ -459,6 +459,7 @@ fn completed(route: &Route, operation: Operation) -> Operation {
     if route.body != BodyRule::None {
         operation = operation.codes(&[E::BadRequest, E::UnsupportedMediaType, E::PayloadTooLarge, E::RequestTimeout]);
     }
+    operation = asks_hooks(route, operation);
     if route.origin != OriginRule::None {
         let targets =
             [E::InvalidCallbackUrl, E::InvalidRedirectUrl, E::InvalidErrorCallbackUrl, E::InvalidNewUserCallbackUrl];
@@ -477,6 +478,29 @@ fn completed(route: &Route, operation: Operation) -> Operation {
         Caller::Session if !is_of_admin => operation.codes(&[E::Unauthorized]),
         Caller::Session => of_services(operation),
         Caller::May(permission) => of_services(operation).codes(&[not_permitted(permission), E::InsufficientScope]),
+    }
+}
+
+/// What the application may refuse by a hook, with codes of its own: passwords with 400, all else with 403.
+fn asks_hooks(route: &Route, operation: Operation) -> Operation {
+    match route.path {
+        "/refresh" | "/token" | "/get-session" | "/verify-email" => {
+            operation.codes(&[E::HookRefused, E::HookUnavailable]).any_code(403)
+        }
+        "/signup"
+        | "/login"
+        | "/sign-up/email"
+        | "/sign-in/email"
+        | "/sign-in/username"
+        | "/change-password"
+        | "/reset-password"
+        | "/admin/create-user"
+        | "/admin/set-user-password" => operation
+            .codes(&[E::HookRefused, E::HookUnavailable])
+            .code_but(400, E::HookRefused)
+            .any_code(400)
+            .any_code(403),
+        _ => operation,
     }
 }
 

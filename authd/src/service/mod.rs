@@ -5,10 +5,13 @@
 pub mod accounts;
 pub mod administration;
 pub mod audit;
+pub mod counts;
 pub mod device;
 pub mod email;
 pub mod error;
+pub mod events;
 pub mod fields;
+pub mod hooks;
 pub mod impersonation;
 pub mod imports;
 pub mod keys;
@@ -64,12 +67,18 @@ pub struct Services {
     pub policy: Policy,
     /// Where mail goes, and what wakes who sends it.
     pub mail: Arc<mail::Room>,
+    /// The application, where it is asked before something happens.
+    pub hooks: Arc<hooks::Hooks>,
+    /// The application, where it is told of what happened.
+    pub events: Arc<events::Room>,
     /// Who has to wait.
     pub throttles: Arc<throttle::Throttles>,
     /// JWTs in Better Auth's shape that were made a moment ago.
     pub recent_jwts: Arc<tokens::RecentJwts>,
     /// JWTs that were found good, and need not be verified again.
     pub verified_tokens: Arc<tokens::VerifiedTokens>,
+    /// How attempts ended.
+    pub counts: Arc<counts::Counts>,
 }
 
 impl Services {
@@ -87,9 +96,12 @@ impl Services {
             secrets: self.secrets.clone(),
             policy,
             mail: self.mail.clone(),
+            hooks: self.hooks.clone(),
+            events: self.events.clone(),
             throttles: self.throttles.clone(),
             recent_jwts: self.recent_jwts.clone(),
             verified_tokens: self.verified_tokens.clone(),
+            counts: self.counts.clone(),
         }
     }
 }
@@ -141,6 +153,8 @@ pub struct Policy {
     pub email: email::EmailPolicy,
     /// Mails.
     pub mail: mail::MailPolicy,
+    /// Events.
+    pub events: events::EventPolicy,
     /// How long audit records are kept; `None`: for ever.
     pub audit_retention: Option<Span>,
     /// The application's own fields of users.

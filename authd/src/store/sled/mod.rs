@@ -14,6 +14,7 @@ mod keys;
 mod log;
 mod mail;
 mod opening;
+mod outbox;
 #[cfg(test)]
 mod power_cut;
 #[cfg(test)]
@@ -28,6 +29,7 @@ mod tampering;
 mod txn;
 mod upkeep;
 mod verify;
+mod work;
 mod writer;
 
 use std::sync::Arc;
@@ -46,6 +48,7 @@ use self::{
     keys::Kind,
     txn::{Txn, unreadable},
     upkeep::Keeper,
+    work::Counters,
     writer::Writer,
 };
 pub use self::{
@@ -55,13 +58,14 @@ pub use self::{
     verify::{Verified, Whole, Wrong},
 };
 use super::{
-    Amendment, AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Listed, Live, Meta, NewSession, Page,
-    Profile, Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Store, StoreError, UserQuery,
+    Amendment, AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Listed, Live, Meta, NewSession,
+    Outbox, Outboxed, Page, Profile, Refresh, Refreshed, Rehash, Replay, Rewrap, SealedSecret, Store, StoreError,
+    Trimmed, UserQuery, Which,
 };
 use crate::{
     domain::{
-        Act, AuditRecord, Ban, Checkpoint, Credential, Event, Family, FieldChanges, IdempotencyKey, KeySet, Link, Mail,
-        Session, SigningKey, TokenDigest, User, UserSearch, throttle::Place,
+        Act, AuditRecord, Ban, Checkpoint, Credential, Delivery, Event, Family, FieldChanges, IdempotencyKey, KeySet,
+        Link, Mail, Session, SigningKey, TokenDigest, User, UserSearch, throttle::Place,
     },
     ports::Mac,
 };
@@ -76,6 +80,7 @@ pub struct SledStore {
     mac: Arc<dyn Mac>,
     log_keys: log::Keys,
     keeper: Arc<Keeper>,
+    counters: Arc<Counters>,
     /// Behind the writer, so that the last checkpoint comes after the last change.
     _checkpoints: Checkpoints,
 }
@@ -205,6 +210,29 @@ impl SledStore {
         tokio::task::spawn_blocking(move || work(&db))
             .await
             .unwrap_or_else(|e| Err(StoreError::Unavailable(format!("a scan failed: {e}").into())))
+    }
+}
+
+#[async_trait]
+impl Outbox for SledStore {
+    async fn events(&self, which: Which, after: u64, limit: usize) -> Result<Page<Outboxed>, StoreError> {
+        self.scan(move |db| outbox::page(db, which, after, limit)).await
+    }
+
+    async fn note_deliveries(&self, outcomes: Vec<(u64, Option<Delivery>)>) -> Result<(), StoreError> {
+        self.writer.write(move |tx| outbox::note(tx, &outcomes)).await
+    }
+
+    async fn replay_events(&self, which: Replay, act: Act, event: Event) -> Result<u64, StoreError> {
+        self.act(act, move |tx, act| outbox::replay(tx, which, act, event)).await
+    }
+
+    async fn trim_events(&self, before: UnixTime, keep: u64, limit: usize) -> Result<Trimmed, StoreError> {
+        self.writer.write(move |tx| outbox::trim(tx, before, keep, limit)).await
+    }
+
+    fn published(&self) -> watch::Receiver<u64> {
+        self.cache.published()
     }
 }
 

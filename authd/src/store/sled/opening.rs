@@ -22,11 +22,13 @@ use super::{
     intents::META,
     keys, load_keys,
     log::{self, Found, Keys, Log, LogError, Mark, Position, Snapshots, Walked, plain},
-    read, secrets,
+    outbox, read, secrets,
     upkeep::Keeper,
+    work::Counters,
     writer::{Ground, Writer},
 };
 use crate::{
+    domain::Publishing,
     ports::Mac,
     store::{Meta, SealedSecret, StoreError},
 };
@@ -47,6 +49,8 @@ pub struct SledOptions {
     pub snapshot_every: Span,
     /// And when the commit log behind it is so long, in bytes, and half as long as the snapshot.
     pub log_bytes: u64,
+    /// Whether events are written down, and for whom.
+    pub publishing: Publishing,
     /// Faults on purpose, by which the tests show that they would find them. Release builds have no way to ask for one.
     #[cfg(debug_assertions)]
     pub faults: Faults,
@@ -86,6 +90,7 @@ impl Default for SledOptions {
             checkpoint_every: Duration::from_secs(5),
             snapshot_every: Span::from_days(1),
             log_bytes: 256 << 20,
+            publishing: Publishing::default(),
             #[cfg(debug_assertions)]
             faults: Faults::default(),
         }
@@ -600,11 +605,13 @@ impl Opened {
         let Self { db, disk, log, log_key, log_keys, mark, path, options, syncs, problem } = self;
         let cache = Arc::new(HotCache::new(options.cache_bytes / 2));
         let sled_at = |e| OpenError::from(e).at(&path);
+        cache.has_published(outbox::last(&db).map_err(sled_at)?);
         cache.set_keys(load_keys(&db).map_err(sled_at)?);
         let chain = audit::head(&db).map_err(sled_at)?;
         let disk = Arc::new(disk);
         let progress = Arc::new(Progress::new(db.clone(), disk.clone(), log.end().seq));
         let rotate = Arc::new(AtomicBool::new(false));
+        let counters = Arc::new(Counters::default());
         let ground = Ground {
             db: db.clone(),
             disk: disk.clone(),
@@ -615,6 +622,7 @@ impl Opened {
             chain,
             options,
             rotate: rotate.clone(),
+            counters: counters.clone(),
         };
         let refuse = |e| OpenError::Io(path.clone(), e);
         mark.set().map_err(refuse)?;
@@ -639,6 +647,6 @@ impl Opened {
             log_bytes: options.log_bytes,
             path,
         });
-        Ok(SledStore { db, disk, cache, writer, progress, mac, log_keys, keeper, _checkpoints: checkpoints })
+        Ok(SledStore { db, disk, cache, writer, progress, mac, log_keys, keeper, counters, _checkpoints: checkpoints })
     }
 }

@@ -268,11 +268,13 @@ impl Snapshots {
         prune(&self.directory, snapshot.position.seq, &*self.syncs)
     }
 
-    /// How many bytes the segments have that no snapshot replaces.
-    pub(super) fn log_bytes(&self) -> Result<u64, LogError> {
+    /// How many segments no snapshot replaces, and how many bytes they have.
+    pub(super) fn log_size(&self) -> Result<(u64, u64), LogError> {
         let behind = self.newest()?.map_or(0, |snapshot| snapshot.position.seq);
-        let sizes = segment::list(&self.directory, behind)?.into_iter();
-        sizes.map(|segment| segment.path.metadata().map(|meta| meta.len()).map_err(segment::io_at(&segment.path))).sum()
+        segment::list(&self.directory, behind)?.into_iter().try_fold((0, 0), |(segments, bytes), segment| {
+            let meta = segment.path.metadata().map_err(segment::io_at(&segment.path))?;
+            Ok((segments + 1, bytes + meta.len()))
+        })
     }
 }
 
