@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
-use common::{SecretString, Span};
+use common::{Scope, SecretString, ServiceName, Span};
 
 /// Administer authd over its admin socket.
 #[derive(Debug, Parser)]
@@ -97,7 +97,7 @@ pub enum Command {
     /// Events that the application is told of: what waits, what was given up, and the stream
     #[command(subcommand, visible_alias = "event")]
     Events(Events),
-    /// Tokens explained
+    /// Tokens explained, and those of services
     #[command(subcommand, visible_alias = "tokens")]
     Token(Token),
     /// The audit trail
@@ -514,9 +514,42 @@ pub struct TokenSource {
     pub token: Option<SecretString>,
 }
 
+/// `authctl token service …`
+#[derive(Debug, Subcommand)]
+pub enum ServiceToken {
+    /// Make a token for a service, and show it this once
+    ///
+    /// An application's backend sends it as `Authorization: Bearer` to the routes under /admin. Only a digest of it is kept. What the
+    /// service does stands in the audit trail under its name.
+    Create {
+        /// What the service is called
+        name: ServiceName,
+        /// What it may do: users:read, users:write, users:ban, users:delete, users:set-password, users:set-role, sessions:read,
+        /// sessions:revoke; and admins, to do that to administrators too
+        #[arg(long, value_name = "A,B,…", value_delimiter = ',', required = true)]
+        scope: Vec<Scope>,
+        /// How long it is good, such as 90d; without it until it is revoked
+        #[arg(long, value_name = "DURATION")]
+        expires: Option<Span>,
+    },
+    /// List services that have a token
+    List,
+    /// Revoke the token of a service: it is refused from now on
+    Revoke {
+        /// What the service is called
+        name: ServiceName,
+        /// Whether to ask.
+        #[command(flatten)]
+        consent: Consent,
+    },
+}
+
 /// `authctl token …`
 #[derive(Debug, Subcommand)]
 pub enum Token {
+    /// Tokens of services: backends that look after users
+    #[command(subcommand, visible_alias = "services")]
+    Service(ServiceToken),
     /// Explain a token: its claims, its key, its session, and every check
     Inspect {
         /// Where it comes from.

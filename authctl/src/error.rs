@@ -8,10 +8,26 @@ use crate::{
     output::inert,
 };
 
-/// The exit codes (design, section 9). 10, "partly done", is kept for acts on several things; no command has one yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Exit {
+macro_rules! exits {
+    ($( $(#[doc = $doc:literal])+ $variant:ident = $code:literal, )+) => {
+        /// The exit codes (design, section 9). 10, "partly done", is kept for acts on several things; no command has one yet.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Exit { $( $(#[doc = $doc])+ $variant = $code, )+ }
+
+        impl Exit {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[ $( Self::$variant, )+ ];
+
+            /// What it means, for the manual.
+            pub const fn describe(self) -> &'static str {
+                match self { $( Self::$variant => concat!($($doc),+), )+ }
+            }
+        }
+    };
+}
+
+exits! {
     /// It was done.
     Done = 0,
     /// It failed.
@@ -161,10 +177,13 @@ impl Error {
 fn exit_of(code: ErrorCode) -> Exit {
     use ErrorCode as E;
     match code {
-        E::NotFound | E::UserNotFound | E::SessionNotFound | E::KeyNotFound => Exit::NotFound,
-        E::Conflict | E::IdempotencyKeyReused | E::UnexpectedCount | E::AmbiguousUser | E::UserAlreadyExists => {
-            Exit::Conflict
-        }
+        E::NotFound | E::UserNotFound | E::SessionNotFound | E::KeyNotFound | E::ServiceNotFound => Exit::NotFound,
+        E::Conflict
+        | E::IdempotencyKeyReused
+        | E::UnexpectedCount
+        | E::AmbiguousUser
+        | E::UserAlreadyExists
+        | E::ServiceNameTaken => Exit::Conflict,
         E::AlreadyDone => Exit::Done,
         E::Forbidden | E::BrowserRefused => Exit::NotPermitted,
         E::ValidationError

@@ -68,6 +68,12 @@ pub enum Command {
         /// The file to make
         file: PathBuf,
     },
+    /// Print the description of an interface in OpenAPI 3.1
+    Openapi {
+        /// Which one: that of applications, or that of operators on the admin socket
+        #[arg(long, value_enum, default_value_t = Door::Public)]
+        door: Door,
+    },
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -76,6 +82,15 @@ pub enum Command {
     /// Check, mend or shrink the store while no authd has it
     #[command(subcommand)]
     Store(StoreCommand),
+}
+
+/// The two interfaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Door {
+    /// HTTP, for applications
+    Public,
+    /// The admin socket, for operators
+    Admin,
 }
 
 /// `authd routes`

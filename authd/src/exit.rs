@@ -2,10 +2,26 @@
 
 use std::fmt;
 
-/// Why the daemon did not start, or stopped. The number is the exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Exit {
+macro_rules! exits {
+    ($( $(#[doc = $doc:literal])+ $variant:ident = $code:literal, )+) => {
+        /// Why the daemon did not start, or stopped. The number is the exit code.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Exit { $( $(#[doc = $doc])+ $variant = $code, )+ }
+
+        impl Exit {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[ $( Self::$variant, )+ ];
+
+            /// What it means, for the manual.
+            pub const fn describe(self) -> &'static str {
+                match self { $( Self::$variant => concat!($($doc),+), )+ }
+            }
+        }
+    };
+}
+
+exits! {
     /// A part of the program has failed.
     Software = 70,
     /// The operating system refused something: a port in use, no threads.

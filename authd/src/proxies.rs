@@ -76,7 +76,7 @@ fn checked(upstream: &str) -> Result<String, Failure> {
 }
 
 fn served(plugins: Plugins) -> impl Iterator<Item = &'static Route> {
-    ROUTES.iter().filter(move |route| plugins.serve(route.plugin))
+    ROUTES.iter().filter(move |route| plugins.serve(route.plugin, false))
 }
 
 /// The paths, each once, in the order of the table.

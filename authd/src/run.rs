@@ -27,14 +27,15 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use crate::{
+    admin,
     app::{self, Parts, Running},
     card,
-    cli::{Cli, Command, ConfigCommand, StoreCommand},
+    cli::{Cli, Command, ConfigCommand, Door, StoreCommand},
     clock::SystemClock,
     config::{self, Config, Flags, Mode, Problem},
     crypto::hasher::Cost,
     exit::{Exit, Failure},
-    init,
+    http, init,
     listen::Inherited,
     offline,
     ports::Clock,
@@ -72,6 +73,7 @@ pub fn main() -> ExitCode {
             out(&(done.join("\n") + &next))
         }),
         Some(Command::NewMasterKey { file }) => init::new_master_key(file).and_then(|done| out(&done)),
+        Some(Command::Openapi { door }) => described(*door),
         Some(Command::Config(ConfigCommand::Init(_))) => given(&flags).and_then(|given| out(&Config::template(&given))),
         Some(Command::Config(ConfigCommand::Check)) => read(&flags, &env).and_then(|config| check(&config)),
         Some(Command::Config(ConfigCommand::Show)) => read(&flags, &env).and_then(|config| out(&config.show())),
@@ -94,6 +96,15 @@ fn out(text: &str) -> Result<(), Failure> {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(Exit::Io, e.to_string())),
         _ => Ok(()),
     }
+}
+
+/// With the routes of all plugins, under the first of the usual mounts.
+fn described(door: Door) -> Result<(), Failure> {
+    let document = match door {
+        Door::Public => http::openapi::document("http://localhost:8000", "/api/auth", http::Plugins::ALL, true),
+        Door::Admin => admin::openapi::document(),
+    };
+    out(&format!("{document:#}\n"))
 }
 
 fn on_store(config: &Config, command: StoreCommand, store: SledOptions) -> Result<(), Failure> {

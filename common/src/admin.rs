@@ -3,13 +3,16 @@
 mod events;
 mod hooks;
 mod mail;
+mod service_tokens;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use self::events::{EventView, EventsReplayed, ReplayEvents};
 pub use self::hooks::{HookTested, HookView, TestHook};
 pub use self::mail::{MailFailure, MailPreview, MailSent, MailStatus, MailView, MailsRetried, RetryMails, TestMail};
+pub use self::service_tokens::{CreateServiceToken, ServiceTokenMade, ServiceTokenRevoked, ServiceTokenView};
 
 use crate::{Kid, SecretString, SessionId, UnixTime, UserId};
 
@@ -26,7 +29,7 @@ pub const IDEMPOTENCY_HEADER: &str = "idempotency-key";
 pub const ACT_HEADER: &str = "authd-act";
 
 /// One page of a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Page<T> {
     /// The items of this page.
     pub items: Vec<T>,
@@ -36,7 +39,7 @@ pub struct Page<T> {
 }
 
 /// `GET /v1/status`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     /// Of the daemon.
@@ -94,7 +97,7 @@ pub struct Status {
 }
 
 /// What the store's files are like.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StoreFiles {
     /// The last change that is committed.
@@ -107,7 +110,7 @@ pub struct StoreFiles {
 }
 
 /// A snapshot of the store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SnapshotView {
     /// Everything up to this change is in it.
@@ -119,7 +122,7 @@ pub struct SnapshotView {
 }
 
 /// Answer to `POST /v1/store/snapshot`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SnapshotMade {
     /// Whether one was made: not, if nothing is new since the last one.
@@ -131,7 +134,7 @@ pub struct SnapshotMade {
 }
 
 /// What the store holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
     /// Accounts.
@@ -143,7 +146,7 @@ pub struct Counts {
 }
 
 /// The hashing threads.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Hashing {
     /// How many threads hash.
@@ -155,7 +158,7 @@ pub struct Hashing {
 }
 
 /// A user as operators see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserView {
     /// Opaque.
@@ -200,7 +203,7 @@ pub struct UserView {
 }
 
 /// `POST /v1/users`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateUser {
     /// The address.
@@ -229,7 +232,7 @@ pub struct CreateUser {
 }
 
 /// `POST /v1/users/{user}/ban`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BanUser {
     /// How long, in seconds; absent: for good.
@@ -238,7 +241,7 @@ pub struct BanUser {
 }
 
 /// `POST /v1/users/{user}/role`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SetRole {
     /// One, or some separated by commas, in place of those before.
@@ -246,7 +249,7 @@ pub struct SetRole {
 }
 
 /// `POST /v1/users/{user}/password`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SetPassword {
     /// The new password.
@@ -257,7 +260,7 @@ pub struct SetPassword {
 }
 
 /// What a change of a user did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserChanged {
     /// The user afterwards (before, for a deletion or a dry run).
@@ -272,7 +275,7 @@ pub struct UserChanged {
 }
 
 /// A session as operators see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionView {
     /// The handle, which `session revoke` takes.
@@ -305,7 +308,7 @@ pub struct SessionView {
 }
 
 /// `POST /v1/sessions/revoke`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RevokeSessions {
     /// Which ones.
@@ -319,7 +322,7 @@ pub struct RevokeSessions {
 }
 
 /// Which sessions to revoke.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum RevokeTarget {
     /// These.
@@ -329,7 +332,7 @@ pub enum RevokeTarget {
 }
 
 /// What a revocation did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Revoked {
     /// How many sessions ended, or would end.
@@ -342,7 +345,7 @@ pub struct Revoked {
 }
 
 /// A signing key as operators see it. There is no way to see a private key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyView {
     /// Its id.
@@ -366,7 +369,7 @@ pub struct KeyView {
 }
 
 /// `POST /v1/keys/rotate`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RotateKeys {
     /// Sign with the new key at once, without waiting for verifiers to see it.
@@ -378,7 +381,7 @@ pub struct RotateKeys {
 }
 
 /// What a change of the keys did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KeysChanged {
     /// The key that signs from `signs_at` on.
@@ -393,7 +396,7 @@ pub struct KeysChanged {
 }
 
 /// `POST /v1/keys/rewrap`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RewrapKeys {
     /// The text of the new master key's file.
@@ -404,7 +407,7 @@ pub struct RewrapKeys {
 }
 
 /// What a change of the master key did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KeysRewrapped {
     /// The fingerprint of the key that opens the store no more.
@@ -422,7 +425,7 @@ pub struct KeysRewrapped {
 }
 
 /// What reads the copies of sessions that browsers carry.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CookieCacheSecret {
     /// The secret, for `getCookieCache`.
@@ -434,7 +437,7 @@ pub struct CookieCacheSecret {
 }
 
 /// `POST /v1/tokens/inspect` and `/verify`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TokenRequest {
     /// An access token, another JWT of ours, or a refresh token.
@@ -442,7 +445,7 @@ pub struct TokenRequest {
 }
 
 /// What a token says of itself and what authd thinks of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TokenReport {
     /// Whether authd would take it now.
@@ -472,7 +475,7 @@ pub struct TokenReport {
 }
 
 /// One check of a token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenCheck {
     /// What was checked.
     pub check: String,
@@ -483,7 +486,7 @@ pub struct TokenCheck {
 }
 
 /// One audit record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditView {
     /// Its place in the chain, from 1.
@@ -524,7 +527,7 @@ pub struct AuditView {
 }
 
 /// `GET /v1/audit/verify`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditVerdict {
     /// Whether the chain holds from its beginning to its head.
@@ -553,7 +556,7 @@ pub struct AuditVerdict {
 }
 
 /// Somebody who has to wait before the next sign-in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ThrottleView {
     /// `account`: failures on it from anywhere; `place`: from a network of its owner's; `source`: from a client's network.
@@ -567,7 +570,7 @@ pub struct ThrottleView {
 }
 
 /// What is to be cleared.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum ThrottleTarget {
     /// An account: id, address or name.
@@ -579,7 +582,7 @@ pub enum ThrottleTarget {
 }
 
 /// `POST /v1/throttles/clear`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClearThrottles {
     /// What.
@@ -587,14 +590,14 @@ pub struct ClearThrottles {
 }
 
 /// Its answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ThrottlesCleared {
     /// How many counters there were.
     pub cleared: u64,
 }
 
 /// `POST /v1/audit/erase`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EraseAudit {
     /// Id, address or name; the id also of a user who was deleted.
@@ -608,7 +611,7 @@ pub struct EraseAudit {
 }
 
 /// What an erasure did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditErased {
     /// Whose records.

@@ -1,12 +1,13 @@
 //! JSON bodies of the public door.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{SecretString, SessionId, UnixTime, UserId};
 
 /// The user, in Better Auth's shape.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserBody {
     /// Opaque.
@@ -35,7 +36,7 @@ pub struct UserBody {
 }
 
 /// What Better Auth's admin plugin adds to a user.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AdminFields {
     /// The roles, separated by commas.
@@ -49,7 +50,7 @@ pub struct AdminFields {
 }
 
 /// What Better Auth's username plugin adds to a user.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UsernameFields {
     /// The name to sign in with, in lower case.
@@ -59,7 +60,7 @@ pub struct UsernameFields {
 }
 
 /// The session, in Better Auth's shape (`GET /get-session`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionBody {
     /// The session's handle.
@@ -87,7 +88,7 @@ pub struct SessionBody {
 }
 
 /// The session as `GET /me` shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MeSession {
     /// The session's handle.
@@ -103,7 +104,7 @@ pub struct MeSession {
 }
 
 /// `GET /me`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MeBody {
     /// Who is calling.
     pub user: UserBody,
@@ -112,7 +113,7 @@ pub struct MeBody {
 }
 
 /// What the copy of a session in the browser says (Better Auth's `session_data`, PROTOCOL section 5).
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionCopyBody {
     /// The session, without anything that would open it.
@@ -126,7 +127,7 @@ pub struct SessionCopyBody {
 }
 
 /// `GET /get-session` with a session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GetSessionBody {
     /// The session.
     pub session: SessionBody,
@@ -138,7 +139,7 @@ pub struct GetSessionBody {
 }
 
 /// The tokens of an answer, in RFC 6749's fields (§5.1).
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct TokenFields {
     /// A JWT (`typ: at+jwt`).
     pub access_token: SecretString,
@@ -155,7 +156,7 @@ pub struct TokenFields {
 }
 
 /// What `/signup`, `/login` and `/refresh` answer.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct TokenBody {
     /// The tokens.
     #[serde(flatten)]
@@ -165,7 +166,7 @@ pub struct TokenBody {
 }
 
 /// `POST /logout`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogoutBody {
     /// Always true.
     pub success: bool,
@@ -174,14 +175,14 @@ pub struct LogoutBody {
 }
 
 /// `{"user": …}`: a sign-up that does not sign in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UserOnlyBody {
     /// The new user.
     pub user: UserBody,
 }
 
 /// `POST /sign-up/email`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SignUpBody {
     /// See [`SessionBody::token`]; `null` when nobody was signed in.
     pub token: Option<String>,
@@ -190,7 +191,7 @@ pub struct SignUpBody {
 }
 
 /// `POST /sign-in/email`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SignInBody {
     /// Whether the client should go to `url`.
     pub redirect: bool,
@@ -204,28 +205,28 @@ pub struct SignInBody {
 }
 
 /// `POST /sign-out`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SuccessBody {
     /// Always true.
     pub success: bool,
 }
 
 /// What Better Auth's routes answer that only do something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StatusBody {
     /// Always true.
     pub status: bool,
 }
 
 /// `POST /update-session`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UpdatedSessionBody {
     /// The session as it is now.
     pub session: SessionBody,
 }
 
 /// `POST /change-password`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PasswordChangedBody {
     /// The handle of the session that was opened when all others ended; `null` if none did.
     pub token: Option<String>,
@@ -237,7 +238,7 @@ pub struct PasswordChangedBody {
 }
 
 /// One of the ways in which a user can sign in (`GET /list-accounts`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AccountBody {
     /// Opaque.
@@ -257,7 +258,7 @@ pub struct AccountBody {
 }
 
 /// What a link of a mail answers that leads nowhere.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FollowedBody {
     /// Always true.
     pub status: bool,
@@ -266,7 +267,7 @@ pub struct FollowedBody {
 }
 
 /// `POST /request-password-reset`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ResetRequestedBody {
     /// Always true.
     pub status: bool,
@@ -275,7 +276,7 @@ pub struct ResetRequestedBody {
 }
 
 /// `POST /delete-user`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeletedBody {
     /// Always true.
     pub success: bool,
@@ -284,21 +285,21 @@ pub struct DeletedBody {
 }
 
 /// `GET /token`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct JwtBody {
     /// A JWT in the shape of Better Auth's jwt plugin.
     pub token: SecretString,
 }
 
 /// `GET /ok`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OkBody {
     /// Always true.
     pub ok: bool,
 }
 
 /// `GET /admin/list-users`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UsersBody {
     /// A part of the list.
     pub users: Vec<UserBody>,
@@ -313,14 +314,14 @@ pub struct UsersBody {
 }
 
 /// `POST /admin/list-user-sessions`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionsBody {
     /// The living ones.
     pub sessions: Vec<SessionBody>,
 }
 
 /// `POST /admin/impersonate-user` and `/admin/stop-impersonating`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionAndUserBody {
     /// The session that counts from now on.
     pub session: SessionBody,
@@ -329,7 +330,7 @@ pub struct SessionAndUserBody {
 }
 
 /// `POST /admin/has-permission`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PermissionBody {
     /// Always `null`.
     pub error: (),
@@ -338,7 +339,7 @@ pub struct PermissionBody {
 }
 
 /// `POST /is-username-available`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AvailableBody {
     /// Whether nobody has the name.
     pub available: bool,

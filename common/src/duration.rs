@@ -1,7 +1,8 @@
 //! Lengths of time as people write them in a configuration: `15m`, `7d`, `500ms`.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A length of time in whole milliseconds. Written `500ms`, `30s`, `15m`, `12h`, `7d`, or a sum such as `1h30m`.
@@ -111,6 +112,20 @@ impl fmt::Display for Span {
 impl fmt::Debug for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+impl JsonSchema for Span {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Span".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "description": "Such as 500ms, 30s, 15m, 12h, 7d, or a sum: 1h30m", "examples": ["90d"]})
     }
 }
 

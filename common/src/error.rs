@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 macro_rules! codes {
@@ -237,6 +238,13 @@ codes! {
     HookRefused = "HOOK_REFUSED", "This is not allowed here";
     /// The application did not answer a hook in time, or not as it must. Nothing was done; try again later.
     HookUnavailable = "HOOK_UNAVAILABLE", "This cannot be decided now. Please try again later.";
+    // Services.
+    /// The service's token has not the scope that this takes; the message names it.
+    InsufficientScope = "INSUFFICIENT_SCOPE", "The token has not the scope that this takes";
+    /// No service by this name has a token.
+    ServiceNotFound = "SERVICE_NOT_FOUND", "Service not found";
+    /// A service by this name has a token already.
+    ServiceNameTaken = "SERVICE_NAME_TAKEN", "A service by this name has a token already";
 }
 
 impl fmt::Display for ErrorCode {
@@ -253,7 +261,7 @@ impl std::str::FromStr for ErrorCode {
 }
 
 /// The body of every refusal on the public door, as Better Auth's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorBody {
     /// One of [`ErrorCode`]; a few of Better Auth's recorded errors have none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -263,7 +271,7 @@ pub struct ErrorBody {
 }
 
 /// The body of every refusal on the admin door.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AdminErrorBody {
     /// One of [`ErrorCode`].

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -17,7 +18,7 @@ pub const MAX_SESSIONS: usize = 100;
 pub const MAX_EXAMPLES: usize = 3;
 
 /// An account with its password and its sessions.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ImportAccount {
     /// Kept as it is; authd makes one where there is none.
@@ -70,7 +71,7 @@ pub struct ImportAccount {
 }
 
 /// A password as another server stored it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ImportPassword {
     /// The id of Better Auth's account row.
@@ -87,7 +88,7 @@ pub struct ImportPassword {
 }
 
 /// A session as another server stored it. Its token is not among it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ImportSession {
     /// Its id.
@@ -115,7 +116,7 @@ pub struct ImportSession {
 }
 
 /// `GET /v1/imports/fields`: what there is room for besides what every account has.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportFields {
     /// The application's own fields of users, by name.
@@ -127,7 +128,7 @@ pub struct ImportFields {
 }
 
 /// `POST /v1/imports`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ImportBatch {
     /// Names what is imported: the same rows have the same name, so that an import which broke off goes on.
@@ -144,7 +145,7 @@ pub struct ImportBatch {
 macro_rules! findings {
     ($( $group:literal { $( $variant:ident = $name:literal, $text:literal; )+ } )+) => {
         /// What is found of the rows of an import. Append-only.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         pub enum Finding { $( $( #[doc = $text] #[serde(rename = $name)] $variant, )+ )+ }
 
         impl Finding {
@@ -228,7 +229,7 @@ findings! {
 }
 
 /// How often something was found, and where.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Found {
     /// How often.
     pub count: u64,
@@ -238,7 +239,7 @@ pub struct Found {
 }
 
 /// All that was found.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Findings(pub BTreeMap<Finding, Found>);
 
@@ -271,7 +272,7 @@ impl Findings {
 }
 
 /// What became of a batch, or would.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportReport {
     /// What was found.
@@ -282,7 +283,7 @@ pub struct ImportReport {
 }
 
 /// An import as operators see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportView {
     /// Names it.
@@ -302,7 +303,7 @@ pub struct ImportView {
 }
 
 /// `POST /v1/imports/{import}/undo`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UndoImport {
     /// Only say what it is about.
@@ -311,7 +312,7 @@ pub struct UndoImport {
 }
 
 /// What a step of taking an import back did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportUndone {
     /// As it was before the step.

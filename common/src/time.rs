@@ -1,8 +1,9 @@
 //! Points in time. Milliseconds inside, whole seconds only in JWT claims.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use jiff::Timestamp;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::Span;
@@ -85,6 +86,20 @@ impl std::str::FromStr for UnixTime {
         text.parse::<Timestamp>()
             .map(|t| Self::from_millis(t.as_millisecond()))
             .map_err(|_| format!("'{text}' is not an RFC 3339 time such as 2026-11-22T12:00:00Z"))
+    }
+}
+
+impl JsonSchema for UnixTime {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "UnixTime".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "format": "date-time"})
     }
 }
 

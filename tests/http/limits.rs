@@ -392,7 +392,7 @@ async fn op_03_nothing_but_the_interface_is_on_the_public_door() {
         "/debug",
         "/v1/status",
         "/v1/users",
-        "/openapi.json",
+        "/v1/openapi.json",
         "/",
         "/api",
         "/api/auth",

@@ -56,6 +56,9 @@ const MATRIX: &[(&str, &[&str], Role)] = &[
     ("keys revoke nothing --yes", &["POST /v1/keys/{kid}/revoke"], Oncall),
     ("token inspect", &["POST /v1/tokens/inspect"], View),
     ("token verify", &["POST /v1/tokens/verify"], View),
+    ("token service list", &["GET /v1/service-tokens"], View),
+    ("token service create {service} --scope users:read", &["POST /v1/service-tokens"], Admin),
+    ("token service revoke nothing --yes", &["POST /v1/service-tokens/{name}/revoke"], Oncall),
     ("audit list", &["GET /v1/audit"], View),
     ("audit verify", &["GET /v1/audit/verify"], View),
     ("audit erase --user {ada} --dry-run", &["POST /v1/audit/erase"], Admin),
@@ -244,7 +247,8 @@ async fn az_04_each_verb_is_done_for_those_whose_role_allows_it_and_exits_5_for_
         for (line, routes, needed) in MATRIX {
             new += 1;
             let line = line.replace("{ada}", "ada@example.com").replace("{boss}", "boss@example.com");
-            let line = line.replace("{new}", &format!("new{new}@example.com"));
+            let line =
+                line.replace("{new}", &format!("new{new}@example.com")).replace("{service}", &format!("service-{new}"));
             let line = line.replace("{accounts}", &accounts.display().to_string());
             let line = line.replace("{rows}", &rows.display().to_string());
             let before = records(&host).await;

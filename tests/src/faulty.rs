@@ -13,15 +13,15 @@ use async_trait::async_trait;
 use authd::{
     domain::{
         Act, AuditRecord, Ban, Checkpoint, Credential, Delivery, Event, Family, Fate, FieldChanges, IdempotencyKey,
-        Import, KeySet, Link, Mail, Session, SigningKey, TokenDigest, User, UserSearch, throttle::Place,
+        Import, KeySet, Link, Mail, ServiceToken, Session, SigningKey, TokenDigest, User, UserSearch, throttle::Place,
     },
     store::{
         Amendment, AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, ImportBatch, Imports, Listed,
         Live, NewSession, Outbox, Outboxed, Page, Profile, Refresh, Refreshed, Rehash, Replay, Rewrap, SealedSecret,
-        Store, StoreError, Trimmed, Undone, UserQuery, Which,
+        ServiceTokens, Store, StoreError, Trimmed, Undone, UserQuery, Which,
     },
 };
-use common::{Email, FamilyId, ImportId, MailId, SessionId, Span, UnixTime, UserId, admin::Counts};
+use common::{Email, FamilyId, ImportId, MailId, ServiceName, SessionId, Span, UnixTime, UserId, admin::Counts};
 use tokio::sync::watch;
 
 /// How a call fails.
@@ -149,6 +149,35 @@ impl Imports for Faulty {
         event: Event,
     ) -> Result<Option<Undone>, StoreError> {
         self.inner.undo_import(id, limit, act, event).await
+    }
+}
+
+/// Nor into the tokens of services.
+#[async_trait]
+impl ServiceTokens for Faulty {
+    async fn service_token(&self, digest: &TokenDigest) -> Result<Option<ServiceToken>, StoreError> {
+        self.inner.service_token(digest).await
+    }
+
+    async fn service_tokens(&self) -> Result<Vec<ServiceToken>, StoreError> {
+        self.inner.service_tokens().await
+    }
+
+    async fn create_service_token(&self, token: ServiceToken, act: Act, event: Event) -> Result<(), StoreError> {
+        self.inner.create_service_token(token, act, event).await
+    }
+
+    async fn revoke_service_token(
+        &self,
+        name: ServiceName,
+        act: Act,
+        event: Event,
+    ) -> Result<Option<ServiceToken>, StoreError> {
+        self.inner.revoke_service_token(name, act, event).await
+    }
+
+    async fn note_service_use(&self, digest: TokenDigest, at: UnixTime) -> Result<(), StoreError> {
+        self.inner.note_service_use(digest, at).await
     }
 }
 

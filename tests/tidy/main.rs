@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests are tests
 
+mod reference;
 mod requirements;
 
 use std::{
@@ -307,6 +308,7 @@ const LAYERS: &[Layer] = &[
             "http",
             "matchit",
             "percent_encoding",
+            "schemars",
             "serde",
             "serde_json",
             "tokio",

@@ -80,6 +80,7 @@ fn in_words(item: &mut Value) {
         Some("operator") => {
             text("name").unwrap_or_else(|| format!("uid {}", actor.get("uid").cloned().unwrap_or_default()))
         }
+        Some("service") => format!("service {}", text("name").unwrap_or_default()),
         Some("user") if actor.get("user").is_some() && actor.get("user") == item.get("user") => "self".into(),
         Some("user") => text("user").unwrap_or_else(|| "a user".into()),
         Some(kind) => kind.to_owned(),

@@ -8,6 +8,7 @@ mod keys;
 mod mail;
 mod metrics;
 mod secrets;
+mod service_token;
 mod session;
 mod status;
 mod store;

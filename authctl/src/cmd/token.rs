@@ -7,7 +7,7 @@ use common::{
 };
 use serde_json::Value;
 
-use super::{Context, secrets};
+use super::{Context, secrets, service_token};
 use crate::{
     cli::{Format, Token},
     error::{Error, Exit},
@@ -20,6 +20,7 @@ const SHAPE: Shape = Shape { plural: "tokens", id: "kind", columns: &[], record:
 
 pub(super) async fn run(cx: &mut Context<'_>, command: Token) -> Result<Exit, Error> {
     let (path, source, verifying) = match command {
+        Token::Service(command) => return service_token::run(cx, command).await,
         Token::Inspect { source } => ("/v1/tokens/inspect", source, false),
         Token::Verify { source } => ("/v1/tokens/verify", source, true),
     };

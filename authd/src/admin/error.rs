@@ -27,17 +27,21 @@ pub struct AdminError {
     allow: Option<String>,
 }
 
-fn status(code: ErrorCode) -> StatusCode {
+/// The status of a code on this door.
+pub fn status(code: ErrorCode) -> StatusCode {
     use ErrorCode as E;
     match code {
         E::Forbidden | E::BrowserRefused => StatusCode::FORBIDDEN,
-        E::NotFound | E::UserNotFound | E::SessionNotFound | E::KeyNotFound => StatusCode::NOT_FOUND,
+        E::NotFound | E::UserNotFound | E::SessionNotFound | E::KeyNotFound | E::ServiceNotFound => {
+            StatusCode::NOT_FOUND
+        }
         E::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         E::Conflict
         | E::AlreadyDone
         | E::IdempotencyKeyReused
         | E::UnexpectedCount
         | E::AmbiguousUser
+        | E::ServiceNameTaken
         | E::UserAlreadyExists => StatusCode::CONFLICT,
         E::VersionMismatch => StatusCode::UPGRADE_REQUIRED,
         E::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -137,10 +141,14 @@ impl From<ServiceError> for AdminError {
             S::Banned(_) => Self::new(ErrorCode::BannedUser),
             // Of what administrators among the users do, on the public door.
             S::NotPermitted(_)
+            | S::OutOfScope(_)
             | S::Impersonating
             | S::MayNotImpersonate
             | S::MayNotBanYourself
             | S::MayNotRemoveYourself => Self::new(ErrorCode::Forbidden),
+            S::ServiceNameTaken => Self::new(ErrorCode::ServiceNameTaken)
+                .fix("take another name, or revoke that one: authctl token service revoke NAME"),
+            S::ServiceNotFound => Self::new(ErrorCode::ServiceNotFound).fix("authctl token service list"),
             S::NoSuchRole => Self::new(ErrorCode::NoSuchRole).fix("see admin_plugin.roles: authctl config show"),
             S::InvalidEmail => Self::new(ErrorCode::InvalidEmail),
             S::UsernameTaken => Self::new(ErrorCode::UsernameTaken),

@@ -10,9 +10,11 @@ pub mod imports;
 pub mod keys;
 pub mod mail;
 pub mod metrics;
+pub mod openapi;
 mod refusals;
 pub mod request;
 pub mod routes;
+pub mod service_tokens;
 pub mod sessions;
 pub mod status;
 pub mod store;
@@ -337,6 +339,9 @@ mod tests {
         ("POST /v1/throttles/clear", Role::Helpdesk),
         ("POST /v1/tokens/inspect", Role::View),
         ("POST /v1/tokens/verify", Role::View),
+        ("GET /v1/service-tokens", Role::View),
+        ("POST /v1/service-tokens", Role::Admin),
+        ("POST /v1/service-tokens/{name}/revoke", Role::Oncall),
         ("POST /v1/store/snapshot", Role::Oncall),
         ("GET /v1/audit", Role::View),
         ("GET /v1/audit/verify", Role::View),

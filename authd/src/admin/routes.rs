@@ -4,8 +4,8 @@ use common::import::MAX_BYTES;
 use futures_util::future::BoxFuture;
 
 use super::{
-    AdminApp, AdminError, AdminReq, audit, events, hooks, imports, keys, mail, metrics, sessions, status, store,
-    throttles, tokens, users,
+    AdminApp, AdminError, AdminReq, audit, events, hooks, imports, keys, mail, metrics, service_tokens, sessions,
+    status, store, throttles, tokens, users,
 };
 use crate::{
     domain::Role,
@@ -107,6 +107,9 @@ pub static ROUTES: &[Route] = &[
     write(Post, "/v1/throttles/clear", Helpdesk, handler!(throttles::clear)),
     read(Post, "/v1/tokens/inspect", View, handler!(tokens::inspect)),
     read(Post, "/v1/tokens/verify", View, handler!(tokens::verify)),
+    read(Get, "/v1/service-tokens", View, handler!(service_tokens::list)),
+    write(Post, "/v1/service-tokens", Admin, handler!(service_tokens::create)),
+    write(Post, "/v1/service-tokens/{name}/revoke", Oncall, handler!(service_tokens::revoke)),
     // It changes nothing that anybody is accountable for.
     read(Post, "/v1/store/snapshot", Oncall, handler!(store::snapshot)),
     read(Get, "/v1/audit", View, handler!(audit::list)),

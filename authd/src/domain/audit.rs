@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use common::{RequestId, SessionId, UnixTime, UserId};
+use common::{RequestId, ServiceName, SessionId, UnixTime, UserId};
 
 use super::mail::{Post, Spent};
 
@@ -22,6 +22,8 @@ pub enum Actor {
         /// The account's name on this host.
         name: Option<String>,
     },
+    /// An application's backend, by its token.
+    Service(ServiceName),
     /// The daemon by itself: sweeper, automatic rotation.
     Daemon,
 }
@@ -39,6 +41,8 @@ pub enum Method {
     RefreshToken,
     /// The link of a mail to the account's address.
     MailLink,
+    /// The token of a service.
+    ServiceToken,
     /// The kernel's word about a peer of the admin socket.
     Socket,
     /// Nobody else can act by it.
@@ -54,6 +58,7 @@ impl Method {
             Self::Impersonation => "impersonation",
             Self::RefreshToken => "refresh_token",
             Self::MailLink => "mail_link",
+            Self::ServiceToken => "service_token",
             Self::Socket => "socket",
             Self::Daemon => "daemon",
         }
@@ -204,6 +209,10 @@ kinds! {
     HookTested = "hook.tested";
     /// An operator let events be told to the application once more.
     EventsReplayed = "events.replayed";
+    /// An operator made a token for a service.
+    ServiceTokenCreated = "service.token_created";
+    /// An operator revoked the token of a service.
+    ServiceTokenRevoked = "service.token_revoked";
 }
 
 impl EventKind {

@@ -107,6 +107,8 @@ impl Topic {
             | EventKind::MailTested
             | EventKind::MailRetried
             | EventKind::HookTested
+            | EventKind::ServiceTokenCreated
+            | EventKind::ServiceTokenRevoked
             | EventKind::EventsReplayed => &[],
         }
     }

@@ -197,6 +197,26 @@ impl AdminRules {
             || self.roles_of(user).any(|name| self.admin_roles.iter().any(|admin| admin == name))
     }
 
+    /// Whether the user is an administrator in any way: by name, by a role of that standing, or because a role allows
+    /// something that the routes of the plugin do.
+    pub fn is_privileged(&self, user: &User) -> bool {
+        self.admin_user_ids.contains(&user.id) || self.gives_privilege(&user.role)
+    }
+
+    /// Whether these roles make whoever has them one of those.
+    pub fn gives_privilege(&self, roles: &str) -> bool {
+        let allows =
+            |role: UserRole, p: &Permission| role.may.get(p.resource).is_some_and(|may| may.contains(p.action));
+        let text = if roles.is_empty() { &self.default_role } else { roles };
+        text.split(',').any(|name| {
+            self.admin_roles.iter().any(|admin| admin == name)
+                || OF_ADMIN
+                    .iter()
+                    .chain([&Permission::IMPERSONATE_ADMINS])
+                    .any(|p| self.role(name).is_some_and(|role| allows(role, p)))
+        })
+    }
+
     /// Whether there is such a role. Where none are configured every word is one.
     pub fn knows(&self, role: &str) -> bool {
         self.roles.as_ref().is_none_or(|roles| roles.iter().any(|known| known.name == role))

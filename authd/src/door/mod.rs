@@ -3,6 +3,7 @@
 
 pub mod body;
 pub mod head;
+pub mod openapi;
 pub mod panics;
 pub mod reply;
 pub mod router;

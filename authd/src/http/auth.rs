@@ -10,9 +10,11 @@ use super::{
     cookie::{SessionCookie, Shown},
 };
 use crate::{
-    domain::{Session, User},
+    domain::{ServiceToken, Session, User},
     door::Reply,
     service::{
+        administration::Who,
+        service_tokens::{self, Refused},
         sessions::{self, Found, Wish},
         tokens::{self, Accepted, Refusal},
     },
@@ -39,6 +41,35 @@ pub struct Caller {
     pub shown: Option<Shown>,
     /// When the JWT expires that showed it: nothing that is made from it lives longer.
     pub until: Option<UnixTime>,
+}
+
+/// The caller of one of the routes of the admin plugin.
+pub enum AdminCaller {
+    /// A user, by a session.
+    User(Caller),
+    /// A service, by its token.
+    Service(ServiceToken),
+}
+
+impl AdminCaller {
+    /// For the use cases.
+    pub fn who(&self) -> Who<'_> {
+        match self {
+            Self::User(caller) => Who::User(&caller.live),
+            Self::Service(token) => Who::Service(token),
+        }
+    }
+
+    /// The session of the user, for what no service does.
+    ///
+    /// # Errors
+    /// `InsufficientScope`.
+    pub fn session(&self) -> Result<&Caller, ApiError> {
+        match self {
+            Self::User(caller) => Ok(caller),
+            Self::Service(_) => Err(ApiError::out_of_scope(None)),
+        }
+    }
 }
 
 /// The one bearer token of a request.
@@ -151,13 +182,24 @@ impl Req {
         }
     }
 
-    /// The administrator who calls one of the routes of the admin plugin, as far as there is a session: what the user may is for
-    /// the use case to say.
+    /// Who calls one of the routes of the admin plugin: what the user, or the service, may is for the use case to say. The token of
+    /// a service alone decides where it is shown: no cookie takes its place, and there is nothing that a page of another site
+    /// could make a browser send.
     ///
     /// # Errors
-    /// As [`Req::caller`], without a body (recorded).
-    pub async fn admin_caller(&self, app: &App) -> Result<Caller, ApiError> {
-        self.caller(app).await.map_err(ApiError::without_body)
+    /// As [`Req::caller`], without a body (recorded). For the token of a service 401 with a challenge and a code that says why,
+    /// or 429.
+    pub async fn admin_caller(&self, app: &App) -> Result<AdminCaller, ApiError> {
+        let token = bearer(self).ok().flatten().filter(|text| service_tokens::looks_like_one(text));
+        let Some(token) = token else {
+            return self.caller(app).await.map(AdminCaller::User).map_err(ApiError::without_body);
+        };
+        match service_tokens::admit(&app.services, token, self.requester.address).await? {
+            Ok(service) => Ok(AdminCaller::Service(service)),
+            Err(Refused::Unknown) => Err(challenge(ErrorCode::InvalidToken)),
+            Err(Refused::Expired) => Err(challenge(ErrorCode::TokenExpired)),
+            Err(Refused::Throttled(wait)) => Err(ApiError::throttled(wait)),
+        }
     }
 
     /// As [`Req::caller`], where nobody need be signed in.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use common::{ErrorCode, RequestId, Span, error::ErrorBody};
+use common::{ErrorCode, RequestId, Scope, Span, error::ErrorBody};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use tracing::{error, warn};
 
@@ -101,10 +101,14 @@ pub fn status(code: ErrorCode) -> StatusCode {
         | E::SessionNotFresh
         | E::Forbidden
         | E::HookRefused
+        | E::InsufficientScope
         | E::BrowserRefused => StatusCode::FORBIDDEN,
-        E::NotFound | E::FailedToGetUserInfo | E::UserNotFound | E::SessionNotFound | E::KeyNotFound => {
-            StatusCode::NOT_FOUND
-        }
+        E::NotFound
+        | E::FailedToGetUserInfo
+        | E::UserNotFound
+        | E::SessionNotFound
+        | E::KeyNotFound
+        | E::ServiceNotFound => StatusCode::NOT_FOUND,
         E::MethodNotAllowed | E::DeferredRefreshRequired => StatusCode::METHOD_NOT_ALLOWED,
         E::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         E::Conflict
@@ -112,6 +116,7 @@ pub fn status(code: ErrorCode) -> StatusCode {
         | E::IdempotencyKeyReused
         | E::UnexpectedCount
         | E::AmbiguousUser
+        | E::ServiceNameTaken
         | E::VersionMismatch
         | E::CheckFailed => StatusCode::CONFLICT,
         E::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -196,6 +201,22 @@ impl ApiError {
         Self { status: StatusCode::NOT_FOUND, ..Self::with_message(ErrorCode::InvalidToken, "Invalid token") }
     }
 
+    /// The token of a service does not reach so far (RFC 6750 §3.1).
+    pub fn out_of_scope(scope: Option<Scope>) -> Self {
+        let (message, challenge) = match scope {
+            Some(scope) => (
+                format!("This takes a token with the scope {scope}"),
+                format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\""),
+            ),
+            None => ("No service may do this".to_owned(), "Bearer error=\"insufficient_scope\"".to_owned()),
+        };
+        let refusal = Self::with_message(ErrorCode::InsufficientScope, message);
+        match HeaderValue::try_from(challenge) {
+            Ok(challenge) => refusal.header(header::WWW_AUTHENTICATE, challenge),
+            Err(_) => refusal,
+        }
+    }
+
     /// With another status than this code has elsewhere, as recorded.
     #[must_use]
     pub fn but(self, status: StatusCode) -> Self {
@@ -264,7 +285,7 @@ impl ApiError {
 }
 
 /// The code of what the caller's roles do not allow.
-fn not_permitted(permission: Permission) -> ErrorCode {
+pub(super) fn not_permitted(permission: Permission) -> ErrorCode {
     match (permission.resource, permission.action) {
         ("user", "create") => ErrorCode::MayNotCreateUsers,
         ("user", "list") => ErrorCode::MayNotListUsers,
@@ -318,6 +339,9 @@ impl From<ServiceError> for ApiError {
             S::NoPassword => ErrorCode::CredentialAccountNotFound,
             S::Banned(message) => return Self::with_message(ErrorCode::BannedUser, message.clone()),
             S::NotPermitted(permission) => not_permitted(*permission),
+            S::OutOfScope(scope) => return Self::out_of_scope(*scope),
+            S::ServiceNameTaken => ErrorCode::ServiceNameTaken,
+            S::ServiceNotFound => ErrorCode::ServiceNotFound,
             S::InvalidEmail => ErrorCode::InvalidEmail,
             S::Impersonating => ErrorCode::NotWhileImpersonating,
             S::MayNotImpersonate => ErrorCode::MayNotImpersonateAdmins,

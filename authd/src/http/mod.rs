@@ -8,6 +8,7 @@ pub mod error;
 mod given;
 pub mod health;
 pub mod jwks;
+pub mod openapi;
 pub mod origin;
 pub mod plain;
 pub mod request;
@@ -86,13 +87,17 @@ pub struct Plugins {
 }
 
 impl Plugins {
-    /// Whether routes of this one are served.
-    pub fn serve(self, plugin: Plugin) -> bool {
+    /// All of them.
+    pub const ALL: Self = Self { bearer: Bearer::On, jwt: true, set_auth_jwt: true, admin: true, username: true };
+
+    /// Whether there are routes of this one.
+    pub fn serve(self, plugin: Plugin, is_development: bool) -> bool {
         match plugin {
             Plugin::None => true,
             Plugin::Jwt => self.jwt,
             Plugin::Admin => self.admin,
             Plugin::Username => self.username,
+            Plugin::Development => is_development,
         }
     }
 }
@@ -215,7 +220,7 @@ impl App {
             return e.into_reply();
         }
         let found = match self.router.find(&head.method, head.path()) {
-            Found::Route(route, _) if !self.settings.plugins.serve(route.plugin) => Found::Nothing,
+            Found::Route(route, _) if !self.serves(route) => Found::Nothing,
             found => found,
         };
         if let Found::Route(route, _) = &found {
@@ -262,6 +267,11 @@ impl App {
             reply.add(SET_AUTH_TOKEN, token);
         }
         reply
+    }
+
+    /// Whether there is this route: whether the plugin that it belongs to is on.
+    fn serves(&self, route: &Route) -> bool {
+        self.settings.plugins.serve(route.plugin, self.settings.mode == Mode::Development)
     }
 
     fn check_host(&self, head: &Head, any_host: bool) -> Result<(), ApiError> {

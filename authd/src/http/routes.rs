@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 use super::{
     ApiError, App, Req,
     better_auth::{self, admin},
-    health, jwks, plain,
+    health, jwks, openapi, plain,
 };
 use crate::{
     domain::Permission,
@@ -60,6 +60,8 @@ pub enum Plugin {
     Admin,
     /// Better Auth's username plugin.
     Username,
+    /// None, and there is such a route in development mode only.
+    Development,
 }
 
 /// What answers.
@@ -225,4 +227,5 @@ pub static ROUTES: &[Route] = &[
     Route::get("/.well-known/jwks.json", Anyone, handler!(jwks::get)).at_root().by_any_host(),
     Route::get("/healthz", Anyone, handler!(health::alive)).at_root().by_any_host(),
     Route::get("/readyz", Anyone, handler!(health::ready)).at_root().by_any_host(),
+    Route::get("/openapi.json", Anyone, handler!(openapi::get)).at_root().of(Plugin::Development),
 ];

@@ -1,9 +1,9 @@
-//! What administrators among the users do to other accounts (Better Auth's admin plugin): the use cases of operators, each behind
-//! a permission. The caller acts by a session of the own, never as somebody else.
+//! What administrators among the users, and services, do to other accounts (Better Auth's admin plugin): the use cases of
+//! operators, each behind a permission. A user acts by a session of the own, never as somebody else; a service by its token.
 
 use std::sync::Arc;
 
-use common::{Email, SecretString, SessionId, Span, UnixTime, UserId};
+use common::{Email, Scope, SecretString, SessionId, Span, UnixTime, UserId};
 
 use super::{
     Requester, ServiceError, Services, fields,
@@ -14,41 +14,99 @@ use super::{
 };
 use crate::{
     domain::{
-        Act, AdminRules, Ban, FieldChanges, GivenFields, Permission, Session, SessionState, Statements, User,
-        UserSearch,
+        Act, Actor, AdminRules, Ban, FieldChanges, GivenFields, Method, Permission, ServiceToken, Session,
+        SessionState, Statements, User, UserSearch,
         permission::{MAX_ROLE_BYTES, is_role},
         user::MAX_REASON,
     },
     store::{Amendment, Ending, Listed, Live, Profile},
 };
 
-/// A user who asks for something that administrators may.
+/// Who acts.
+#[derive(Clone, Copy)]
+pub enum Who<'a> {
+    /// A user, by this session.
+    User(&'a Live),
+    /// A service, by its token.
+    Service(&'a ServiceToken),
+}
+
+/// Somebody who asks for something that administrators may.
 pub struct Administrator<'a> {
-    /// The session and its user.
-    pub live: &'a Live,
+    /// Who.
+    pub who: Who<'a>,
     pub(super) rules: &'a AdminRules,
     requester: &'a Requester,
 }
 
 impl<'a> Administrator<'a> {
     /// Who asks; `None` while the plugin is off.
-    pub fn new(app: &'a Services, live: &'a Live, requester: &'a Requester) -> Option<Self> {
-        Some(Self { live, rules: app.policy.admin.as_ref()?, requester })
+    pub fn new(app: &'a Services, who: Who<'a>, requester: &'a Requester) -> Option<Self> {
+        Some(Self { who, rules: app.policy.admin.as_ref()?, requester })
     }
 
-    /// Whether the user's roles allow all of this. Who acts as somebody else may nothing: what administrators do they do as
-    /// themselves (AZ-07).
+    /// Whether the user's roles, or the scopes of the service, allow all of this. Who acts as somebody else may nothing: what
+    /// administrators do they do as themselves (AZ-07).
     pub fn allows(&self, asked: &Statements) -> bool {
-        self.live.session.impersonation.is_none() && self.rules.allows(&self.live.user, asked)
+        match self.who {
+            Who::User(live) => live.session.impersonation.is_none() && self.rules.allows(&live.user, asked),
+            Who::Service(token) => token.allows(asked),
+        }
     }
 
-    /// That the user's roles allow this.
+    /// That the user's roles, or the scopes of the service, allow this.
     ///
     /// # Errors
-    /// `NotPermitted`.
+    /// `NotPermitted`, `OutOfScope`.
     pub(super) fn require(&self, permission: Permission) -> Result<(), ServiceError> {
-        let may = self.live.session.impersonation.is_none() && self.rules.may(&self.live.user, permission);
+        let live = match self.who {
+            Who::User(live) => live,
+            Who::Service(token) if token.may(permission) => return Ok(()),
+            Who::Service(_) => return Err(ServiceError::OutOfScope(permission.scope())),
+        };
+        let may = live.session.impersonation.is_none() && self.rules.may(&live.user, permission);
         if may { Ok(()) } else { Err(ServiceError::NotPermitted(permission)) }
+    }
+
+    /// That who asks may change this user: a service does nothing to administrators unless its token says so.
+    ///
+    /// # Errors
+    /// `OutOfScope`.
+    fn require_reach(&self, user: &User) -> Result<(), ServiceError> {
+        match self.who {
+            Who::Service(token) if !token.scopes.contains(&Scope::Admins) && self.rules.is_privileged(user) => {
+                Err(ServiceError::OutOfScope(Some(Scope::Admins)))
+            }
+            Who::Service(_) | Who::User(_) => Ok(()),
+        }
+    }
+
+    /// That who asks may give a user this role: a service makes nobody an administrator unless its token says so.
+    ///
+    /// # Errors
+    /// `OutOfScope`.
+    fn require_reach_of_role(&self, role: &str) -> Result<(), ServiceError> {
+        match self.who {
+            Who::Service(token) if !token.scopes.contains(&Scope::Admins) && self.rules.gives_privilege(role) => {
+                Err(ServiceError::OutOfScope(Some(Scope::Admins)))
+            }
+            Who::Service(_) | Who::User(_) => Ok(()),
+        }
+    }
+
+    /// The user of this id, who may be changed by who asks.
+    ///
+    /// # Errors
+    /// `UserNotFound`, `OutOfScope`.
+    async fn within_reach(&self, app: &Services, id: &str) -> Result<Arc<User>, ServiceError> {
+        let user = self.user(app, id).await?;
+        self.require_reach(&user)?;
+        Ok(user)
+    }
+
+    /// Whether that is the one who asks.
+    fn is_self(&self, user: &User) -> bool {
+        matches!(self.who, Who::User(live) if live.user.id == user.id)
     }
 
     /// The user of this id.
@@ -61,7 +119,11 @@ impl<'a> Administrator<'a> {
     }
 
     fn act(&self, app: &Services) -> Act {
-        self.requester.act_in(self.live, app.clock.now())
+        let now = app.clock.now();
+        match self.who {
+            Who::User(live) => self.requester.act_in(live, now),
+            Who::Service(token) => self.requester.act(Actor::Service(token.name.clone()), Method::ServiceToken, now),
+        }
     }
 
     /// The roles in one text, if there are such roles.
@@ -182,6 +244,7 @@ pub async fn create(app: &Services, admin: &Administrator<'_>, wanted: Wanted) -
         }
         GivenRoles::WrongType => return Err(ServiceError::InvalidRole),
     };
+    admin.require_reach_of_role(role.as_deref().unwrap_or_default())?;
     if wanted.ban.is_asked() {
         admin.require(Permission::BAN)?;
     }
@@ -256,8 +319,9 @@ pub async fn update(
     change.name.as_deref().map_or(Ok(()), check_name)?;
     change.image.iter().flatten().try_for_each(|image| check_image(image))?;
     check_reason(change.ban.reason.as_ref().and_then(Option::as_deref))?;
-    let user = admin.user(app, id).await?;
-    if change.ban.banned == Some(true) && user.id == admin.live.user.id {
+    role.as_deref().map_or(Ok(()), |role| admin.require_reach_of_role(role))?;
+    let user = admin.within_reach(app, id).await?;
+    if change.ban.banned == Some(true) && admin.is_self(&user) {
         return Err(ServiceError::MayNotBanYourself);
     }
     fields::check(&user.fields.changed(&change.fields), User::MAX_FIELD_BYTES)?;
@@ -289,7 +353,8 @@ pub async fn set_role(
 ) -> Result<Arc<User>, ServiceError> {
     admin.require(Permission::SET_ROLE)?;
     let role = admin.roles(roles)?;
-    let user = admin.user(app, id).await?;
+    admin.require_reach_of_role(&role)?;
+    let user = admin.within_reach(app, id).await?;
     Ok(users::set_role(app, &user.id, role, admin.act(app)).await?.user)
 }
 
@@ -306,8 +371,8 @@ pub async fn ban(
 ) -> Result<Changed, ServiceError> {
     admin.require(Permission::BAN)?;
     check_reason(reason.as_deref())?;
-    let user = admin.user(app, id).await?;
-    if user.id == admin.live.user.id {
+    let user = admin.within_reach(app, id).await?;
+    if admin.is_self(&user) {
         return Err(ServiceError::MayNotBanYourself);
     }
     let reason = reason.filter(|reason| !reason.is_empty()).unwrap_or_else(|| admin.rules.default_ban_reason.clone());
@@ -326,7 +391,7 @@ pub fn default_end(app: &Services) -> Option<UnixTime> {
 /// `NotPermitted`, `UserNotFound`.
 pub async fn unban(app: &Services, admin: &Administrator<'_>, id: &str) -> Result<Changed, ServiceError> {
     admin.require(Permission::BAN)?;
-    let user = admin.user(app, id).await?;
+    let user = admin.within_reach(app, id).await?;
     users::enable(app, &user.id, admin.act(app)).await
 }
 
@@ -354,6 +419,9 @@ pub async fn sessions_of(
 pub async fn revoke(app: &Services, admin: &Administrator<'_>, handle: &str) -> Result<(), ServiceError> {
     admin.require(Permission::REVOKE_SESSIONS)?;
     let Ok(id) = handle.parse::<SessionId>() else { return Ok(()) };
+    if let Some(live) = app.store.session(&id).await? {
+        admin.require_reach(&live.user)?;
+    }
     sessions::revoke(app, Ending::These(vec![id]), None, admin.act(app)).await?;
     Ok(())
 }
@@ -365,6 +433,9 @@ pub async fn revoke(app: &Services, admin: &Administrator<'_>, handle: &str) -> 
 pub async fn revoke_all(app: &Services, admin: &Administrator<'_>, id: &str) -> Result<(), ServiceError> {
     admin.require(Permission::REVOKE_SESSIONS)?;
     let Ok(user) = id.parse::<UserId>() else { return Ok(()) };
+    if let Some(user) = app.store.user(&user).await? {
+        admin.require_reach(&user)?;
+    }
     sessions::revoke(app, Ending::OfUser { user, except: None }, None, admin.act(app)).await?;
     Ok(())
 }
@@ -375,8 +446,8 @@ pub async fn revoke_all(app: &Services, admin: &Administrator<'_>, id: &str) -> 
 /// `NotPermitted`, `UserNotFound`, `MayNotRemoveYourself`.
 pub async fn remove(app: &Services, admin: &Administrator<'_>, id: &str) -> Result<(), ServiceError> {
     admin.require(Permission::DELETE)?;
-    let user = admin.user(app, id).await?;
-    if user.id == admin.live.user.id {
+    let user = admin.within_reach(app, id).await?;
+    if admin.is_self(&user) {
         return Err(ServiceError::MayNotRemoveYourself);
     }
     users::delete(app, &user.id, admin.act(app)).await?;
@@ -396,8 +467,11 @@ pub async fn set_password(
     admin.require(Permission::SET_PASSWORD)?;
     // As recorded: before it is known whether there is such a user.
     app.policy.password.check_length(password.expose())?;
-    let user = admin.user(app, id).await?;
-    let keep = Some(&admin.live.session.id).filter(|_| user.id == admin.live.user.id);
+    let user = admin.within_reach(app, id).await?;
+    let keep = match admin.who {
+        Who::User(live) if live.user.id == user.id => Some(&live.session.id),
+        Who::User(_) | Who::Service(_) => None,
+    };
     users::set_password(app, &user, password, false, keep, admin.act(app)).await?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Why a use case did not happen. One variant for each thing that a door tells apart.
 
-use common::{Span, UnixTime};
+use common::{Scope, Span, UnixTime};
 
 use crate::{
     domain::{FieldProblem, Hook, PasswordProblem, Permission, UsernameProblem, key::KeyProblem},
@@ -53,6 +53,15 @@ pub enum ServiceError {
     /// Only the user may do this, and not who acts as the user.
     #[error("somebody acts as the user")]
     Impersonating,
+    /// The token of the service has not this scope; `None`: no service may do it.
+    #[error("not in the scopes of the service: {0:?}")]
+    OutOfScope(Option<Scope>),
+    /// A service of this name has a token.
+    #[error("a service of this name has a token")]
+    ServiceNameTaken,
+    /// No such service.
+    #[error("no such service")]
+    ServiceNotFound,
     /// The user is not one to act as.
     #[error("nobody acts as this user")]
     MayNotImpersonate,
@@ -182,6 +191,7 @@ impl From<StoreError> for ServiceError {
             StoreError::NoSuchSession => Self::SessionNotFound,
             StoreError::EmailTaken => Self::UserExists,
             StoreError::UsernameTaken => Self::UsernameTaken,
+            StoreError::ServiceNameTaken => Self::ServiceNameTaken,
             StoreError::NoSuchUser => Self::UserNotFound,
             StoreError::Unexpected(n) => Self::Unexpected(n),
             StoreError::Stale => Self::Contention,

@@ -6,7 +6,7 @@ use common::UnixTime;
 
 use super::{
     Requester, ServiceError, Services,
-    administration::Administrator,
+    administration::{Administrator, Who},
     sessions::{self, Found, Opened, Wish},
 };
 use crate::{
@@ -48,8 +48,9 @@ pub async fn begin(
     requester: &Requester,
 ) -> Result<Opened, ServiceError> {
     admin.require(Permission::IMPERSONATE)?;
+    let Who::User(live) = admin.who else { return Err(ServiceError::OutOfScope(None)) };
     let user = admin.user(app, user).await?;
-    if !may_act_as(admin.rules, &admin.live.user, &user) {
+    if !may_act_as(admin.rules, &live.user, &user) {
         return Err(ServiceError::MayNotImpersonate);
     }
     let now = app.clock.now();
@@ -59,7 +60,7 @@ pub async fn begin(
     let wish = Wish { remember: false, refreshable: false, replaces: vec![] };
     let (mut new, opening) = sessions::prepare(app, &user.id, &wish, requester, now);
     let end = now.plus(admin.rules.impersonation);
-    let (by, from) = (admin.live.user.id.clone(), admin.live.session.id.clone());
+    let (by, from) = (live.user.id.clone(), live.session.id.clone());
     new.session.expires_at = end;
     new.session.absolute_expires_at = end;
     new.session.impersonation = Some(Impersonation { by, from });
@@ -67,7 +68,7 @@ pub async fn begin(
     new.max_per_user = usize::MAX;
     let session = new.session.clone();
     let event = Event::new(EventKind::ImpersonationBegun).user(&user.id).session(&session.id);
-    match app.store.open_session(new, user.epoch, None, requester.act_in(admin.live, now), event).await {
+    match app.store.open_session(new, user.epoch, None, requester.act_in(live, now), event).await {
         Err(StoreError::NoSuchUser) => Err(ServiceError::UserNotFound),
         outcome => Ok(outcome.map(|()| opening.opened_as(session, user))?),
     }

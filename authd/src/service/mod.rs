@@ -22,6 +22,7 @@ pub mod own;
 pub mod passwords;
 pub mod random;
 pub mod reset;
+pub mod service_tokens;
 pub mod sessions;
 pub mod store;
 pub mod throttle;

@@ -83,8 +83,8 @@ struct Inner {
     sources: Table<Entry>,
     /// By account and network, or by account and device.
     lanes: Table<Entry>,
-    /// Changes of profiles, by user.
-    profiles: Table<Failures>,
+    /// Changes of profiles, by user; wrong tokens of services, by network.
+    acts: Table<Failures>,
     /// Counters of accounts that are not in the store as they are here.
     unwritten: BTreeSet<Key>,
     /// When forgotten ones were looked for in the store.
@@ -302,7 +302,7 @@ impl Throttles {
             accounts: Table::new(HALF),
             sources: Table::new(HALF),
             lanes: Table::new(HALF),
-            profiles: Table::new(HALF),
+            acts: Table::new(HALF),
             unwritten: BTreeSet::new(),
             swept_at: UnixTime::EPOCH,
         };
@@ -332,13 +332,25 @@ impl Throttles {
     /// # Errors
     /// How long to wait.
     pub fn profile_change(&self, user: &UserId, now: UnixTime) -> Result<(), Span> {
-        let rule = FailureRule::PROFILE;
+        self.counted(&["profile", user.as_str()], FailureRule::PROFILE, now)
+    }
+
+    /// Counts a wrong token of a service from this client's network, or says that there were too many.
+    ///
+    /// # Errors
+    /// How long to wait.
+    pub fn wrong_token(&self, client: Option<IpAddr>, now: UnixTime) -> Result<(), Span> {
+        let client = client.map_or_else(|| "no-trusted-ip".into(), |address| address::bucket(address).to_string());
+        self.counted(&["wrong-token", &client], FailureRule::SOURCE, now)
+    }
+
+    fn counted(&self, name: &[&str], rule: FailureRule, now: UnixTime) -> Result<(), Span> {
         let mut inner = self.lock();
-        let weight = |changes: &Failures| Some(changes.count_at(rule, now)).filter(|count| *count > 0);
-        let changes = inner.profiles.entry(key(&["profile", user.as_str()]), weight);
-        match changes.wait(rule, now) {
+        let weight = |acts: &Failures| Some(acts.count_at(rule, now)).filter(|count| *count > 0);
+        let acts = inner.acts.entry(key(name), weight);
+        match acts.wait(rule, now) {
             Span::ZERO => {
-                changes.attempt(rule, now);
+                acts.attempt(rule, now);
                 Ok(())
             }
             wait => Err(wait),

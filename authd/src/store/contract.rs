@@ -12,6 +12,7 @@ mod pages;
 #[cfg(test)]
 pub(super) mod restart;
 mod search;
+mod services;
 
 use std::sync::Arc;
 
@@ -56,6 +57,7 @@ pub async fn suite(store: Arc<dyn Store>) {
     mail::queue(&*store).await;
     outbox::events(&*store).await;
     imports::whole(&*store).await;
+    services::tokens(&*store).await;
     audit::erasure(&*store).await;
     audit::removal(&*store).await;
     audit::wrong_clocks(&*store).await;

@@ -5,6 +5,7 @@ mod audit;
 mod imports;
 mod mail;
 mod outbox;
+mod service_tokens;
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +13,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use common::{Email, FamilyId, ImportId, MailId, SessionId, UnixTime, UserId, admin::Counts};
+use common::{Email, FamilyId, ImportId, MailId, ServiceName, SessionId, UnixTime, UserId, admin::Counts};
 use tokio::sync::watch;
 
 use super::{
@@ -23,8 +24,8 @@ use super::{
 use crate::{
     domain::{
         Act, AuditRecord, Ban, Checkpoint, Credential, Event, EventKind, Family, FieldChanges, IdempotencyKey, Import,
-        KeySet, Link, Mail, Publishing, Session, SessionState, SigningKey, TokenDigest, Topic, Turn, User, UserSearch,
-        address, mail::Claim, throttle::Place,
+        KeySet, Link, Mail, Publishing, ServiceToken, Session, SessionState, SigningKey, TokenDigest, Topic, Turn,
+        User, UserSearch, address, mail::Claim, throttle::Place,
     },
     ports::Mac,
 };
@@ -50,6 +51,7 @@ struct State {
     imported: BTreeMap<UserId, ImportId>,
     outbox: BTreeMap<u64, Outboxed>,
     last_event: u64,
+    services: BTreeMap<ServiceName, ServiceToken>,
 }
 
 /// Everything in maps behind one lock.

@@ -12,6 +12,7 @@ mod imports;
 pub mod memory;
 mod outbox;
 mod payload;
+mod service_tokens;
 pub mod sled;
 
 use std::{sync::Arc, time::Duration};
@@ -22,6 +23,7 @@ use common::{Email, FamilyId, MailId, SessionId, Span, UnixTime, UserId, admin::
 pub use self::{
     imports::{ImportBatch, Imports, Undone},
     outbox::{Outbox, Outboxed, Replay, Trimmed, Which},
+    service_tokens::ServiceTokens,
 };
 use crate::{
     domain::{
@@ -41,6 +43,9 @@ pub enum StoreError {
     /// Another user has this name to sign in with.
     #[error("the username is taken")]
     UsernameTaken,
+    /// A service of this name has a token.
+    #[error("a service of this name has a token")]
+    ServiceNameTaken,
     /// No such user (any more).
     #[error("no such user")]
     NoSuchUser,
@@ -389,7 +394,7 @@ pub trait Upkeep: Send + Sync {
 
 /// See the module's text.
 #[async_trait]
-pub trait Store: Imports + Outbox {
+pub trait Store: Imports + Outbox + ServiceTokens {
     /// The user by id.
     async fn user(&self, id: &UserId) -> Result<Option<Arc<User>>, StoreError>;
     /// The user who owns this address.

@@ -12,6 +12,7 @@ pub(super) fn open(act: &Act, event: &Event) -> String {
         Actor::Anonymous => json!({"kind": "anonymous"}),
         Actor::User(_) => json!({"kind": "user"}),
         Actor::Operator { uid, pid, name } => json!({"kind": "operator", "uid": uid, "pid": pid, "name": name}),
+        Actor::Service(name) => json!({"kind": "service", "name": name.as_str()}),
         Actor::Daemon => json!({"kind": "daemon"}),
     };
     let (method, result) = (act.method.as_str(), event.kind.result());

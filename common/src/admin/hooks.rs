@@ -1,11 +1,12 @@
 //! Hooks on the admin door.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::UnixTime;
 
 /// A hook that is configured.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HookView {
     /// Its name: `sign_in.before` and so on.
@@ -28,14 +29,14 @@ pub struct HookView {
 }
 
 /// `POST /v1/hooks/test`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TestHook {
     /// Which.
     pub hook: String,
 }
 
 /// What it answered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HookTested {
     /// Which.
     pub hook: String,

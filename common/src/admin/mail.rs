@@ -1,11 +1,12 @@
 //! Mail on the admin door.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{MailId, UnixTime};
 
 /// How mail is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MailStatus {
     /// Where mails go; `None`: there is no mail.
@@ -20,7 +21,7 @@ pub struct MailStatus {
 }
 
 /// A mail that was not handed over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MailFailure {
     /// When.
     pub at: UnixTime,
@@ -29,7 +30,7 @@ pub struct MailFailure {
 }
 
 /// A mail in the queue. Its link is not here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MailView {
     /// Its id, which is its `Message-ID` too.
@@ -51,14 +52,14 @@ pub struct MailView {
 }
 
 /// `POST /v1/mail/test`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TestMail {
     /// To whom.
     pub to: String,
 }
 
 /// A test mail was handed over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MailSent {
     /// To whom.
     pub to: String,
@@ -67,7 +68,7 @@ pub struct MailSent {
 }
 
 /// `POST /v1/mail/retry`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RetryMails {
     /// Only this one; absent: all that have failed.
     #[serde(default)]
@@ -75,14 +76,14 @@ pub struct RetryMails {
 }
 
 /// What a retry did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MailsRetried {
     /// How many are tried again now.
     pub retried: u64,
 }
 
 /// `GET /v1/mail/preview`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MailPreview {
     /// Which template.
     pub template: String,

@@ -6,6 +6,7 @@ mod audit;
 mod imports;
 mod mail;
 mod outbox;
+mod service_tokens;
 mod user;
 
 use std::sync::Arc;

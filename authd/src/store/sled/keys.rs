@@ -1,7 +1,7 @@
 //! How record keys are built: one byte for the kind, then ids as text. Ids are printable ASCII of any length, so a zero
 //! byte ends one where something follows it; numbers are big-endian, so that their order is the order of the keys.
 
-use common::{Email, FamilyId, ImportId, Kid, MailId, SessionId, UnixTime, UserId};
+use common::{Email, FamilyId, ImportId, Kid, MailId, ServiceName, SessionId, UnixTime, UserId};
 
 use crate::domain::{Purpose, TokenDigest};
 
@@ -37,6 +37,8 @@ pub(super) enum Kind {
     Outbox = 0x28,
     OutboxWaiting = 0x29,
     OutboxDead = 0x2a,
+    ServiceToken = 0x38,
+    ServiceTokenByDigest = 0x39,
 }
 
 pub(super) fn prefix(kind: Kind) -> Vec<u8> {
@@ -236,6 +238,16 @@ pub(super) fn imported(user: &UserId) -> Vec<u8> {
     key(Kind::Imported, &[user.as_str().as_bytes()])
 }
 
+/// The token of a service, without the token.
+pub(super) fn service_token(name: &ServiceName) -> Vec<u8> {
+    key(Kind::ServiceToken, &[name.as_str().as_bytes()])
+}
+
+/// The service that a token is of.
+pub(super) fn service_token_by(digest: &TokenDigest) -> Vec<u8> {
+    key(Kind::ServiceTokenByDigest, &[&digest.0])
+}
+
 /// What a record is, for the log: its kind, and its id where that is no personal data (LG-02).
 pub(super) fn describe(key: &[u8]) -> String {
     let kind = match key.first() {
@@ -258,6 +270,8 @@ pub(super) fn describe(key: &[u8]) -> String {
         Some(0x21) => return "of the index of due mails".into(),
         Some(0x22..=0x24) => return "of a link in a mail".into(),
         Some(0x28..=0x2a) => return format!("event {}", parse_audit(key).unwrap_or_default()),
+        Some(0x38) => "service-token",
+        Some(0x39) => return "of the index of service tokens".into(),
         _ => "of an unknown kind",
     };
     format!("{kind} {}", common::text::printable(&String::from_utf8_lossy(&key[1.min(key.len())..])))

@@ -22,6 +22,7 @@ mod power_cut;
 mod remaking;
 mod saving;
 mod search;
+mod service_tokens;
 #[cfg(test)]
 mod slow_disk;
 mod step;

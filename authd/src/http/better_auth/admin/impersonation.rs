@@ -26,7 +26,9 @@ pub async fn begin(app: &App, req: Req) -> Result<Reply, ApiError> {
     let user = req.fields(|f| f.coerced("userId"))?;
     let caller = req.admin_caller(app).await?;
     let admin = administrator(app, &req, &caller)?;
-    let own = caller.shown.as_ref().ok_or_else(|| ApiError::new(ErrorCode::Forbidden))?;
+    let own = caller.session()?;
+    let remember = own.live.session.remember;
+    let own = own.shown.as_ref().ok_or_else(|| ApiError::new(ErrorCode::Forbidden))?;
     let opened = impersonation::begin(&app.services, &admin, &user, &req.requester).await?;
     let live = &opened.live;
     let mut reply = Reply::json(&SessionAndUserBody {
@@ -34,7 +36,7 @@ pub async fn begin(app: &App, req: Req) -> Result<Reply, ApiError> {
         user: tokens::user_body(&app.services, &live.user),
     });
     delete_session_cookies(app, &mut reply);
-    reply.add(header::SET_COOKIE, app.cookies.admin_session(&own.token, caller.live.session.remember));
+    reply.add(header::SET_COOKIE, app.cookies.admin_session(&own.token, remember));
     for cookie in app.cookies.session(&opened.token, false) {
         reply.add(header::SET_COOKIE, cookie);
     }
@@ -48,6 +50,7 @@ pub async fn begin(app: &App, req: Req) -> Result<Reply, ApiError> {
 /// An empty 401; 400 without code where nobody is acted as, 500 without code where the own session did not wait (recorded).
 pub async fn end(app: &App, req: Req) -> Result<Reply, ApiError> {
     let caller = req.admin_caller(app).await?;
+    let caller = caller.session()?;
     let kept = app.cookies.read_admin_session(&req.head);
     let token = kept.as_ref().map(|kept| kept.token.expose());
     let stopped = impersonation::end(&app.services, &caller.live, token, &req.requester).await?;

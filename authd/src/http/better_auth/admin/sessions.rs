@@ -20,7 +20,8 @@ pub async fn list(app: &App, req: Req) -> Result<Reply, ApiError> {
     let caller = req.admin_caller(app).await?;
     let admin = administrator(app, &req, &caller)?;
     let found = administration::sessions_of(&app.services, &admin, &user).await?;
-    let shown = |id| caller.shown.as_ref().filter(|_| caller.live.session.id == id).map(|shown| &shown.token);
+    let own = caller.session().ok();
+    let shown = |id| own.filter(|own| own.live.session.id == id)?.shown.as_ref().map(|shown| &shown.token);
     let sessions: Vec<SessionBody> =
         found.iter().map(|session| session_body(app, session, shown(session.id.clone()))).collect();
     Ok(Reply::json(&SessionsBody { sessions }))
