@@ -12,6 +12,7 @@ mod lifecycle;
 mod log;
 mod log_injection;
 mod log_pipe;
+mod manual;
 mod master_key;
 mod readme;
 mod reload;
