@@ -5,6 +5,7 @@
 mod authctl;
 mod configuration;
 mod failures;
+mod first_steps;
 mod imports;
 mod kill_loop;
 mod leaks;

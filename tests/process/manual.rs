@@ -48,7 +48,8 @@ fn make_what_is_named(host: &Host, text: &str) {
             continue;
         }
         if name.contains('.') {
-            fs::write(&path, "kV8sQ2mZr1xT7bNw4JcYp0LhGd6FuEoA9iRySvXt\n").unwrap();
+            // A secret for calls, whose form is given, serves wherever one is asked for.
+            fs::write(&path, "whsec_kV8sQ2mZr1xT7bNw4JcYp0LhGd6FuEoA9iRySvXtQ4E=\n").unwrap();
             fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
         } else {
             fs::create_dir(path).unwrap();
