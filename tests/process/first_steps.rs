@@ -95,7 +95,7 @@ async fn the_first_steps_of_an_operator_lead_to_a_daemon_that_is_ready() {
     let log = fs::read_to_string(host.path("log")).unwrap_or_default();
     assert_eq!(end.exit, 0, "{end:?}\n{log}");
     assert!(end.out.contains("ready"), "{}", end.out);
-    for made in ["etc/authd/authd.toml", "etc/authd/master.key", "data/LOCK"] {
+    for made in ["etc/authd/authd.toml", "etc/authd/master.key", "data/lock"] {
         assert!(host.path(made).exists(), "{made}");
     }
     assert!(fs::read_to_string(host.path("asked")).unwrap().starts_with("daemon-reload\nenable --now "));

@@ -2,11 +2,7 @@
 //! that there are, and transcripts under a `run` mark are true. The runbooks, which need a host in trouble, are run by
 //! `runbooks.rs`, and the README's start by `readme.rs`.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
-    path::Path,
-};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use clap::{CommandFactory, error::ErrorKind};
 use tests::{
@@ -132,7 +128,13 @@ fn simple_commands(script: &str) -> Vec<Vec<String>> {
 /// What is wrong with a call of one of the programs; `None` also for other programs.
 fn misuse(words: &[String]) -> Option<String> {
     // `sudo`, and variables that stand before a command.
-    let is_before = |word: &&String| word.as_str() == "sudo" || word.split('=').next().is_some_and(|name| word.contains('=') && name.chars().all(|c| c.is_ascii_uppercase() || c == '_'));
+    let is_before = |word: &&String| {
+        word.as_str() == "sudo"
+            || word
+                .split('=')
+                .next()
+                .is_some_and(|name| word.contains('=') && name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
+    };
     let words: Vec<&String> = words.iter().skip_while(is_before).collect();
     let command = match words.first()?.as_str() {
         "authctl" => authctl::Cli::command(),
@@ -205,7 +207,9 @@ async fn the_manuals_transcripts_are_true() {
         return;
     }
     let mut played = vec![];
-    for (page, text) in pages().iter().filter(|(page, _)| page.starts_with("packaging/manual/") && !page.ends_with("/runbooks.md")) {
+    for (page, text) in
+        pages().iter().filter(|(page, _)| page.starts_with("packaging/manual/") && !page.ends_with("/runbooks.md"))
+    {
         let name = page.rsplit('/').next().unwrap();
         let blocks = blocks(page, text);
         let transcripts: Vec<&Block> = blocks.iter().filter(|b| b.language == "console" && b.mark == "run").collect();
@@ -228,4 +232,33 @@ async fn the_manuals_transcripts_are_true() {
     for page in ["moving.md", "plain-endpoints.md", "start-frontend.md"] {
         assert!(played.iter().any(|name| name == page), "{page}: {played:?}");
     }
+}
+
+#[tokio::test]
+async fn the_manuals_scripts_run() {
+    let mut run = 0;
+    for block in of_language("sh").iter().filter(|block| block.mark == "run") {
+        let host = host!();
+        let daemon = host.daemon().start().await;
+        host.create_user("ada@example.com").await.ok();
+        for dir in ["nginx", "caddy"] {
+            fs::create_dir(host.path(dir)).unwrap();
+        }
+        // Where an installed authd has these things, and of whom the page speaks.
+        let script = block
+            .text
+            .replace("sudo ", "")
+            .replace("/etc/authd/master.key", &host.master_key().display().to_string())
+            .replace("/etc/", &format!("{}/", host.path("").display()))
+            .replace("/run/authd/admin.sock", &host.socket().display().to_string())
+            .replace(" USER ", " ada@example.com ");
+        let programs = host.authctl_program().parent().unwrap();
+        let shell = host.run("bash").args(["-e", "-o", "pipefail", "-c", &script]);
+        let shell = shell.env("PATH", format!("{}:/usr/bin:/bin", programs.display()));
+        let end = shell.env("AUTHCTL_SOCKET", &daemon.socket).end().await;
+        assert_eq!(end.exit, 0, "{}\n{end:?}", block.place);
+        daemon.stop().await.ok();
+        run += 1;
+    }
+    assert!(run >= 4, "{run}");
 }

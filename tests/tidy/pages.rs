@@ -36,8 +36,8 @@ fn tests_of_pages() -> Vec<(String, String)> {
     out
 }
 
-/// What is wrong with a block. A mark is `run by PATH`, with more words if the test wants them, or words that a test looks for;
-/// in both cases that test names the page.
+/// What is wrong with a block. A mark is `run by PATH`, with more words if the test wants them, or `KIND: …` for a test that looks
+/// for marks of this kind; in both cases that test names the page.
 fn fault(block: &Block, tests: &[(String, String)]) -> Option<String> {
     let Block { place, language, mark, .. } = block;
     let page = place.rsplit('/').next().unwrap_or(place).split(':').next().unwrap_or_default();
@@ -45,7 +45,7 @@ fn fault(block: &Block, tests: &[(String, String)]) -> Option<String> {
     if CODE.contains(&language) {
         let names = |path: &str, text: &str| match mark.strip_prefix("run by ") {
             Some(named) => named.split([' ', ':']).next() == Some(path),
-            None => !mark.is_empty() && text.contains(mark.as_str()),
+            None => mark.split_once(':').is_some_and(|(kind, _)| text.contains(&format!("<!-- {kind}: "))),
         };
         let is_run = tests.iter().any(|(path, text)| names(path, text) && text.contains(page));
         return (!is_run).then(|| format!("{place}: no test runs this {language} ('{mark}'): <!-- run by tests/… -->"));
@@ -65,14 +65,14 @@ fn every_block_of_code_that_people_read_is_looked_at_by_a_test() {
 
 #[test]
 fn the_rule_of_blocks_finds_seeded_faults() {
-    let tests = [("tests/a.rs".to_owned(), "mail.md, page.md, mark: one".to_owned())];
+    let tests = [("tests/a.rs".to_owned(), "mail.md, page.md, <!-- mark: {name} -->".to_owned())];
     let faults = |text: &str| blocks("x/page.md", text).iter().filter(|block| fault(block, &tests).is_some()).count();
     for bad in [
         "```\nplain\n```\n",
         "```cobol\n```\n",
         "```ts\ncode\n```\n",
         "<!-- run by tests/b.rs -->\n```ts\ncode\n```\n",
-        "<!-- mark: two -->\n```ts\ncode\n```\n",
+        "<!-- marked: one -->\n```ts\ncode\n```\n",
         "<!-- run by tests/a.rs -->\n\n```ts\ncode\n```\n",
         "- item\n\n  ```go\n  code\n  ```\n",
     ] {
