@@ -10,6 +10,7 @@ pub struct Block {
     pub language: String,
     /// The HTML comment in the line before, without its arrows; empty without one.
     pub mark: String,
+    /// The lines between the fences.
     pub text: String,
 }
 

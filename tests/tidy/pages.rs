@@ -11,7 +11,7 @@ const CHECKED: &[&str] = &["sh", "console", "toml", "json"];
 /// Code: a mark names the test that runs or compiles it.
 const CODE: &[&str] = &["js", "jsx", "ts", "tsx", "vue", "svelte", "python", "rust", "go"];
 /// What is no code of ours: output, texts, and other programs' files.
-const OTHER: &[&str] = &["text", "html", "ini", "nginx", "yaml"];
+const OTHER: &[&str] = &["text", "caddyfile", "html", "ini", "nginx", "yaml"];
 
 /// The tests that may be named, each as its path and its text.
 fn tests_of_pages() -> Vec<(String, String)> {
