@@ -12,7 +12,7 @@ use tests::{
 
 use crate::{host, readme::play};
 
-/// Blocks of this language that are no file for a transcript.
+/// The blocks of all pages in this language.
 fn of_language(language: &str) -> Vec<Block> {
     let found: Vec<Block> = all_blocks().into_iter().filter(|block| block.language == language).collect();
     assert!(!found.is_empty(), "{language}");
@@ -76,7 +76,8 @@ async fn every_configuration_in_the_manual_is_one_that_authd_takes() {
     let host = host!();
     let init = host.authd().args(["init", "--public-url", "https://auth.example.com"]);
     init.flag("--dir", host.path("etc")).flag("--data-dir", host.data()).end().await.ok();
-    for block in of_language("toml").iter().filter(|block| block.mark.is_empty()) {
+    let is_no_file = |block: &&Block| !["run by ", "file: "].iter().any(|mark| block.mark.starts_with(mark));
+    for block in of_language("toml").iter().filter(is_no_file) {
         let found = config_check(&host, &block.text).end().await;
         assert_eq!(found.exit, 0, "{}\n{}\n{}", block.place, block.text, found.err);
     }
@@ -192,14 +193,6 @@ async fn a_shell_can_read_every_command_in_the_manual() {
     assert_ne!(host.run("bash").args(["-n"]).input("echo 'no end\n").end().await.exit, 0);
 }
 
-/// What a page's daemon is given beside the settings of development mode.
-fn settings(page: &str) -> &'static [(&'static str, &'static str)] {
-    match page {
-        "administrators.md" => &[("AUTHD_ADMIN_PLUGIN__ENABLED", "true"), ("AUTHD_USERNAME__ENABLED", "true")],
-        _ => &[],
-    }
-}
-
 #[tokio::test]
 async fn the_manuals_transcripts_are_true() {
     if !["/usr/bin/curl", "/usr/bin/python3"].iter().all(|program| Path::new(program).exists()) {
@@ -222,8 +215,7 @@ async fn the_manuals_transcripts_are_true() {
                 fs::write(host.path(file), &block.text).unwrap();
             }
         }
-        let daemon = settings(name).iter().fold(host.daemon(), |daemon, (name, value)| daemon.env(name, value));
-        let daemon = daemon.start().await;
+        let daemon = host.daemon().start().await;
         let texts: Vec<&str> = transcripts.iter().map(|block| block.text.as_str()).collect();
         play(&host, &daemon, page, &texts).await;
         daemon.stop().await.ok();
@@ -240,18 +232,16 @@ async fn the_manuals_scripts_run() {
     for block in of_language("sh").iter().filter(|block| block.mark == "run") {
         let host = host!();
         let daemon = host.daemon().start().await;
-        host.create_user("ada@example.com").await.ok();
         for dir in ["nginx", "caddy"] {
             fs::create_dir(host.path(dir)).unwrap();
         }
-        // Where an installed authd has these things, and of whom the page speaks.
+        // Where an installed authd has these things.
         let script = block
             .text
             .replace("sudo ", "")
             .replace("/etc/authd/master.key", &host.master_key().display().to_string())
             .replace("/etc/", &format!("{}/", host.path("").display()))
-            .replace("/run/authd/admin.sock", &host.socket().display().to_string())
-            .replace(" USER ", " ada@example.com ");
+            .replace("/run/authd/admin.sock", &host.socket().display().to_string());
         let programs = host.authctl_program().parent().unwrap();
         let shell = host.run("bash").args(["-e", "-o", "pipefail", "-c", &script]);
         let shell = shell.env("PATH", format!("{}:/usr/bin:/bin", programs.display()));
