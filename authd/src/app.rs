@@ -39,6 +39,7 @@ use crate::{
     door::PeerCredentials,
     exit::{Exit, Failure},
     http::{self, App, Bearer, Cookies, Plugins},
+    life::{Life, Pulse},
     listen::{self, Inherited, SocketFile},
     live::Live,
     net::{self, Gauge, Limits, Listener, Users},
@@ -58,7 +59,7 @@ use crate::{
     },
     store::{
         Store,
-        sled::{SledOptions, SledStore},
+        sled::{SledOptions, SledStore, Steps},
     },
     takeover, telemetry,
 };
@@ -77,6 +78,8 @@ pub struct Parts {
     pub inherited: Inherited,
     /// How the store behaves, besides what is configured.
     pub store: SledOptions,
+    /// Where one can see how far opening it has come.
+    pub steps: Arc<Steps>,
     /// Stands between the use cases and the store: failures, for tests.
     pub around_store: Option<Around<dyn Store>>,
     /// Stands between the use cases and the signer.
@@ -97,6 +100,7 @@ impl Default for Parts {
             mailer: None,
             inherited,
             store,
+            steps: Arc::default(),
             around_store,
             around_signer,
             trust_clock: false,
@@ -134,6 +138,7 @@ pub struct Running {
     store_stopped: watch::Receiver<bool>,
     tasks: JoinSet<()>,
     store: Arc<SledStore>,
+    doors: Vec<Arc<Pulse>>,
     _socket: Option<SocketFile>,
     _data: DataDir,
 }
@@ -167,9 +172,14 @@ impl Running {
         self.services.get()
     }
 
-    /// Whether the store still takes changes.
-    pub fn is_healthy(&self) -> bool {
-        !*self.store_stopped.borrow()
+    /// What shows that it lives.
+    pub fn life(&self) -> Life {
+        Life { store: self.store.clone(), doors: self.doors.clone(), status: self.status() }
+    }
+
+    /// What systemd is told of it.
+    pub fn status(&self) -> String {
+        format!("serving {}", self.public_url)
     }
 
     /// Stops accepting, waits for requests under way as long as the configuration says, and closes the store.
@@ -201,7 +211,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let data = DataDir::claim(&places.data_dir)?;
     let options = store_options(config, parts.store);
     let store_path = data.store();
-    let opening = open_store(store_path, options).await?;
+    let opening = open_store(store_path, options).await?.telling(parts.steps);
     let (master, made_master_key) = master_key(config, &opening, &*entropy)?;
     let sealer = Sealer::new(master.expose());
     let fingerprint = sealer.fingerprint().to_owned();
@@ -297,7 +307,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     keys::allow_longer_tokens(&services)
         .await
         .map_err(|e| Failure::new(Exit::Io, format!("the keys cannot be kept: {e}")))?;
-    serve_public(&mut tasks, listeners, &app, limits, &connections, &stopping);
+    let doors = serve_public(&mut tasks, listeners, &app, limits, &connections, &stopping);
 
     let info = Info {
         mode: config.mode,
@@ -333,7 +343,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let metrics = metrics.map(|(listener, address)| {
         let service = TowerToHyperService::new(warp::service(admin::metrics::filter(admin.clone())));
         let gauge = Arc::new(Gauge::new(METRICS_CONNECTIONS));
-        tasks.spawn(net::serve(Listener::Tcp(listener), service, limits, gauge, stopping.clone()));
+        tasks.spawn(net::serve(Listener::Tcp(listener), service, limits, gauge, Arc::default(), stopping.clone()));
         address
     });
     let service = TowerToHyperService::new(warp::service(AdminApp::filter(admin)));
@@ -342,7 +352,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let admin_limits = Limits { first_head: ADMIN_IDLE, idle: ADMIN_IDLE, keep_alive: false, ..limits };
     let listener = Listener::Unix(admin_socket.listener);
     let gauge = Arc::new(Gauge::new(ADMIN_CONNECTIONS).per_user(admin_users(of_access)));
-    tasks.spawn(net::serve(listener, service, admin_limits, gauge, stopping.clone()));
+    tasks.spawn(net::serve(listener, service, admin_limits, gauge, Arc::default(), stopping.clone()));
     tasks.spawn(post_office::send_mail(live.clone(), stopping.clone()));
     tasks.spawn(calling::tell_events(live.clone(), stopping.clone()));
     tasks.spawn(write_down(live.clone(), stopping.clone()));
@@ -361,6 +371,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         store_stopped,
         tasks,
         store,
+        doors,
         _socket: admin_socket.file,
         _data: data,
     })
@@ -436,11 +447,16 @@ fn serve_public(
     limits: Limits,
     connections: &Arc<Gauge>,
     stopping: &watch::Receiver<bool>,
-) {
+) -> Vec<Arc<Pulse>> {
+    let mut pulses = vec![];
     for listener in listeners {
         let service = TowerToHyperService::new(warp::service(App::filter(app.clone())));
-        tasks.spawn(net::serve(Listener::Tcp(listener), service, limits, connections.clone(), stopping.clone()));
+        let pulse = Arc::new(Pulse::default());
+        let (listener, connections) = (Listener::Tcp(listener), connections.clone());
+        tasks.spawn(net::serve(listener, service, limits, connections, pulse.clone(), stopping.clone()));
+        pulses.push(pulse);
     }
+    pulses
 }
 
 /// How often the daemon looks after its store.

@@ -130,6 +130,14 @@ pub enum StoreCommand {
     Rebuild,
     /// Make the store as small as it can be: a snapshot, and sled anew from it
     Compact,
+    /// Give the store the format that this authd writes; it is kept as it was beside it, for the authd before
+    ///
+    /// A start does the same by itself. Exit code 78 if the store is of a newer authd; nothing is changed then.
+    Migrate {
+        /// Change nothing: say which format the store has, and whether all of it can be read
+        #[arg(long)]
+        check: bool,
+    },
     /// Make a snapshot of sled as it is, in the place of one that is damaged
     ///
     /// There is nothing left to compare sled with: whoever could write to the data directory may have changed it. So it has to

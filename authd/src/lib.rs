@@ -21,6 +21,7 @@ pub mod framing;
 pub mod http;
 pub mod init;
 pub mod json;
+pub mod life;
 pub mod listen;
 pub mod live;
 pub mod mailer;

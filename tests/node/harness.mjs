@@ -16,6 +16,9 @@ import { Mails } from "./mails.mjs";
 // authd listens on 127.0.0.1 and is called localhost: what somebody else has on the same port of ::1 is not asked first.
 dns.setDefaultResultOrder("ipv4first");
 
+// As Node has it, also where a test puts a page's `fetch` in its place.
+const network = globalThis.fetch;
+
 export const repository = fileURLToPath(new URL("../..", import.meta.url));
 const AUTHD = process.env.AUTHD_BIN || join(repository, "target/debug/authd");
 const AUTHCTL = process.env.AUTHCTL_BIN || join(repository, "target/debug/authctl");
@@ -181,7 +184,7 @@ export async function call(method, url, { body, token } = {}) {
   const headers = {};
   if (body !== undefined) headers["content-type"] = "application/json";
   if (token !== undefined) headers.authorization = `Bearer ${token}`;
-  const response = await fetch(url, { method, headers, body: body && JSON.stringify(body) });
+  const response = await network(url, { method, headers, body: body && JSON.stringify(body) });
   const text = await response.text();
   return { status: response.status, headers: response.headers, body: text === "" ? undefined : JSON.parse(text) };
 }
@@ -297,7 +300,7 @@ export function pageFetch({ origin = PAGE, jar = new CookieJar(), enforcesCors =
     const what = `${request.method} ${request.url}`;
     const unsafe = [...request.headers.keys()].filter((name) => ["content-type", "authorization"].includes(name)).sort();
     if (enforcesCors && unsafe.length > 0) {
-      const preflight = await fetch(request.url, {
+      const preflight = await network(request.url, {
         method: "OPTIONS",
         headers: {
           origin,
@@ -320,7 +323,7 @@ export function pageFetch({ origin = PAGE, jar = new CookieJar(), enforcesCors =
     if (cookie) headers.set("cookie", cookie);
     // As text, not as the request's own stream: that would be sent chunked, which browsers do not do.
     const body = request.body === null ? undefined : await request.text();
-    const response = await fetch(request.url, { method: request.method, headers, body, signal: request.signal });
+    const response = await network(request.url, { method: request.method, headers, body, signal: request.signal });
     // A browser keeps the cookies also of an answer that the page may not read.
     jar.store(response.headers);
     if (enforcesCors && !allows(response)) throw new TypeError(`blocked by CORS: ${what}`);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks the manual without mdbook: the pages of SUMMARY.md are the pages that there are, each has a title, and every link
-# inside the manual leads to a page and a heading that exist.
+# Checks the manual: the pages of SUMMARY.md are the pages that there are, each has a title, and every link inside the manual leads
+# to a page and a heading that exist. Where there is mdbook, it builds the book too.
 #
 # Exit code 0: sound; 1: something is wrong.
 set -euo pipefail
@@ -62,4 +62,15 @@ while read -r page; do
 done < <(find . -name '*.md' ! -name SUMMARY.md | sed 's|^\./||' | sort)
 
 [ $failed = 0 ] || exit 1
+if command -v mdbook >/dev/null; then
+  book=$(mktemp -d)
+  trap 'rm -rf "$book"' EXIT
+  mdbook build --dest-dir "$book" .. >"$book/log" 2>&1 || { cat "$book/log" >&2; fail "mdbook cannot build the book"; exit 1; }
+  for page in $listed; do
+    [ -f "$book/${page%.md}.html" ] || fail "the book has no ${page%.md}.html"
+  done
+  [ $failed = 0 ] || exit 1
+else
+  echo "skipped: needs mdbook (cargo install mdbook) to build the book"
+fi
 echo "ok: $pages pages, $links_checked links"

@@ -5,6 +5,7 @@
 mod authctl;
 mod configuration;
 mod failures;
+mod first_steps;
 mod imports;
 mod kill_loop;
 mod leaks;
@@ -12,6 +13,7 @@ mod lifecycle;
 mod log;
 mod log_injection;
 mod log_pipe;
+mod manual;
 mod master_key;
 mod readme;
 mod reload;

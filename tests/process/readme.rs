@@ -3,6 +3,8 @@
 
 use std::{collections::VecDeque, path::Path};
 
+use tests::process::{Daemon, Host};
+
 use crate::host;
 
 /// One command of a transcript and what it prints.
@@ -67,10 +69,20 @@ async fn the_readmes_transcripts_are_true() {
     let readme = std::fs::read_to_string(readme).unwrap();
     let daemon = host.daemon().start().await;
     let port = daemon.address.port();
-    let ours = |text: &str| text.replace(&format!("localhost:{port}"), "localhost:8000");
+    let transcripts = blocks(&readme, "run");
+    let played = play(&host, &daemon, "README", &transcripts.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    assert!(played >= 10, "{played}");
 
-    let all: Vec<Command> = blocks(&readme, "run").iter().flat_map(|b| commands(b)).collect();
-    assert!(all.len() >= 10, "{}", all.len());
+    let card: Vec<Command> = blocks(&readme, "run: start").iter().flat_map(|b| commands(b)).collect();
+    assert_eq!(card.len(), 1);
+    let shown = daemon.stop().await.ok().out.replace(&format!("localhost:{port}"), "localhost:8000");
+    compare("README: the start-up card", &card[0].expected.join("\n"), &shown);
+}
+
+/// Runs transcripts, line by line in one shell, against a daemon, and compares what is printed. Answers how many lines there were.
+pub(crate) async fn play(host: &Host, daemon: &Daemon, page: &str, transcripts: &[&str]) -> usize {
+    let port = daemon.address.port();
+    let all: Vec<Command> = transcripts.iter().flat_map(|text| commands(text)).collect();
     let separator = "--- next ---";
     let mut script = String::new();
     for command in &all {
@@ -86,17 +98,13 @@ async fn the_readmes_transcripts_are_true() {
         .env("AUTHCTL_SOCKET", &daemon.socket)
         .env("LC_ALL", "C.UTF-8")
         .env("TZ", "UTC");
-    let printed = ours(&shell.end().await.out);
+    let printed = shell.end().await.out.replace(&format!("localhost:{port}"), "localhost:8000");
     let answers: Vec<&str> = printed.split(&format!("\n{separator}\n")).collect();
-    assert_eq!(answers.len(), all.len() + 1, "{printed}");
+    assert_eq!(answers.len(), all.len() + 1, "{page}\n{printed}");
     for (command, printed) in all.iter().zip(answers) {
-        compare(&command.line, &command.expected.join("\n"), printed);
+        compare(&format!("{page}: {}", command.line), &command.expected.join("\n"), printed);
     }
-
-    let card: Vec<Command> = blocks(&readme, "run: start").iter().flat_map(|b| commands(b)).collect();
-    assert_eq!(card.len(), 1);
-    let shown = ours(&daemon.stop().await.ok().out);
-    compare("the start-up card", &card[0].expected.join("\n"), &shown);
+    all.len()
 }
 
 fn compare(what: &str, expected: &str, printed: &str) {
@@ -105,5 +113,5 @@ fn compare(what: &str, expected: &str, printed: &str) {
     };
     let (expected, printed) = (lines(expected), lines(printed));
     let same = expected.len() == printed.len() && expected.iter().zip(&printed).all(|(e, p)| matches(e, p));
-    assert!(same, "{what}\n--- README\n{}\n--- printed\n{}", expected.join("\n"), printed.join("\n"));
+    assert!(same, "{what}\n--- the page\n{}\n--- printed\n{}", expected.join("\n"), printed.join("\n"));
 }

@@ -6,6 +6,7 @@ pub mod client;
 pub mod ctl;
 pub mod dice;
 pub mod faulty;
+pub mod pages;
 pub mod postbox;
 pub mod process;
 pub mod server;

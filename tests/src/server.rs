@@ -252,6 +252,7 @@ impl Server {
     ) -> Result<Self, Failure> {
         let Doubles { cost, hasher, store, signer, options, mailer } = doubles.clone();
         let parts = Parts {
+            steps: Arc::default(),
             clock: clock.clone(),
             cost,
             hasher,

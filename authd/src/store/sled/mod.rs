@@ -13,6 +13,7 @@ mod intents;
 mod keys;
 mod log;
 mod mail;
+mod migration;
 mod opening;
 mod outbox;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod search;
 mod service_tokens;
 #[cfg(test)]
 mod slow_disk;
+mod step;
 #[cfg(test)]
 mod tampering;
 mod txn;
@@ -53,8 +55,10 @@ use self::{
 };
 pub use self::{
     log::{LogError, PURPOSE as LOG_PURPOSE},
+    migration::{Formats, kept_stores},
     opening::{Faults, OpenError, Opened, Opening, SledOptions, remove_aside},
     saving::{Aside, put_aside_damaged},
+    step::{Step, Steps},
     verify::{Verified, Whole, Wrong},
 };
 use super::{
@@ -148,6 +152,14 @@ impl SledStore {
             self.writer.health().poison(&problem);
             StoreError::Unavailable(problem.into())
         })
+    }
+
+    /// Waits until the writer has taken its turn. Nothing is written.
+    ///
+    /// # Errors
+    /// Too many wait for it, or it takes no changes any more.
+    pub async fn beat(&self) -> Result<(), StoreError> {
+        self.writer.write(|_| Ok(())).await
     }
 
     /// Becomes true when the store stops taking changes for good: the daemon should end then.

@@ -22,7 +22,8 @@ use super::{
     intents::META,
     keys, load_keys,
     log::{self, Found, Keys, Log, LogError, Mark, Position, Snapshots, Walked, plain},
-    outbox, read, secrets,
+    migration, outbox, read, secrets,
+    step::Steps,
     upkeep::Keeper,
     work::Counters,
     writer::{Ground, Writer},
@@ -67,11 +68,18 @@ pub struct Faults {
     pub skips_log_sync: bool,
     /// A replay leaves its first intent out.
     pub replay_skips_one: bool,
+    /// The store has the format after this one, as a newer authd writes it. No fault, but a way to have two formats.
+    pub next_format: bool,
     /// The hot cache is told of a group when the next one is committed.
     pub caches_too_late: bool,
 }
 
 impl SledOptions {
+    /// The format of the store that is written.
+    pub(super) fn format(&self) -> u32 {
+        log::FORMAT + u32::from(self.faults().next_format)
+    }
+
     /// None in a release build.
     pub(super) fn faults(&self) -> Faults {
         #[cfg(debug_assertions)]
@@ -244,7 +252,7 @@ pub struct Opening {
     pub(super) found: Found,
     log_keys: Keys,
     pub(super) path: PathBuf,
-    options: SledOptions,
+    pub(super) options: SledOptions,
     pub(super) syncs: Arc<dyn Syncs>,
 }
 
@@ -362,7 +370,7 @@ impl Opening {
     }
 
     pub(super) fn open_with(path: &Path, options: SledOptions, syncs: Arc<dyn Syncs>) -> Result<Self, OpenError> {
-        let found = Found::look(&log_directory(path))?;
+        let found = Found::look(&log_directory(path))?.up_to(options.format())?;
         let io = |e| OpenError::Io(path.into(), e);
         clear_half_made(path, &*syncs).map_err(io)?;
         let log_keys = Keys::new(log_directory(path), syncs.clone());
@@ -388,6 +396,13 @@ impl Opening {
             opening.make_anew(&why);
         }
         Ok(opening)
+    }
+
+    /// Says at each step how far it has come.
+    #[must_use]
+    pub fn telling(mut self, steps: Arc<Steps>) -> Self {
+        self.found.steps = steps;
+        self
     }
 
     /// sled will be made anew from the commit log, whatever it is like.
@@ -467,7 +482,7 @@ impl Opening {
         let begin = if self.why_anew.is_some() { None } else { applied };
         let meets = applied.filter(|applied| self.found.reaches_back_to(*applied));
         let walked = self.found.check(begin, meets, &*key, &*self.syncs)?;
-        let log = self.found.settle(&walked, key.clone(), &self.options, self.syncs.clone())?;
+        let mut log = self.found.settle(&walked, key.clone(), &self.options, self.syncs.clone())?;
         if let (None, Some(behind)) = (&self.why_anew, &self.behind) {
             let replayed = guarded(|| {
                 if self.found.apply(&behind.db, applied.unwrap_or_default(), &walked, &self.options)? > 0 {
@@ -504,6 +519,7 @@ impl Opening {
                 self.made_anew(&why.unwrap_or_default(), &key, &walked).map_err(|e| e.at(&path))?
             }
         };
+        migration::migrate(&self.found, &mut log, &disk, key.clone(), &self.options, &self.syncs)?;
         let mark = Mark::new(log_directory(&path), self.syncs.clone());
         let Self { log_keys, options, syncs, .. } = self;
         Ok(Opened { db, disk, log, log_key: key, log_keys, mark, path, options, syncs, problem })

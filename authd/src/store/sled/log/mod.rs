@@ -25,7 +25,7 @@ use std::{
 
 use self::record::{HEADER_BYTES, Header};
 pub(super) use self::{
-    record::{Draft, Position},
+    record::{Draft, FORMAT, Position},
     replay::{Found, Walked, put_applied},
     snapshot::{Snapshot, unix_time},
 };
@@ -88,8 +88,11 @@ pub(super) struct Log {
     directory: PathBuf,
     path: PathBuf,
     file: File,
-    /// First sequence of the segment.
+    /// The format of segments that are begun.
+    format: u32,
+    /// First sequence of the segment, and that of the one before it.
     first: u64,
+    prior: u64,
     len: u64,
     end: Position,
     key: Arc<dyn Mac>,
@@ -127,10 +130,20 @@ impl Log {
         if self.len <= HEADER_BYTES as u64 {
             return Ok(());
         }
-        let header = Header { first: self.end.seq + 1, prior: self.first, mac: self.end.mac };
+        self.begin(self.first)
+    }
+
+    /// Begins a segment of the format that is written now; in the place of one that has nothing yet, if there is such a one.
+    pub(super) fn raise(&mut self) -> io::Result<()> {
+        let is_empty = self.len <= HEADER_BYTES as u64;
+        self.begin(if is_empty { self.prior } else { self.first })
+    }
+
+    fn begin(&mut self, prior: u64) -> io::Result<()> {
+        let header = Header { format: self.format, first: self.end.seq + 1, prior, mac: self.end.mac };
         self.path = segment::path(&self.directory, header.first);
         self.file = segment::make(&self.directory, &self.path, &header.encode(), &*self.syncs)?;
-        (self.first, self.len) = (header.first, HEADER_BYTES as u64);
+        (self.first, self.prior, self.len) = (header.first, prior, HEADER_BYTES as u64);
         Ok(())
     }
 }
