@@ -2,6 +2,7 @@
 //! word about the peer, never by anything in a request; and whatever smells of a browser is refused.
 
 pub mod audit;
+pub mod backups;
 pub mod error;
 mod fields;
 pub mod imports;
@@ -327,6 +328,12 @@ mod tests {
         ("POST /v1/tokens/inspect", Role::View),
         ("POST /v1/tokens/verify", Role::View),
         ("POST /v1/store/snapshot", Role::Oncall),
+        ("GET /v1/backups", Role::View),
+        ("POST /v1/backups", Role::Admin),
+        ("POST /v1/backups/verify", Role::Admin),
+        ("POST /v1/backups/prune", Role::Admin),
+        ("GET /v1/backups/{backup}", Role::Admin),
+        ("DELETE /v1/backups/{backup}", Role::Admin),
         ("GET /v1/audit", Role::View),
         ("GET /v1/audit/verify", Role::View),
         ("POST /v1/audit/erase", Role::Admin),

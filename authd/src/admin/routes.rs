@@ -4,7 +4,7 @@ use common::import::MAX_BYTES;
 use futures_util::future::BoxFuture;
 
 use super::{
-    AdminApp, AdminError, AdminReq, audit, imports, keys, mail, sessions, status, store, throttles, tokens, users,
+    AdminApp, AdminError, AdminReq, audit, backups, imports, keys, mail, sessions, status, store, throttles, tokens, users,
 };
 use crate::{
     domain::Role,
@@ -102,6 +102,13 @@ pub static ROUTES: &[Route] = &[
     read(Post, "/v1/tokens/verify", View, handler!(tokens::verify)),
     // It changes nothing that anybody is accountable for.
     read(Post, "/v1/store/snapshot", Oncall, handler!(store::snapshot)),
+    read(Get, "/v1/backups", View, handler!(backups::list)),
+    write(Post, "/v1/backups", Admin, handler!(backups::make)),
+    read(Post, "/v1/backups/verify", Admin, handler!(backups::verify)),
+    write(Post, "/v1/backups/prune", Admin, handler!(backups::prune)),
+    // Sealed as it lies there: it opens with the master key, or a recovery identity.
+    read(Get, "/v1/backups/{backup}", Admin, handler!(backups::piece)),
+    write(Delete, "/v1/backups/{backup}", Admin, handler!(backups::remove)),
     read(Get, "/v1/audit", View, handler!(audit::list)),
     read(Get, "/v1/audit/verify", View, handler!(audit::verify)),
     write(Post, "/v1/audit/erase", Admin, handler!(audit::erase)),

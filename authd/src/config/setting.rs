@@ -6,6 +6,7 @@ use common::{Span, UnixTime, UserId};
 use toml::de::DeValue;
 
 use super::{CookieCache, CookieDomain, CookiePrefix, Delivery, Mailbox, Security};
+use crate::crypto::age::Recipient;
 use crate::domain::{Algorithm, UserRole, access::Principal, address::Network, origin::OriginPattern};
 
 /// What is wrong with the value of a setting.
@@ -134,6 +135,9 @@ textual!(Security, "starttls, tls or none", |text| text.parse());
 textual!(CookieCache, "off, compact, jwt or jwe", |text| text.parse());
 textual!(Mailbox, "a mailbox such as no-reply@example.com", |text| text.parse());
 textual!(LogFormat, "auto, text or json", |text| text.parse());
+textual!(Recipient, "a recipient of age such as age1…", |text| {
+    text.parse().map_err(|_| format!("'{text}' is not a recipient of age (age1…)"))
+});
 textual!(LogLevel, "error, warn, info, debug or trace", |text| text.parse());
 
 impl Setting for PathBuf {

@@ -5,6 +5,7 @@
 pub mod accounts;
 pub mod administration;
 pub mod audit;
+pub mod backups;
 pub mod device;
 pub mod email;
 pub mod error;
@@ -63,6 +64,8 @@ pub struct Services {
     pub policy: Policy,
     /// Where mail goes, and what wakes who sends it.
     pub mail: Arc<mail::Room>,
+    /// Backups.
+    pub backups: Arc<backups::Room>,
     /// Who has to wait.
     pub throttles: Arc<throttle::Throttles>,
     /// JWTs in Better Auth's shape that were made a moment ago.
@@ -86,6 +89,7 @@ impl Services {
             secrets: self.secrets.clone(),
             policy,
             mail: self.mail.clone(),
+            backups: self.backups.clone(),
             throttles: self.throttles.clone(),
             recent_jwts: self.recent_jwts.clone(),
             verified_tokens: self.verified_tokens.clone(),

@@ -15,7 +15,7 @@ use common::{Email, FamilyId, ImportId, MailId, SessionId, UnixTime, UserId, adm
 
 use super::{
     Amendment, AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Files, IDEMPOTENCY, LINK_REMEMBERED,
-    Listed, Live, Meta, NewSession, Page, Profile, Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Snapshotted,
+    Listed, Live, OpenSnapshot, Meta, NewSession, Page, Profile, Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Snapshotted,
     Store, StoreError, Upkeep, UserQuery,
 };
 use crate::{
@@ -209,6 +209,10 @@ fn page<T>(mut items: Vec<T>, limit: usize, cursor: impl Fn(&T) -> String) -> Pa
 impl Upkeep for MemoryStore {
     async fn snapshot(&self) -> Result<Option<Snapshotted>, StoreError> {
         Ok(None)
+    }
+
+    async fn open_snapshot(&self) -> Result<OpenSnapshot, StoreError> {
+        Err(StoreError::Unavailable("there are no files".into()))
     }
 
     fn files(&self) -> Result<Files, StoreError> {

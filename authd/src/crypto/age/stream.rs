@@ -137,7 +137,9 @@ impl<R: Read> Opened<R> {
             self.ahead = sealed.pop();
         }
         let (is_last, len) = (self.ahead.is_none(), sealed.len());
-        let damaged = |what| AgeError::Damaged { from: self.at, to: self.at + len as u64, what };
+        // What the first chunk is opened with stands before it.
+        let from = if self.chunk == 0 { self.at - SALT_BYTES as u64 } else { self.at };
+        let damaged = |what| AgeError::Damaged { from, to: self.at + len as u64, what };
         if len < TAG_BYTES || (len == TAG_BYTES && self.chunk > 0) {
             return Err(damaged("it is cut off"));
         }

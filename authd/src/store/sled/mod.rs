@@ -18,6 +18,7 @@ mod opening;
 mod power_cut;
 #[cfg(test)]
 mod remaking;
+mod restoring;
 mod saving;
 mod search;
 #[cfg(test)]
@@ -50,6 +51,7 @@ use self::{
 pub use self::{
     log::{LogError, PURPOSE as LOG_PURPOSE},
     opening::{Faults, OpenError, Opened, Opening, SledOptions, remove_aside},
+    restoring::{After, Copied, Later, check_copy, copy_into},
     saving::{Aside, put_aside_damaged},
     verify::{Verified, Whole, Wrong},
 };
