@@ -232,7 +232,22 @@ impl Admin {
         self.call(Method::DELETE, path, None).await
     }
 
+    /// What is no JSON.
+    ///
+    /// # Errors
+    /// As [`Admin::get`].
+    pub async fn bytes(&mut self, path: &str) -> Result<Bytes, Error> {
+        self.answer(Method::GET, path, None).await
+    }
+
     async fn call<T: DeserializeOwned>(&mut self, method: Method, path: &str, body: Option<Value>) -> Result<T, Error> {
+        let bytes = self.answer(method, path, body).await?;
+        serde_json::from_slice(&bytes).map_err(|e| {
+            Error::new(Exit::VersionMismatch, "the answer of authd cannot be understood").cause(e.to_string())
+        })
+    }
+
+    async fn answer(&mut self, method: Method, path: &str, body: Option<Value>) -> Result<Bytes, Error> {
         if let Some(shown) = &mut self.shown {
             shown.push(curl(&self.socket, &method, path, body.as_ref(), self.reason.as_deref()));
         }
@@ -253,9 +268,7 @@ impl Admin {
             }
         };
         if status.is_success() {
-            return serde_json::from_slice(&bytes).map_err(|e| {
-                Error::new(Exit::VersionMismatch, "the answer of authd cannot be understood").cause(e.to_string())
-            });
+            return Ok(bytes);
         }
         match serde_json::from_slice::<AdminErrorBody>(&bytes) {
             Ok(body) => Err(Error::Refused(body)),

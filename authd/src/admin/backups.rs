@@ -4,15 +4,13 @@ use std::sync::atomic::Ordering;
 
 use common::{
     ErrorCode,
-    admin::{
-        BackupContents, BackupJob, BackupList, BackupView, BackupsPruned, PruneBackups, VerifyBackup,
-    },
+    admin::{BackupContents, BackupJob, BackupList, BackupView, BackupsPruned, PruneBackups, VerifyBackup},
 };
 use http::HeaderValue;
 
 use super::{AdminApp, AdminError, AdminReq};
 use crate::{
-    domain::EventKind,
+    domain::{Act, EventKind},
     door::Reply,
     ports::{BackupError, BackupFile},
     service::backups::{self, Job, State},
@@ -148,7 +146,8 @@ pub async fn remove(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> 
     let name = req.param("backup").to_owned();
     let file = backups::list(&app.services).await?.into_iter().find(|file| file.name == name);
     let file = file.ok_or(BackupError::Missing)?;
-    backups::remove(&app.services, name.clone(), req.act(app.services.clock.now())).await?;
+    let act = Act { idempotency: None, ..req.act(app.services.clock.now()) };
+    backups::remove(&app.services, name.clone(), act).await?;
     req.log_done(EventKind::BackupsRemoved, &name);
     Ok(Reply::json(&BackupsPruned { removed: vec![view(&file)], dry_run: false }))
 }

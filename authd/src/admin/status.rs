@@ -8,7 +8,8 @@ use crate::{
     door::Reply,
     service::{
         backups::{Job, State},
-       keys, mail as service, maintenance, store},
+        keys, mail as service, maintenance, store,
+    },
 };
 
 /// `GET /v1/status`

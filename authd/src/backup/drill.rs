@@ -32,9 +32,8 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// # Errors
 /// Any of it does not work.
 pub fn drill(config: &Config, wanted: &Wanted, scratch: &Path, now: UnixTime) -> Result<String, Failure> {
-    let cannot = |e: std::io::Error| {
-        Failure::new(Exit::CannotCreate, format!("{} cannot be made: {e}", scratch.display()))
-    };
+    let cannot =
+        |e: std::io::Error| Failure::new(Exit::CannotCreate, format!("{} cannot be made: {e}", scratch.display()));
     let place = Scratch::make(scratch).map_err(cannot)?;
     let throwaway = throwaway(config, wanted, place.0)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -118,7 +117,8 @@ async fn sign_in(running: &Running) -> Result<(), Failure> {
     let (status, answer) = ask(running.address, "POST", "/api/login", "", &body).await?;
     let answer: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
     let token = answer.get("access_token").and_then(serde_json::Value::as_str);
-    let token = token.filter(|_| status == 200).ok_or_else(|| failed(&format!("the canary's sign-in answered {status}")))?;
+    let token =
+        token.filter(|_| status == 200).ok_or_else(|| failed(&format!("the canary's sign-in answered {status}")))?;
     let bearer = format!("Authorization: Bearer {token}\r\n");
     match ask(running.address, "GET", "/api/me", &bearer, "").await? {
         (200, answer) if answer.contains(&email) => Ok(()),
@@ -140,7 +140,8 @@ async fn ask(to: SocketAddr, method: &str, path: &str, headers: &str, body: &str
         stream.read_to_end(&mut answer).await?;
         std::io::Result::Ok(String::from_utf8_lossy(&answer).into_owned())
     };
-    let failed = |e: std::io::Error| Failure::new(Exit::Software, format!("the throw-away daemon does not answer: {e}"));
+    let failed =
+        |e: std::io::Error| Failure::new(Exit::Software, format!("the throw-away daemon does not answer: {e}"));
     let answer = timeout(ANSWER, exchange).await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
     let answer = answer.map_err(failed)?;
     let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);

@@ -20,7 +20,10 @@ use nix::{
 
 use tokio::time::Instant;
 
-use super::{file::{Content, Opening, told}, shelf::open_plain};
+use super::{
+    file::{Content, Opening, told},
+    shelf::open_plain,
+};
 use crate::{
     app::store_options,
     config::Config,
@@ -92,7 +95,8 @@ fn open(config: &Config, wanted: &Wanted) -> Result<Opening, Failure> {
             wanted.file.display(),
             opening.content.master_key
         );
-        return Err(Failure::new(Exit::Io, message).fix("whoever knows the recipient can make a file that looks like a backup: do not use this one"));
+        return Err(Failure::new(Exit::Io, message)
+            .fix("whoever knows the recipient can make a file that looks like a backup: do not use this one"));
     }
     Ok(opening)
 }
@@ -110,7 +114,13 @@ pub fn verify(config: &Config, wanted: &Wanted) -> Result<String, Failure> {
     };
     Ok(format!(
         "whole       every byte was read: {}, {} entries\nmade        {}, sequence {}\nhas         {} users, {} sessions (a restore ends them)\nmaster key  {}; {recovery}\n",
-        bytes(size), found.entries, found.made_at, found.sequence, found.users, found.sessions, found.master_key
+        bytes(size),
+        found.entries,
+        found.made_at,
+        found.sequence,
+        found.users,
+        found.sessions,
+        found.master_key
     ))
 }
 
@@ -144,7 +154,8 @@ impl Unborn {
         match std::fs::read_dir(target) {
             Ok(mut entries) => {
                 if entries.next().is_some() {
-                    let message = format!("{} is not empty, and a restore never changes what is there", target.display());
+                    let message =
+                        format!("{} is not empty, and a restore never changes what is there", target.display());
                     return Err(Failure::new(Exit::Configuration, message)
                         .fix("move it away, or restore into a new place: --data-dir DIR"));
                 }
@@ -182,8 +193,10 @@ fn place_master_key(config: &Config, line: Option<&SecretString>, fingerprint: &
     let path = &config.places.master_key;
     match master::load(path, config.places.is_credential) {
         Ok(key) if Sealer::new(key.expose()).fingerprint() == fingerprint => Ok(false),
-        Ok(_) => Err(Failure::new(Exit::Configuration, format!("{} is the master key of another store", path.display()))
-            .fix("move it away: the backup brings its own")),
+        Ok(_) => {
+            Err(Failure::new(Exit::Configuration, format!("{} is the master key of another store", path.display()))
+                .fix("move it away: the backup brings its own"))
+        }
         Err(MasterKeyError::Missing(_)) => {
             let missing = || Failure::new(Exit::Configuration, format!("there is no master key at {}", path.display()));
             let line = line.ok_or_else(missing)?;
@@ -267,13 +280,7 @@ fn until_closed(store: &Path) -> std::io::Result<()> {
     }
 }
 
-async fn compare(
-    config: &Config,
-    store: &Path,
-    old: PathBuf,
-    since: u64,
-    key: Arc<dyn Mac>,
-) -> Result<After, Failure> {
+async fn compare(config: &Config, store: &Path, old: PathBuf, since: u64, key: Arc<dyn Mac>) -> Result<After, Failure> {
     let options = store_options(config, SledOptions::default());
     let store = store.to_owned();
     let work = move || {
@@ -325,7 +332,9 @@ async fn bring_over(store: &SledStore, after: After, now: UnixTime) -> Result<Br
                 }
                 if have.role != newer.role {
                     let amendment = Amendment { role: Some(newer.role.clone()), ..Amendment::default() };
-                    store.amend_user(newer.id.clone(), amendment, act(now), event(EventKind::RoleSet, &newer.id)).await?;
+                    store
+                        .amend_user(newer.id.clone(), amendment, act(now), event(EventKind::RoleSet, &newer.id))
+                        .await?;
                     brought.roles += 1;
                 }
             }
@@ -397,7 +406,10 @@ fn report_of_later(brought: &Brought, since: u64) -> String {
          roles, {passwords} passwords\n"
     );
     if !reaches_back {
-        let _ = writeln!(text, "not in it   the old log has a gap behind sequence {since}: what happened there may have come back");
+        let _ = writeln!(
+            text,
+            "not in it   the old log has a gap behind sequence {since}: what happened there may have come back"
+        );
     }
     if let Some(broken) = broken {
         let _ = writeln!(text, "not in it   what the old log could not tell: {broken}");

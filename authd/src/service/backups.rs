@@ -143,11 +143,7 @@ async fn blocking<T: Send + 'static>(
 /// How often one is made anew because the master key was changed meanwhile.
 const ATTEMPTS: usize = 3;
 
-async fn make(
-    app: &Services,
-    act: Act,
-    progress: &Arc<Progress>,
-) -> Result<(String, BackupContent), BackupError> {
+async fn make(app: &Services, act: Act, progress: &Arc<Progress>) -> Result<(String, BackupContent), BackupError> {
     let mut made = attempt(app, progress).await;
     for _ in 1..ATTEMPTS {
         match made {

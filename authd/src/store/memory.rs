@@ -15,8 +15,8 @@ use common::{Email, FamilyId, ImportId, MailId, SessionId, UnixTime, UserId, adm
 
 use super::{
     Amendment, AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Files, IDEMPOTENCY, LINK_REMEMBERED,
-    Listed, Live, OpenSnapshot, Meta, NewSession, Page, Profile, Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Snapshotted,
-    Store, StoreError, Upkeep, UserQuery,
+    Listed, Live, Meta, NewSession, OpenSnapshot, Page, Profile, Refresh, Refreshed, Rehash, Rewrap, SealedSecret,
+    Snapshotted, Store, StoreError, Upkeep, UserQuery,
 };
 use crate::{
     domain::{

@@ -10,11 +10,11 @@ use std::io::{self, Read, Write};
 
 use zeroize::Zeroizing;
 
+use self::header::{Header, Stanza};
 pub use self::{
     keys::{Identity, NotAKey, Recipient},
     stream::{CHUNK_BYTES, Opened, Sealing},
 };
-use self::header::{Header, Stanza};
 use super::seal::Sealer;
 use crate::ports::Entropy;
 

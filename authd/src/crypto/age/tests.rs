@@ -37,17 +37,16 @@ fn cr_09_a_file_of_another_implementation_opens() {
     // And its key comes out as it went in.
     let again = Identity::parse(&identity.file()).unwrap();
     assert_eq!(again.recipient(), identity.recipient());
-    assert!(identity.file().expose().contains("AGE-SECRET-KEY-1QW2L490QREHGDFWRAAUJT8YPRATL87YJL8PD7UMYCPDQX43Z9HFQYHQCRA"));
+    assert!(
+        identity.file().expose().contains("AGE-SECRET-KEY-1QW2L490QREHGDFWRAAUJT8YPRATL87YJL8PD7UMYCPDQX43Z9HFQYHQCRA")
+    );
 }
 
 #[test]
 fn cr_09_a_file_opens_with_the_master_key_and_with_each_recipients_own_and_with_no_other() {
     let entropy = SystemEntropy::default();
-    let (first, second, stranger) = (
-        Identity::generate(&entropy),
-        Identity::generate(&entropy),
-        Identity::generate(&entropy),
-    );
+    let (first, second, stranger) =
+        (Identity::generate(&entropy), Identity::generate(&entropy), Identity::generate(&entropy));
     let recipients = [first.recipient(), second.recipient()];
     for len in [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES] {
         let content: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
@@ -112,7 +111,10 @@ fn cr_09_what_is_no_key_is_not_taken_for_one() {
     }
     let zero: Recipient = bech32_of([0; 32]);
     let entropy = SystemEntropy::default();
-    assert!(seal(vec![], &Sealer::new(&MASTER_KEY), &[zero], &entropy).is_err(), "the point at which nothing is secret");
+    assert!(
+        seal(vec![], &Sealer::new(&MASTER_KEY), &[zero], &entropy).is_err(),
+        "the point at which nothing is secret"
+    );
 }
 
 fn bech32_of(key: [u8; 32]) -> Recipient {

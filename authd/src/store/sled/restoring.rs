@@ -1,11 +1,7 @@
 //! A store from a snapshot that lay elsewhere: looked through, taken over into a new place without what must not come back,
 //! and compared with what another log knows of later times.
 
-use std::{
-    io::Read,
-    path::Path,
-    sync::Arc,
-};
+use std::{io::Read, path::Path, sync::Arc};
 
 use common::UserId;
 
@@ -79,12 +75,7 @@ fn look(copied: &mut Copied, key: &[u8], value: &[u8], fingerprint: &str) -> Res
 ///
 /// # Errors
 /// Something in it is not right.
-pub fn check_copy(
-    source: Source,
-    name: &Path,
-    key: &Arc<dyn Mac>,
-    fingerprint: &str,
-) -> Result<Copied, OpenError> {
+pub fn check_copy(source: Source, name: &Path, key: &Arc<dyn Mac>, fingerprint: &str) -> Result<Copied, OpenError> {
     let (position, entries) = log::read_stream(source, name, key)?;
     let mut copied = Copied { sequence: position.seq, ..Copied::default() };
     for entry in entries {

@@ -3,9 +3,10 @@
 use std::{path::Path, sync::Arc};
 
 use super::{
-    LogError, Position, merge::{Merged, Overlay},
-    segment, snapshot,
+    LogError, Position,
+    merge::{Merged, Overlay},
     replay::walk,
+    segment, snapshot,
     sorted::Reader,
 };
 use crate::ports::Mac;
