@@ -264,6 +264,7 @@ const LAYERS: &[Layer] = &[
             "aws_lc_rs",
             "base64",
             "bcrypt",
+            "bech32",
             "chacha20poly1305",
             "jsonwebtoken",
             "nix",

@@ -10,7 +10,7 @@ use http::HeaderValue;
 
 use super::{AdminApp, AdminError, AdminReq};
 use crate::{
-    domain::{Act, EventKind},
+    domain::{Act, EventKind, Role},
     door::Reply,
     ports::{BackupError, BackupFile},
     service::backups::{self, Job, State},
@@ -138,12 +138,17 @@ pub async fn prune(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     Ok(Reply::json(&BackupsPruned { removed: removed.iter().map(view).collect(), dry_run }))
 }
 
-/// `DELETE /v1/backups/{backup}`
+/// `DELETE /v1/backups/{backup}`: for who may make backups the one that was made last, when it has been fetched; any other is for
+/// administrators.
 ///
 /// # Errors
-/// `NotFound`.
+/// `NotFound`, `Forbidden`.
 pub async fn remove(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let name = req.param("backup").to_owned();
+    let last = app.services.backups.job();
+    if !last.is_some_and(|job| matches!(job.state, State::Done(made, _) if made == name)) {
+        req.require(Role::Admin, "remove a backup")?;
+    }
     let file = backups::list(&app.services).await?.into_iter().find(|file| file.name == name);
     let file = file.ok_or(BackupError::Missing)?;
     let act = Act { idempotency: None, ..req.act(app.services.clock.now()) };

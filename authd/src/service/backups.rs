@@ -62,7 +62,7 @@ pub struct Room {
 
 /// What is to be done.
 enum Work {
-    Make(Act),
+    Make(Box<Act>),
     Verify(String),
 }
 
@@ -87,7 +87,7 @@ impl Room {
 
 /// Begins to make a backup. `None`: something is being done already.
 pub fn begin(app: &Arc<Services>, act: Act) -> Option<Job> {
-    start(app, Work::Make(act))
+    start(app, Work::Make(Box::new(act)))
 }
 
 /// Begins to read a backup to its end. `None`: something is being done already.
@@ -106,7 +106,7 @@ fn start(app: &Arc<Services>, work: Work) -> Option<Job> {
     // On a task of its own: a caller that hangs up does not stop it.
     let doing = tokio::spawn(async move {
         match work {
-            Work::Make(act) => make(&app, act, &begun.progress).await,
+            Work::Make(act) => make(&app, *act, &begun.progress).await,
             Work::Verify(name) => verify(&app, name, &begun.progress).await,
         }
     });

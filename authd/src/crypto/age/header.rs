@@ -115,8 +115,8 @@ impl Header {
 
     /// For whom it is, for people: `the master key 0123456789abcdef and 1 recipient`.
     pub(super) fn describe(&self) -> String {
-        let masters = self.stanzas.iter().filter(|stanza| stanza.kind == MASTER);
-        let master = masters.filter_map(|stanza| stanza.args.first()).next();
+        let mut masters = self.stanzas.iter().filter(|stanza| stanza.kind == MASTER);
+        let master = masters.find_map(|stanza| stanza.args.first());
         let of_master = master.map(|name| format!("the master key {}", common::text::printable(name)));
         let others = self.stanzas.iter().filter(|stanza| stanza.kind != MASTER).count();
         let of_others = match others {

@@ -49,7 +49,7 @@ fn cr_09_a_file_opens_with_the_master_key_and_with_each_recipients_own_and_with_
         (Identity::generate(&entropy), Identity::generate(&entropy), Identity::generate(&entropy));
     let recipients = [first.recipient(), second.recipient()];
     for len in [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES] {
-        let content: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
+        let content: Vec<u8> = (0..=250).cycle().take(len).collect();
         let file = sealed(&content, &recipients);
         for key in [Key::Master(&Sealer::new(&MASTER_KEY)), Key::Identity(&first), Key::Identity(&second)] {
             assert_eq!(read(&file, &key).unwrap(), content, "{len}");
