@@ -145,12 +145,12 @@ pub async fn prune(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
 /// `NotFound`, `Forbidden`.
 pub async fn remove(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let name = req.param("backup").to_owned();
+    let file = backups::list(&app.services).await?.into_iter().find(|file| file.name == name);
+    let file = file.ok_or(BackupError::Missing)?;
     let last = app.services.backups.job();
     if !last.is_some_and(|job| matches!(job.state, State::Done(made, _) if made == name)) {
         req.require(Role::Admin, "remove a backup")?;
     }
-    let file = backups::list(&app.services).await?.into_iter().find(|file| file.name == name);
-    let file = file.ok_or(BackupError::Missing)?;
     let act = Act { idempotency: None, ..req.act(app.services.clock.now()) };
     backups::remove(&app.services, name.clone(), act).await?;
     req.log_done(EventKind::BackupsRemoved, &name);
