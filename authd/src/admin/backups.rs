@@ -12,8 +12,7 @@ use super::{AdminApp, AdminError, AdminReq};
 use crate::{
     domain::{Act, EventKind, Role},
     door::Reply,
-    ports::{BackupError, BackupFile},
-    service::backups::{self, Job, State},
+    service::backups::{self, BackupError, BackupFile, Job, State},
 };
 
 /// What a backup is, while it goes over the socket.

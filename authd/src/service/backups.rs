@@ -10,9 +10,10 @@ use common::{Span, UnixTime};
 use tracing::{info, warn};
 
 use super::{Services, random::base62};
+pub use crate::ports::{BackupError, BackupFile};
 use crate::{
     domain::{Act, Event, EventKind},
-    ports::{BackupContent, BackupError, BackupFile, Backups, Progress},
+    ports::{BackupContent, Backups, Progress},
     store::StoreError,
 };
 

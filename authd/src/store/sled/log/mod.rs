@@ -285,16 +285,20 @@ impl Snapshots {
     }
 }
 
+/// What a snapshot has, key by key in their order.
+pub(super) type Pairs = Box<dyn Iterator<Item = Result<Pair, LogError>> + Send>;
+
 /// Reads a snapshot that comes from elsewhere: where it stands, and what it has, key by key in their order. `name` is for
 /// messages.
 pub(super) fn read_stream(
     source: Box<dyn Read + Send>,
     name: &Path,
     key: &Arc<dyn Mac>,
-) -> Result<(Position, impl Iterator<Item = Result<Pair, LogError>> + use<>), LogError> {
+) -> Result<(Position, Pairs), LogError> {
     let reader = sorted::Reader::from_stream(source, name, key.clone())?;
     let position = reader.position();
-    Ok((position, reader.map(|entry| entry.map(|(key, value)| (key, value.unwrap_or_default())))))
+    let entries = reader.map(|entry| entry.map(|(key, value)| (key, value.unwrap_or_default())));
+    Ok((position, Box::new(entries)))
 }
 
 /// Makes the log of a new store from these entries: a snapshot at `position`, and the segment behind it.
