@@ -100,7 +100,7 @@ pub struct FromBackup {
     /// Open it by this recovery identity, and not by the configured master key
     #[arg(long, value_name = "FILE")]
     pub identity: Option<PathBuf>,
-    /// Take it only if it is of the store with this master key (16 digits, as `authctl backup list` shows them)
+    /// Take it only if it is of the store with this master key (16 digits, as `authctl backup verify` shows them)
     #[arg(long, value_name = "FINGERPRINT")]
     pub fingerprint: Option<String>,
 }

@@ -325,7 +325,7 @@ pub struct BackupContent {
     /// How many entries.
     pub entries: u64,
     /// The fingerprint of the store's master key.
-    pub master_key: String,
+    pub fingerprint: String,
     /// Whether the master key is inside, for who opens it with an identity.
     pub is_recoverable: bool,
 }

@@ -153,7 +153,7 @@ pub struct BackupContents {
     /// Sessions; a restore ends them.
     pub sessions: u64,
     /// The fingerprint of the master key that opens it.
-    pub master_key: String,
+    pub fingerprint: String,
     /// Whether the recovery recipients can open it where the master key is lost.
     pub recoverable: bool,
 }

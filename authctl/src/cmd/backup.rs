@@ -44,7 +44,7 @@ const CONTENTS: Shape = Shape {
         text("sequence", "sequence"),
         text("users", "users"),
         text("sessions", "sessions"),
-        text("masterKey", "master key"),
+        text("fingerprint", "master key"),
         text("recoverable", "recoverable"),
     ],
 };

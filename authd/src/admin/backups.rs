@@ -46,7 +46,7 @@ fn job_view(job: &Job) -> BackupJob {
                 made_at: content.made_at,
                 users: content.users,
                 sessions: content.sessions,
-                master_key: content.master_key.clone(),
+                fingerprint: content.fingerprint.clone(),
                 recoverable: content.is_recoverable,
             };
             ("done", Some(contents), None)

@@ -128,6 +128,9 @@ async fn sign_in(running: &Running) -> Result<(), Failure> {
 
 /// One request. Answers status and body.
 async fn ask(to: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Result<(u16, String), Failure> {
+    if !to.ip().is_loopback() {
+        return Err(Failure::new(Exit::Software, format!("the throw-away daemon is not on this machine: {to}")));
+    }
     let exchange = async {
         let mut stream = TcpStream::connect(to).await?;
         let length = body.len();

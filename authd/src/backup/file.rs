@@ -45,7 +45,7 @@ pub struct Content {
     /// The version of the authd that made it.
     pub authd: String,
     /// The fingerprint of the store's master key.
-    pub master_key: String,
+    pub fingerprint: String,
     /// The key of the commit log, sealed under the master key.
     log_key: String,
     log_key_id: String,
@@ -83,7 +83,7 @@ pub(super) fn write(
         made_at: now,
         sequence,
         authd: env!("CARGO_PKG_VERSION").into(),
-        master_key: master.fingerprint().into(),
+        fingerprint: master.fingerprint().into(),
         log_key: STANDARD.encode(&log_key.sealed),
         log_key_id: log_key.id.clone(),
         log_key_made_at: log_key.created_at,
@@ -182,10 +182,10 @@ impl Opening {
                 return Err(BackupError::Damaged("the master key is not inside".into()));
             }
         };
-        if sealer.fingerprint() != content.master_key {
+        if sealer.fingerprint() != content.fingerprint {
             return Err(BackupError::Damaged(format!(
                 "it is of a store with the master key {}, and not {}",
-                content.master_key,
+                content.fingerprint,
                 sealer.fingerprint()
             )));
         }
@@ -204,7 +204,7 @@ impl Opening {
     /// Something in it is not right.
     pub fn verify(self) -> Result<BackupContent, BackupError> {
         let Self { content, master, log_key, snapshot, path, .. } = self;
-        let found = check_copy(snapshot, &path, &log_key, &content.master_key).map_err(told)?;
+        let found = check_copy(snapshot, &path, &log_key, &content.fingerprint).map_err(told)?;
         if found.sequence != content.sequence {
             return Err(BackupError::Damaged("it says another sequence than its snapshot".into()));
         }
@@ -214,7 +214,7 @@ impl Opening {
             users: found.users,
             sessions: found.sessions,
             entries: found.entries,
-            master_key: content.master_key,
+            fingerprint: content.fingerprint,
             is_recoverable: master.is_some(),
         })
     }

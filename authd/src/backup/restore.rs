@@ -89,11 +89,11 @@ fn open(config: &Config, wanted: &Wanted) -> Result<Opening, Failure> {
         }
     };
     let opening = opening.map_err(|e| refused(wanted, e))?;
-    if let Some(fingerprint) = wanted.fingerprint.as_ref().filter(|wanted| **wanted != opening.content.master_key) {
+    if let Some(fingerprint) = wanted.fingerprint.as_ref().filter(|wanted| **wanted != opening.content.fingerprint) {
         let message = format!(
             "{} is a backup of the store with the master key {}, and not {fingerprint}",
             wanted.file.display(),
-            opening.content.master_key
+            opening.content.fingerprint
         );
         return Err(Failure::new(Exit::Io, message)
             .fix("whoever knows the recipient can make a file that looks like a backup: do not use this one"));
@@ -120,7 +120,7 @@ pub fn verify(config: &Config, wanted: &Wanted) -> Result<String, Failure> {
         found.sequence,
         found.users,
         found.sessions,
-        found.master_key
+        found.fingerprint
     ))
 }
 
@@ -191,8 +191,9 @@ impl Drop for Unborn {
 /// Puts the master key where the configuration says, if it is not there.
 fn place_master_key(config: &Config, line: Option<&SecretString>, fingerprint: &str) -> Result<bool, Failure> {
     let path = &config.places.master_key;
-    match master::load(path, config.places.is_credential) {
-        Ok(key) if Sealer::new(key.expose()).fingerprint() == fingerprint => Ok(false),
+    let found = master::load(path, config.places.is_credential);
+    match found.map(|key| Sealer::new(key.expose())) {
+        Ok(there) if there.fingerprint() == fingerprint => Ok(false),
         Ok(_) => {
             Err(Failure::new(Exit::Configuration, format!("{} is the master key of another store", path.display()))
                 .fix("move it away: the backup brings its own"))
@@ -242,13 +243,13 @@ pub(super) async fn make(config: &Config, wanted: &Wanted, now: UnixTime) -> Res
     let store_path = unborn.path.join("sled");
     let copied = {
         let (store_path, name) = (store_path.clone(), path.clone());
-        let fingerprint = content.master_key.clone();
+        let fingerprint = content.fingerprint.clone();
         let copy = move || copy_into(&store_path, snapshot, &name, (&log_key, &sealed_log_key), &fingerprint, mac);
         let done = tokio::task::spawn_blocking(copy).await;
         let done = done.map_err(|e| Failure::new(Exit::Software, e.to_string()))?;
         done.map_err(|e| refused(wanted, told(e)))?
     };
-    let made_master_key = place_master_key(config, master.as_ref(), &content.master_key)?;
+    let made_master_key = place_master_key(config, master.as_ref(), &content.fingerprint)?;
     let after = match &wanted.old_data {
         Some(old) => Some(compare(config, &store_path, old.join("log"), content.sequence, log_mac).await?),
         None => None,
@@ -256,7 +257,7 @@ pub(super) async fn make(config: &Config, wanted: &Wanted, now: UnixTime) -> Res
     let vault = Arc::new(MasterVault::new(sealer, entropy.clone()));
     let signer: Arc<dyn TokenSigner> = Arc::new(Jwt::new(vault.clone()));
     let opening = open_store(store_path.clone(), store_options(config, SledOptions::default())).await?;
-    let (store, ..) = bring_up(config, opening, &vault, content.master_key.clone(), &signer, &entropy, now).await?;
+    let (store, ..) = bring_up(config, opening, &vault, content.fingerprint.clone(), &signer, &entropy, now).await?;
     let after = match after {
         Some(after) => Some(bring_over(&store, after, now).await.map_err(|e| unusable(&e))?),
         None => None,

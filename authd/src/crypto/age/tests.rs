@@ -1,3 +1,5 @@
+//! Files of another implementation, damaged ones, and texts that are no keys.
+
 use super::*;
 use crate::crypto::entropy::SystemEntropy;
 
