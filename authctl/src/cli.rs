@@ -74,6 +74,8 @@ pub struct Global {
 pub enum Command {
     /// How the daemon is
     Status,
+    /// What Prometheus reads: counts, times and sizes, as text
+    Metrics,
     /// Accounts
     #[command(subcommand, visible_alias = "users")]
     User(User),
@@ -89,6 +91,12 @@ pub enum Command {
     /// Mail: what waits, a test, another try, and what mails look like
     #[command(subcommand)]
     Mail(Mail),
+    /// Hooks: where the application is asked, and a test
+    #[command(subcommand, visible_alias = "hooks")]
+    Hook(Hook),
+    /// Events that the application is told of: what waits, what was given up, and the stream
+    #[command(subcommand, visible_alias = "event")]
+    Events(Events),
     /// Tokens explained
     #[command(subcommand, visible_alias = "tokens")]
     Token(Token),
@@ -297,6 +305,57 @@ pub enum Mail {
         /// The HTML, instead of the text
         #[arg(long)]
         html: bool,
+    },
+}
+
+/// `authctl events …`
+#[derive(Debug, Subcommand)]
+pub enum Events {
+    /// Events that are kept, oldest first
+    List {
+        /// Only those that wait to be told, or that were given up
+        #[arg(long, value_name = "STATE", value_parser = ["waiting", "dead"])]
+        state: Option<String>,
+        /// How many.
+        #[command(flatten)]
+        page: Page,
+    },
+    /// The last events; with --follow those that come too, a line of JSON each
+    Tail {
+        /// How many of the last
+        #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1000))]
+        lines: u64,
+        /// Those behind this number instead: where an earlier stream ended
+        #[arg(long, value_name = "SEQ", conflicts_with = "lines")]
+        after: Option<u64>,
+        /// Go on with those that come
+        #[arg(long)]
+        follow: bool,
+    },
+    /// Tell the application of events once more
+    #[command(group = clap::ArgGroup::new("events").required(true))]
+    Replay {
+        /// The number of one
+        #[arg(group = "events")]
+        seq: Option<u64>,
+        /// All from this number on
+        #[arg(long, value_name = "SEQ", group = "events")]
+        from: Option<u64>,
+        /// Those that were given up
+        #[arg(long, group = "events")]
+        dead: bool,
+    },
+}
+
+/// `authctl hook …`
+#[derive(Debug, Subcommand)]
+pub enum Hook {
+    /// Hooks that are configured, and whether the application answers
+    List,
+    /// Call a hook now with made-up values, and say what it answers
+    Test {
+        /// Which: one that `authctl hook list` shows
+        hook: String,
     },
 }
 

@@ -240,11 +240,18 @@ impl Admin {
         self.answer(Method::GET, path, None).await
     }
 
+    /// Asks for a text.
+    ///
+    /// # Errors
+    /// As [`Admin::get`].
+    pub async fn text(&mut self, path: &str) -> Result<String, Error> {
+        let bytes = self.answer(Method::GET, path, None).await?;
+        String::from_utf8(bytes.into()).map_err(|e| not_understood(&e))
+    }
+
     async fn call<T: DeserializeOwned>(&mut self, method: Method, path: &str, body: Option<Value>) -> Result<T, Error> {
         let bytes = self.answer(method, path, body).await?;
-        serde_json::from_slice(&bytes).map_err(|e| {
-            Error::new(Exit::VersionMismatch, "the answer of authd cannot be understood").cause(e.to_string())
-        })
+        serde_json::from_slice(&bytes).map_err(|e| not_understood(&e))
     }
 
     async fn answer(&mut self, method: Method, path: &str, body: Option<Value>) -> Result<Bytes, Error> {
@@ -339,6 +346,10 @@ impl Admin {
         driver.abort();
         Ok((status, bytes))
     }
+}
+
+fn not_understood(error: &dyn std::fmt::Display) -> Error {
+    Error::new(Exit::VersionMismatch, "the answer of authd cannot be understood").cause(error.to_string())
 }
 
 fn check_version(headers: &http::HeaderMap) -> Result<(), Error> {

@@ -174,7 +174,7 @@ fn exit_of(code: ErrorCode) -> Exit {
         | E::BadRequest
         | E::PayloadTooLarge
         | E::UnsupportedMediaType => Exit::Usage,
-        E::PasswordTooShort | E::PasswordTooLong | E::PasswordCompromised => Exit::Refused,
+        E::PasswordTooShort | E::PasswordTooLong | E::PasswordCompromised | E::HookRefused => Exit::Refused,
         E::VersionMismatch => Exit::VersionMismatch,
         E::CheckFailed => Exit::CheckFailed,
         _ => Exit::Failed,

@@ -107,6 +107,15 @@ pub fn list(io: &mut Io, global: &Global, shape: &Shape, items: Vec<Value>, more
     Ok(())
 }
 
+/// One of many that come one after the other, on a line of its own, at once.
+///
+/// # Errors
+/// The output cannot be written.
+pub fn line(io: &mut Io, item: &Value) -> Result<(), Error> {
+    writeln!(io.out, "{}", inert(&item.to_string()))?;
+    Ok(io.out.flush()?)
+}
+
 /// Writes one record.
 ///
 /// # Errors

@@ -21,6 +21,7 @@ use tracing::{info, warn};
 use crate::{
     admin::{self, AdminApp, Info},
     backup::Shelf,
+    calling,
     clock::SystemClock,
     config::{Config, CookieDomain, Delivery, Mode, Problem, PublicUrl},
     crypto::{
@@ -33,11 +34,13 @@ use crate::{
     },
     datadir::DataDir,
     domain::{
-        Act, Event, EventKind, KeyPolicy, PasswordPolicy, SessionPolicy, origin::TrustedOrigins, token::Expected,
+        Act, Event, EventKind, KeyPolicy, PasswordPolicy, Publishing, SessionPolicy, origin::TrustedOrigins,
+        token::Expected,
     },
     door::PeerCredentials,
     exit::{Exit, Failure},
     http::{self, App, Bearer, Cookies, Plugins},
+    life::{Life, Pulse},
     listen::{self, Inherited, SocketFile},
     live::Live,
     net::{self, Gauge, Limits, Listener, Users},
@@ -49,6 +52,7 @@ use crate::{
         Policy, Services,
         backups::{self, Schedule},
         email::EmailPolicy,
+        events::EventPolicy,
         keys,
         mail::{self, MailPolicy},
         maintenance,
@@ -57,7 +61,7 @@ use crate::{
     },
     store::{
         Store,
-        sled::{SledOptions, SledStore},
+        sled::{SledOptions, SledStore, Steps},
     },
     takeover, telemetry,
 };
@@ -76,6 +80,8 @@ pub struct Parts {
     pub inherited: Inherited,
     /// How the store behaves, besides what is configured.
     pub store: SledOptions,
+    /// Where one can see how far opening it has come.
+    pub steps: Arc<Steps>,
     /// Stands between the use cases and the store: failures, for tests.
     pub around_store: Option<Around<dyn Store>>,
     /// Stands between the use cases and the signer.
@@ -96,6 +102,7 @@ impl Default for Parts {
             mailer: None,
             inherited,
             store,
+            steps: Arc::default(),
             around_store,
             around_signer,
             trust_clock: false,
@@ -119,6 +126,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// What clients call it.
     pub public_url: String,
+    /// Where metrics are served over TCP.
+    pub metrics: Option<SocketAddr>,
     /// The admin socket.
     pub admin_socket: PathBuf,
     /// What was made because it was not there yet.
@@ -131,6 +140,7 @@ pub struct Running {
     store_stopped: watch::Receiver<bool>,
     tasks: JoinSet<()>,
     store: Arc<SledStore>,
+    doors: Vec<Arc<Pulse>>,
     _socket: Option<SocketFile>,
     _data: DataDir,
 }
@@ -164,9 +174,14 @@ impl Running {
         self.services.get()
     }
 
-    /// Whether the store still takes changes.
-    pub fn is_healthy(&self) -> bool {
-        !*self.store_stopped.borrow()
+    /// What shows that it lives.
+    pub fn life(&self) -> Life {
+        Life { store: self.store.clone(), doors: self.doors.clone(), status: self.status() }
+    }
+
+    /// What systemd is told of it.
+    pub fn status(&self) -> String {
+        format!("serving {}", self.public_url)
     }
 
     /// Stops accepting, waits for requests under way as long as the configuration says, and closes the store.
@@ -174,6 +189,7 @@ impl Running {
         let Self { stop, mut tasks, services, store, reloader, .. } = self;
         stop.send_replace(true);
         store.end_upkeep();
+        services.get().events.end();
         while tasks.join_next().await.is_some() {}
         if let Err(error) = throttle::write_down(&services.get()).await {
             warn!(%error, "counters of failed sign-ins were not written down");
@@ -197,7 +213,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let data = DataDir::claim(&places.data_dir)?;
     let options = store_options(config, parts.store);
     let store_path = data.store();
-    let opening = open_store(store_path, options).await?;
+    let opening = open_store(store_path, options).await?.telling(parts.steps);
     let (master, made_master_key) = master_key(config, &opening, &*entropy)?;
     let sealer = Sealer::new(master.expose());
     let fingerprint = sealer.fingerprint().to_owned();
@@ -243,9 +259,12 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         secrets,
         policy: policy(config, &public_url),
         mail: Arc::new(mail::Room::new(mailer)),
+        hooks: Arc::new(calling::hooks(config)?),
+        events: Arc::new(calling::events(config)?),
         throttles: Arc::new(Throttles::new(settings.throttle.failures)),
         recent_jwts: Arc::new(RecentJwts::default()),
         verified_tokens: Arc::new(VerifiedTokens::default()),
+        counts: Arc::default(),
     });
 
     let listen_on: Vec<String> = listeners.iter().filter_map(|l| l.local_addr().ok()).map(|a| a.to_string()).collect();
@@ -262,6 +281,8 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     let app = Arc::new(Live::new(Arc::new(App::new(services.clone(), door, first_cookies))));
     let admin_socket =
         listen::admin(parts.inherited.admin, &places.admin_socket, listen::is_for_everybody(config)).await?;
+
+    let metrics = listen::metrics(parts.inherited.metrics, config).await?;
 
     let (stop, stopping) = watch::channel(false);
     let mut tasks = JoinSet::new();
@@ -290,7 +311,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     keys::allow_longer_tokens(&services)
         .await
         .map_err(|e| Failure::new(Exit::Io, format!("the keys cannot be kept: {e}")))?;
-    serve_public(&mut tasks, listeners, &app, limits, &connections, &stopping);
+    let doors = serve_public(&mut tasks, listeners, &app, limits, &connections, &stopping);
 
     let info = Info {
         mode: config.mode,
@@ -307,6 +328,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
             prefix: prefix.to_owned(),
         }),
         log_lines_dropped: telemetry::dropped,
+        requests: app.get().requests.clone(),
     };
     let last_read = last_read(config, info.started_at, &places.admin_socket);
     let admin = Arc::new(Live::new(Arc::new(AdminApp::new(services.clone(), info, last_read, connections))));
@@ -322,14 +344,21 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         admin: admin.clone(),
     }));
     let of_access = admin.clone();
+    let metrics = metrics.map(|(listener, address)| {
+        let service = TowerToHyperService::new(warp::service(admin::metrics::filter(admin.clone())));
+        let gauge = Arc::new(Gauge::new(METRICS_CONNECTIONS));
+        tasks.spawn(net::serve(Listener::Tcp(listener), service, limits, gauge, Arc::default(), stopping.clone()));
+        address
+    });
     let service = TowerToHyperService::new(warp::service(AdminApp::filter(admin)));
     // A command line asks at once or not at all; whoever holds connections open for longer keeps others out.
     // One request a connection: who asks is looked up when it begins, and groups change.
     let admin_limits = Limits { first_head: ADMIN_IDLE, idle: ADMIN_IDLE, keep_alive: false, ..limits };
     let listener = Listener::Unix(admin_socket.listener);
     let gauge = Arc::new(Gauge::new(ADMIN_CONNECTIONS).per_user(admin_users(of_access)));
-    tasks.spawn(net::serve(listener, service, admin_limits, gauge, stopping.clone()));
+    tasks.spawn(net::serve(listener, service, admin_limits, gauge, Arc::default(), stopping.clone()));
     tasks.spawn(post_office::send_mail(live.clone(), stopping.clone()));
+    tasks.spawn(calling::tell_events(live.clone(), stopping.clone()));
     tasks.spawn(write_down(live.clone(), stopping.clone()));
     tasks.spawn(keep_snapshots(store.clone(), clock.clone(), stopping.clone()));
     tasks.spawn(keep_backups(live.clone(), stopping.clone()));
@@ -338,6 +367,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     Ok(Running {
         address,
         public_url: public_url.origin().to_owned(),
+        metrics,
         admin_socket: places.admin_socket.clone(),
         made_master_key,
         services: live,
@@ -346,11 +376,14 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         store_stopped,
         tasks,
         store,
+        doors,
         _socket: admin_socket.file,
         _data: data,
     })
 }
 
+/// How many connections are served at once that ask for metrics.
+const METRICS_CONNECTIONS: usize = 16;
 /// How many connections the admin door serves at once.
 const ADMIN_CONNECTIONS: usize = 128;
 /// How many of them are for root and the daemon's own user alone, so that there is always somebody who can act.
@@ -419,11 +452,16 @@ fn serve_public(
     limits: Limits,
     connections: &Arc<Gauge>,
     stopping: &watch::Receiver<bool>,
-) {
+) -> Vec<Arc<Pulse>> {
+    let mut pulses = vec![];
     for listener in listeners {
         let service = TowerToHyperService::new(warp::service(App::filter(app.clone())));
-        tasks.spawn(net::serve(Listener::Tcp(listener), service, limits, connections.clone(), stopping.clone()));
+        let pulse = Arc::new(Pulse::default());
+        let (listener, connections) = (Listener::Tcp(listener), connections.clone());
+        tasks.spawn(net::serve(listener, service, limits, connections, pulse.clone(), stopping.clone()));
+        pulses.push(pulse);
     }
+    pulses
 }
 
 /// How often the daemon looks after its store.
@@ -465,12 +503,13 @@ async fn write_down(services: Arc<Live<Services>>, mut stopping: watch::Receiver
 
 /// How the store uses the machine, as configured.
 pub(crate) fn store_options(config: &Config, given: SledOptions) -> SledOptions {
-    let settings = &config.settings.store;
+    let (settings, events) = (&config.settings.store, &config.settings.events);
     SledOptions {
         cache_bytes: settings.cache.0,
         reserve_bytes: settings.reserve.0,
         snapshot_every: settings.snapshot_every,
         log_bytes: settings.log_size.0,
+        publishing: Publishing { is_on: events.stream || events.url.is_some(), delivers: events.url.is_some() },
         ..given
     }
 }
@@ -545,6 +584,22 @@ fn start_hasher(config: &Config, cost: Option<Cost>, entropy: &Arc<dyn Entropy>)
     HasherPool::start(&config, entropy).map_err(|e| Failure::new(Exit::System, format!("hashing cannot start: {e}")))
 }
 
+/// Which of Better Auth's plugins are on.
+pub(crate) fn plugins(config: &Config) -> Plugins {
+    let s = &config.settings;
+    Plugins {
+        bearer: match (s.bearer.enabled, s.bearer.require_signature) {
+            (false, _) => Bearer::Off,
+            (true, true) => Bearer::Signed,
+            (true, false) => Bearer::On,
+        },
+        jwt: s.jwt.enabled,
+        set_auth_jwt: s.jwt.enabled && s.jwt.set_header,
+        admin: s.admin_plugin.enabled,
+        username: s.username.enabled,
+    }
+}
+
 /// The public door's part of the configuration.
 pub(crate) fn public_door(config: &Config, url: &PublicUrl, cookies: &Cookies) -> (http::Settings, Cookies) {
     let s = &config.settings;
@@ -564,17 +619,7 @@ pub(crate) fn public_door(config: &Config, url: &PublicUrl, cookies: &Cookies) -
         max_body: s.http.max_body.0,
         max_body_total: s.http.max_body_total.0,
         body_timeout: s.http.body_timeout,
-        plugins: Plugins {
-            bearer: match (s.bearer.enabled, s.bearer.require_signature) {
-                (false, _) => Bearer::Off,
-                (true, true) => Bearer::Signed,
-                (true, false) => Bearer::On,
-            },
-            jwt: s.jwt.enabled,
-            set_auth_jwt: s.jwt.enabled && s.jwt.set_header,
-            admin: s.admin_plugin.enabled,
-            username: s.username.enabled,
-        },
+        plugins: plugins(config),
         defer_refresh: s.session.defer_refresh,
     };
     (door, cookies.living(s.session.expires_in))
@@ -642,6 +687,12 @@ pub(crate) fn policy(config: &Config, public_url: &PublicUrl) -> Policy {
             per_client: s.mail.per_client,
             patience: s.mail.give_up_after,
             templates: s.mail.templates.clone(),
+        },
+        events: EventPolicy {
+            topics: s.events.types.iter().map(|name| name.0).collect(),
+            patience: s.events.give_up_after,
+            retention: s.events.retention,
+            keep: u64::from(s.events.keep),
         },
         audit_retention: Some(s.audit.retention).filter(|retention| *retention != Span::ZERO),
         user_fields: s.user.fields.0.clone(),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Flags, places::SYSTEM_CONFIG};
 
@@ -87,6 +87,8 @@ pub enum Command {
     /// Work on a backup without a daemon
     #[command(subcommand)]
     Backup(BackupCommand),
+    /// List the paths that are authd's, or print what sends them to it in front of an application
+    Routes(Routes),
     /// Check, mend or shrink the store while no authd has it
     #[command(subcommand)]
     Store(StoreCommand),
@@ -130,6 +132,34 @@ pub enum BackupCommand {
     },
 }
 
+/// `authd routes`
+#[derive(Debug, Args)]
+pub struct Routes {
+    /// What stands in front: print its configuration
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub proxy: Option<ProxyKind>,
+    /// Where it reaches authd [default: http.listen]
+    #[arg(long, value_name = "URL", requires = "proxy")]
+    pub upstream: Option<String>,
+    /// A path of http.mounts that the application uses too: only authd's own routes below it are authd's [default: those that
+    /// others of http.mounts are below, as /api]
+    #[arg(long, value_name = "PATH", requires = "proxy")]
+    pub share: Vec<String>,
+}
+
+/// What can stand in front.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProxyKind {
+    /// nginx: locations for a server block
+    Nginx,
+    /// Caddy: a handle for a site
+    Caddy,
+    /// Vite's development server: server.proxy
+    Vite,
+    /// Next: rewrites
+    Next,
+}
+
 /// `authd store …`
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub enum StoreCommand {
@@ -139,6 +169,14 @@ pub enum StoreCommand {
     Rebuild,
     /// Make the store as small as it can be: a snapshot, and sled anew from it
     Compact,
+    /// Give the store the format that this authd writes; it is kept as it was beside it, for the authd before
+    ///
+    /// A start does the same by itself. Exit code 78 if the store is of a newer authd; nothing is changed then.
+    Migrate {
+        /// Change nothing: say which format the store has, and whether all of it can be read
+        #[arg(long)]
+        check: bool,
+    },
     /// Make a snapshot of sled as it is, in the place of one that is damaged
     ///
     /// There is nothing left to compare sled with: whoever could write to the data directory may have changed it. So it has to

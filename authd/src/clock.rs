@@ -29,6 +29,19 @@ impl Default for SystemClock {
     }
 }
 
+impl SystemClock {
+    /// One that is so far ahead of the host's. Release builds have none.
+    #[cfg(debug_assertions)]
+    #[allow(clippy::disallowed_methods)]
+    pub fn ahead_for_tests(by: Span) -> Self {
+        let start = Instant::now();
+        Self::reading(move || Reading {
+            wall: wall().saturating_add(millis(by.to_std())),
+            steady: millis(start.elapsed()),
+        })
+    }
+}
+
 fn millis(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -2,7 +2,7 @@
 
 use std::{io::ErrorKind, os::unix::fs::chown, path::Path};
 
-use nix::unistd::{Group, geteuid};
+use nix::unistd::geteuid;
 
 use crate::{
     cli,
@@ -14,6 +14,7 @@ use crate::{
     },
     exit::{Exit, Failure},
     files::create_whole,
+    nss,
 };
 
 /// Makes configuration and master key, with what the flags say in the configuration; answers what was done, a line each.
@@ -48,9 +49,9 @@ pub fn init(wanted: &cli::Init, flags: &Flags) -> Result<Vec<String>, Failure> {
         Ok(()) => {
             // The service may read it where it has a group of its own.
             if geteuid().is_root()
-                && let Ok(Some(group)) = Group::from_name("authd")
+                && let Some(group) = nss::group("authd")
             {
-                chown(&config, None, Some(group.gid.as_raw())).map_err(|e| cannot(&config, e))?;
+                chown(&config, None, Some(group.as_raw())).map_err(|e| cannot(&config, e))?;
             }
             done.push(format!("made  {}  (mode 0640)", config.display()));
         }

@@ -34,6 +34,8 @@ pub struct Inherited {
     pub http: Option<std::net::TcpListener>,
     /// `FileDescriptorName=admin`
     pub admin: Option<std::os::unix::net::UnixListener>,
+    /// `FileDescriptorName=metrics`
+    pub metrics: Option<std::net::TcpListener>,
 }
 
 impl Inherited {
@@ -53,9 +55,11 @@ impl Inherited {
             match name {
                 "http" => taken.http = all.take_tcp_listener(index).map_err(wrong)?,
                 "admin" => taken.admin = all.take_unix_listener(index).map_err(wrong)?,
+                "metrics" => taken.metrics = all.take_tcp_listener(index).map_err(wrong)?,
                 other => {
-                    let message =
-                        format!("an inherited socket is called '{other}', and authd knows 'http' and 'admin'");
+                    let message = format!(
+                        "an inherited socket is called '{other}', and authd knows 'http', 'admin' and 'metrics'"
+                    );
                     return Err(
                         Failure::new(Exit::Configuration, message).fix("set FileDescriptorName= in the socket unit")
                     );
@@ -64,6 +68,42 @@ impl Inherited {
         }
         Ok(taken)
     }
+}
+
+fn usable(inherited: std::net::TcpListener) -> Result<(TcpListener, SocketAddr), Failure> {
+    let failed = |e: io::Error| Failure::new(Exit::System, format!("the inherited socket cannot be used: {e}"));
+    inherited.set_nonblocking(true).map_err(failed)?;
+    let listener = TcpListener::from_std(inherited).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+/// Where metrics are served over TCP, if they are: by a socket of systemd's, or where `metrics.listen` says.
+///
+/// # Errors
+/// The port is in use, or not permitted; or others than this machine could reach it, and that is not allowed.
+pub async fn metrics(
+    inherited: Option<std::net::TcpListener>,
+    config: &Config,
+) -> Result<Option<(TcpListener, SocketAddr)>, Failure> {
+    let settings = &config.settings.metrics;
+    let (listener, address) = match (inherited, settings.listen) {
+        (Some(inherited), _) => usable(inherited)?,
+        (None, Some(address)) => {
+            let refuse = |e| Failure::new(Exit::System, format!("metrics cannot be served on {address}: {e}"));
+            let listener =
+                TcpListener::bind(address).await.map_err(|e| refuse(e).fix("choose another metrics.listen"))?;
+            let address = listener.local_addr().map_err(refuse)?;
+            (listener, address)
+        }
+        (None, None) => return Ok(None),
+    };
+    if !address.ip().is_loopback() && !settings.allow_remote {
+        let message = format!("metrics would be served on {address}, which others than this machine can reach");
+        return Err(Failure::new(Exit::Configuration, message)
+            .fix("listen on 127.0.0.1, or set metrics.allow_remote = true if only those can who may"));
+    }
+    Ok(Some((listener, address)))
 }
 
 /// The public door's listeners and the port it has.
@@ -78,10 +118,7 @@ pub async fn public(
     also_ipv6: bool,
 ) -> Result<(Vec<TcpListener>, SocketAddr), Failure> {
     if let Some(listener) = inherited {
-        let failed = |e: io::Error| Failure::new(Exit::System, format!("the inherited socket cannot be used: {e}"));
-        listener.set_nonblocking(true).map_err(failed)?;
-        let listener = TcpListener::from_std(listener).map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let (listener, address) = usable(listener)?;
         return Ok((vec![listener], address));
     }
     let refuse = |e: io::Error| match e.kind() {

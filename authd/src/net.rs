@@ -32,6 +32,7 @@ use crate::{
     domain::address::{bucket, canonical},
     door::{Head, Peer, PeerCredentials},
     framing::{Doubtful, Scanner},
+    life::Pulse,
     nss,
 };
 
@@ -215,6 +216,11 @@ impl Gauge {
         Some(Guest(Some((self.clone(), wanted.iter().map(|(client, _)| *client).collect()))))
     }
 
+    /// How many are served at once.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// How many are served now.
     pub fn get(&self) -> u64 {
         let taken = self.limit - self.permits.available_permits();
@@ -238,12 +244,13 @@ pub async fn told(flag: &mut watch::Receiver<bool>) {
     drop(flag.wait_for(|flag| *flag).await);
 }
 
-/// Serves connections until `stop` turns true, then drains for at most `limits.drain`.
+/// Serves connections until `stop` turns true, then drains for at most `limits.drain`. Gives signs of life by `pulse`.
 pub async fn serve<S: Answer>(
     listener: Listener,
     service: S,
     limits: Limits,
     gauge: Arc<Gauge>,
+    pulse: Arc<Pulse>,
     mut stop: watch::Receiver<bool>,
 ) {
     let permits = &gauge.permits;
@@ -258,6 +265,7 @@ pub async fn serve<S: Answer>(
         };
         let (permit, accepted) = tokio::select! {
             next = next => next,
+            () = pulse.asked() => continue,
             () = told(&mut stop) => break,
         };
         let Ok(permit) = permit else { break };
@@ -673,7 +681,8 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (stop, stopping) = watch::channel(false);
         let gauge = Arc::new(Gauge::new(2));
-        let serving = tokio::spawn(serve(Listener::Tcp(listener), service, limits, gauge.clone(), stopping));
+        let serving =
+            tokio::spawn(serve(Listener::Tcp(listener), service, limits, gauge.clone(), Arc::default(), stopping));
         (address, gauge, stop, serving)
     }
 
@@ -699,7 +708,8 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (stop, stopping) = watch::channel(false);
         let gauge = Arc::new(Gauge::new(100).per_client(1, |_| false));
-        let serving = tokio::spawn(serve(Listener::Tcp(listener), sized(1), LIMITS, gauge.clone(), stopping));
+        let serving =
+            tokio::spawn(serve(Listener::Tcp(listener), sized(1), LIMITS, gauge.clone(), Arc::default(), stopping));
         let mut first = TcpStream::connect(address).await.unwrap();
         first.write_all(GET).await.unwrap();
         assert!(first.read(&mut [0; 64]).await.unwrap() > 0);
@@ -750,7 +760,7 @@ mod tests {
         let gauge = Gauge::new(4).per_user(users(move |_| now_root.load(Ordering::SeqCst)));
         let (stop, stopping) = watch::channel(false);
         let listener = Listener::Unix(UnixListener::bind(&path).unwrap());
-        let serving = tokio::spawn(serve(listener, sized(1), LIMITS, Arc::new(gauge), stopping));
+        let serving = tokio::spawn(serve(listener, sized(1), LIMITS, Arc::new(gauge), Arc::default(), stopping));
         let mut silent = vec![];
         for _ in 0..20 {
             silent.push(UnixStream::connect(&path).await.unwrap());

@@ -14,7 +14,7 @@ use crate::{
     ports::{Entropy, Mac},
     store::{
         Upkeep as _,
-        sled::{Opening, SledOptions, Verified, Wrong, put_aside_damaged},
+        sled::{Formats, Opening, SledOptions, Verified, Wrong, put_aside_damaged},
     },
 };
 
@@ -26,13 +26,12 @@ struct Stopped {
 }
 
 impl Stopped {
-    fn open(config: &Config) -> Result<Self, Failure> {
-        Self::open_claimed(config, claim(config)?)
+    fn open(config: &Config, options: SledOptions) -> Result<Self, Failure> {
+        Self::open_claimed(config, options, claim(config)?)
     }
 
-    fn open_claimed(config: &Config, data: DataDir) -> Result<Self, Failure> {
-        let opening =
-            Opening::open(&data.store(), store_options(config, SledOptions::default())).map_err(unopenable)?;
+    fn open_claimed(config: &Config, options: SledOptions, data: DataDir) -> Result<Self, Failure> {
+        let opening = Opening::open(&data.store(), store_options(config, options)).map_err(unopenable)?;
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::default());
         let (master, _) = master_key(config, &opening, &*entropy)?;
         let key = log_key(&opening, &master, &entropy)?;
@@ -54,8 +53,8 @@ fn claim(config: &Config) -> Result<DataDir, Failure> {
 ///
 /// # Errors
 /// `Io` if anything is not as it should be; the message has what was found.
-pub fn verify(config: &Config) -> Result<String, Failure> {
-    let stopped = Stopped::open(config)?;
+pub fn verify(config: &Config, options: SledOptions) -> Result<String, Failure> {
+    let stopped = Stopped::open(config, options)?;
     let Verified { whole, sled } = stopped.opening.verify(&stopped.key).map_err(unopenable)?;
     let mut text = String::new();
     match whole.snapshot {
@@ -87,8 +86,8 @@ pub fn verify(config: &Config) -> Result<String, Failure> {
 ///
 /// # Errors
 /// The snapshot or the commit log is damaged; then nothing was changed.
-pub fn rebuild(config: &Config) -> Result<String, Failure> {
-    let Stopped { data, mut opening, key } = Stopped::open(config)?;
+pub fn rebuild(config: &Config, options: SledOptions) -> Result<String, Failure> {
+    let Stopped { data, mut opening, key } = Stopped::open(config, options)?;
     require_complete(&opening)?;
     opening.make_anew("as asked: authd store rebuild");
     let opened = opening.replay(key).map_err(unopenable)?;
@@ -104,9 +103,9 @@ pub fn rebuild(config: &Config) -> Result<String, Failure> {
 ///
 /// # Errors
 /// The snapshot or the commit log is damaged; then nothing was changed.
-pub fn compact(config: &Config) -> Result<String, Failure> {
+pub fn compact(config: &Config, options: SledOptions) -> Result<String, Failure> {
     let before = size(&config.places.data_dir);
-    let Stopped { data, mut opening, key } = Stopped::open(config)?;
+    let Stopped { data, mut opening, key } = Stopped::open(config, options)?;
     require_complete(&opening)?;
     opening.make_anew("as asked: authd store compact");
     let opened = opening.replay(key.clone()).map_err(unopenable)?;
@@ -127,7 +126,7 @@ pub fn compact(config: &Config) -> Result<String, Failure> {
 ///
 /// # Errors
 /// sled is damaged too, or the commit log behind the snapshot; then nothing was changed.
-pub fn snapshot(config: &Config, unverified: bool) -> Result<String, Failure> {
+pub fn snapshot(config: &Config, options: SledOptions, unverified: bool) -> Result<String, Failure> {
     if !unverified {
         let message = "there is nothing to compare sled with but the snapshot: whoever could write to the data directory may \
                        have changed both";
@@ -138,13 +137,37 @@ pub fn snapshot(config: &Config, unverified: bool) -> Result<String, Failure> {
     // Nothing is moved while a daemon is at work.
     let data = claim(config)?;
     let aside = put_aside_damaged(&log).map_err(unopenable)?;
-    let made = Stopped::open_claimed(config, data).and_then(|Stopped { data: _data, opening, key }| {
+    let made = Stopped::open_claimed(config, options, data).and_then(|Stopped { data: _data, opening, key }| {
         let opened = opening.replay(key).map_err(unopenable)?;
         opened.save().map_err(unopenable)
     });
     aside.settle(made.is_ok()).map_err(|e| Failure::new(Exit::Io, format!("{}: {e}", log.display())))?;
     let (sequence, size) = made?;
     Ok(format!("a snapshot of sled was made, unverified: sequence {sequence}, {}\n", bytes(size)))
+}
+
+/// Gives the store the format that is written now, or says what that would mean.
+///
+/// # Errors
+/// The store is of a newer authd, something of it is damaged, or there is no room to keep it as it was. Then nothing was changed.
+pub fn migrate(config: &Config, options: SledOptions, only_check: bool) -> Result<String, Failure> {
+    let Stopped { data: _data, opening, key } = Stopped::open(config, options)?;
+    let Formats { found, written, bytes: room } = opening.formats().map_err(unopenable)?;
+    if found == written {
+        return Ok(format!("the store has format {found}, which this authd writes: there is nothing to do\n"));
+    }
+    if only_check {
+        opening.verify(&key).map_err(unopenable)?;
+        return Ok(format!(
+            "the store has format {found}, and this authd writes {written}; all of it can be read\n\
+             authd store migrate, or the next start, gives it that format; it is kept as it is, which takes {}\n",
+            bytes(room)
+        ));
+    }
+    opening.replay(key).map_err(unopenable)?.close().map_err(unopenable)?;
+    Ok(format!(
+        "the store had format {found} and has {written}; as it was it is in before-format-{written}, beside it\n"
+    ))
 }
 
 fn require_complete(opening: &Opening) -> Result<(), Failure> {

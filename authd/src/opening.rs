@@ -22,7 +22,7 @@ use crate::{
     ports::{Entropy, Secrets, TokenSigner},
     store::{
         Meta, SealedSecret, StoreError,
-        sled::{LOG_PURPOSE, LogError, OpenError, Opened, Opening, SledOptions, SledStore},
+        sled::{LOG_PURPOSE, LogError, OpenError, Opened, Opening, SledOptions, SledStore, kept_stores},
     },
 };
 
@@ -40,7 +40,13 @@ async fn blocking<T: Send + 'static>(
 
 pub(crate) fn unopenable(e: OpenError) -> Failure {
     match e {
-        OpenError::Newer { .. } | OpenError::Log(LogError::Newer { .. }) => {
+        OpenError::Log(LogError::Newer { ref path, .. }) => {
+            let kept = path.ancestors().nth(2).map(kept_stores).and_then(|mut kept| kept.pop());
+            let or = kept.map(|kept| format!("; or go back to the store as it was before, {}", kept.display()));
+            let fix = format!("install the authd that wrote it, or a newer one{}", or.unwrap_or_default());
+            Failure::new(Exit::Configuration, e.to_string()).fix(fix)
+        }
+        OpenError::Newer { .. } => {
             Failure::new(Exit::Configuration, e.to_string()).fix("install the authd that wrote it, or a newer one")
         }
         OpenError::Io(path, e) | OpenError::Log(LogError::Io { path, source: e })

@@ -8,9 +8,11 @@ use std::{
 
 use async_trait::async_trait;
 use common::{Email, Kid, MailId, SecretString, Span, UnixTime};
+use zeroize::Zeroizing;
 
 use crate::{
     domain::{Algorithm, KeySet, PasswordHash, SigningKey, token::Claims, token::TokenProblem},
+    metrics::Distribution,
     store::{OpenSnapshot, SealedSecret},
 };
 
@@ -96,6 +98,22 @@ pub trait PasswordHasher: Send + Sync {
 
     /// How busy it is.
     fn load(&self) -> HasherLoad;
+
+    /// What it has done since the start.
+    fn work(&self) -> HasherWork {
+        HasherWork::default()
+    }
+}
+
+/// What the hasher has done since the start.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HasherWork {
+    /// How many threads are at work.
+    pub busy: u64,
+    /// How many jobs were refused, or pushed out by those of others.
+    pub refused: u64,
+    /// How long jobs took, in seconds.
+    pub seconds: Distribution,
 }
 
 /// How busy the hasher is.
@@ -396,4 +414,54 @@ pub trait Backups: Send + Sync {
     fn directory(&self) -> String;
     /// The public keys of those who can open them without the master key.
     fn recipients(&self) -> Vec<String>;
+}
+
+/// A signed call to the application. Its body may have a password.
+#[derive(Clone)]
+pub struct Call {
+    /// Names it: whoever gets it twice knows by that.
+    pub id: String,
+    /// When it is made; the receiver refuses old ones.
+    pub at: UnixTime,
+    /// JSON, wiped on drop.
+    pub body: Zeroizing<Vec<u8>>,
+}
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// The status.
+    pub status: u16,
+    /// All of the body.
+    pub body: Vec<u8>,
+}
+
+/// Why nothing came back that could be looked at.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// It took longer than it may.
+    #[error("it did not answer in time")]
+    TooSlow,
+    /// The answer is longer than it may be.
+    #[error("its answer is too long")]
+    TooLarge,
+    /// It leads elsewhere, where nobody goes (OP-05).
+    #[error("it answered with a redirect, which is not followed")]
+    Redirected,
+    /// No connection, no TLS, no HTTP.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// An address of the application.
+#[async_trait]
+pub trait Target: Send + Sync {
+    /// Makes the call.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    async fn call(&self, call: &Call) -> Result<Answered, CallError>;
+
+    /// Where it is, for operators.
+    fn describe(&self) -> String;
 }

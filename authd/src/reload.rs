@@ -76,22 +76,23 @@ fn apart<T>(work: impl FnOnce() -> T) -> T {
 }
 
 impl Reloader {
-    /// Applies what was read. If there is anything wrong with it nothing changes, and `status` says why.
-    pub async fn reload(&mut self, read: Result<Config, Vec<Problem>>) {
+    /// Applies what was read. If there is anything wrong with it nothing changes, and `status` says why. Answers how many
+    /// problems it has.
+    pub async fn reload(&mut self, read: Result<Config, Vec<Problem>>) -> usize {
         let now = self.services.get().clock.now();
-        if let Err(problems) = self.apply(read, now).await {
-            let admin = self.admin.get();
-            let last_read = LastRead {
-                at: now,
-                problems: problems.iter().map(ToString::to_string).collect(),
-                ..admin.last_read.clone()
-            };
-            self.admin.put(Arc::new(admin.successor(admin.services.clone(), last_read)));
-            for problem in &problems {
-                error!("a problem of the configuration: {problem}");
-            }
-            error!(problems = problems.len(), "the configuration was read again and is not in force");
+        let Err(problems) = self.apply(read, now).await else { return 0 };
+        let admin = self.admin.get();
+        let last_read = LastRead {
+            at: now,
+            problems: problems.iter().map(ToString::to_string).collect(),
+            ..admin.last_read.clone()
+        };
+        self.admin.put(Arc::new(admin.successor(admin.services.clone(), last_read)));
+        for problem in &problems {
+            error!("a problem of the configuration: {problem}");
         }
+        error!(problems = problems.len(), "the configuration was read again and is not in force");
+        problems.len()
     }
 
     /// Refuses a file that has lost settings which a reload cannot apply anyway: it was cut off, or emptied, and what else it

@@ -3,6 +3,7 @@
 use std::{
     io::{self, Write},
     path::PathBuf,
+    pin::pin,
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -38,9 +39,10 @@ use crate::{
     listen::Inherited,
     offline,
     ports::Clock,
+    proxies,
     reload::Reloader,
     service::mail,
-    store::sled::SledOptions,
+    store::sled::{SledOptions, Steps, kept_stores},
     takeover, telemetry,
 };
 
@@ -81,7 +83,10 @@ pub fn main() -> ExitCode {
         Some(command @ (Command::Restore { .. } | Command::Backup(_))) => {
             read(&flags, &env).and_then(|config| on_backup(&config, command))
         }
-        Some(Command::Store(command)) => read(&flags, &env).and_then(|config| on_store(&config, *command)),
+        Some(Command::Routes(wanted)) => read(&flags, &env).and_then(|config| out(&proxies::show(&config, wanted)?)),
+        Some(Command::Store(command)) => {
+            read(&flags, &env).and_then(|config| on_store(&config, *command, store_for_tests(&env)))
+        }
         None => read(&flags, &env).and_then(|config| serve(&with_advice(config), &flags, &env, cli.trust_clock)),
     };
     telemetry::finish(outcome.as_ref().err().map(|failure| format!("authd: {failure}\n")));
@@ -99,15 +104,16 @@ fn out(text: &str) -> Result<(), Failure> {
     }
 }
 
-fn on_store(config: &Config, command: StoreCommand) -> Result<(), Failure> {
+fn on_store(config: &Config, command: StoreCommand, store: SledOptions) -> Result<(), Failure> {
     confine();
     telemetry::start(config.settings.log.format, config.settings.log.level)
         .map_err(|e| Failure::new(Exit::System, format!("no thread for the log: {e}")))?;
     let done = match command {
-        StoreCommand::Verify => offline::verify(config),
-        StoreCommand::Rebuild => offline::rebuild(config),
-        StoreCommand::Compact => offline::compact(config),
-        StoreCommand::Snapshot { unverified } => offline::snapshot(config, unverified),
+        StoreCommand::Verify => offline::verify(config, store),
+        StoreCommand::Rebuild => offline::rebuild(config, store),
+        StoreCommand::Compact => offline::compact(config, store),
+        StoreCommand::Migrate { check } => offline::migrate(config, store, check),
+        StoreCommand::Snapshot { unverified } => offline::snapshot(config, store, unverified),
     };
     out(&done?)
 }
@@ -165,6 +171,12 @@ fn template_problems(config: &Config) -> Vec<String> {
 
 /// What is worth a word besides the configuration: who serves it, and with which files.
 fn with_advice(mut config: Config) -> Config {
+    for kept in kept_stores(&config.places.data_dir) {
+        config.advice_around.push(format!(
+            "{} is the store as it was before this authd: remove it when you will not go back, it has all that was deleted since",
+            kept.display()
+        ));
+    }
     if config.mode == Mode::Production && geteuid().is_root() {
         config.advice_around.push(
             "authd runs as root, which it has no need of: a flaw in it would be one of the whole host; give it a user of its own"
@@ -206,6 +218,21 @@ const fn cost_for_tests(_: &[(String, String)]) -> Option<Cost> {
     None
 }
 
+/// The clock, as far ahead as the environment asks for. The variable means nothing to a release build.
+#[cfg(debug_assertions)]
+fn clock_for_tests(env: &[(String, String)]) -> SystemClock {
+    let ahead = env.iter().find(|(name, _)| name == "AUTHD_TEST_CLOCK_AHEAD").and_then(|(_, span)| span.parse().ok());
+    ahead.map_or_else(SystemClock::default, |ahead: common::Span| {
+        warn!("AUTHD_TEST_CLOCK_AHEAD: the clock is wrong, on purpose");
+        SystemClock::ahead_for_tests(ahead)
+    })
+}
+
+#[cfg(not(debug_assertions))]
+fn clock_for_tests(_: &[(String, String)]) -> SystemClock {
+    SystemClock::default()
+}
+
 /// The store, with the fault that the environment asks for. The variable means nothing to a release build.
 #[cfg(debug_assertions)]
 fn store_for_tests(env: &[(String, String)]) -> SledOptions {
@@ -215,6 +242,7 @@ fn store_for_tests(env: &[(String, String)]) -> SledOptions {
         "answer-before-commit" => options.faults.answers_too_early = true,
         "no-fdatasync" => options.faults.skips_log_sync = true,
         "replay-skips-one" => options.faults.replay_skips_one = true,
+        "next-format" => options.faults.next_format = true,
         "panic-in-writer" => options.faults.panics_at_group = 8,
         _ => return options,
     }
@@ -263,8 +291,10 @@ fn serve(config: &Config, flags: &Flags, env: &[(String, String)], trust_clock: 
     runtime.block_on(async {
         let mut signals = Signals::new()?;
         let (cost, store) = (cost_for_tests(env), store_for_tests(env));
-        let parts = Parts { cost, inherited, store, trust_clock, ..Parts::default() };
-        let running = while_it_takes(app::start(config, parts)).await?;
+        let clock = Arc::new(clock_for_tests(env));
+        let steps = Arc::<Steps>::default();
+        let parts = Parts { clock, cost, inherited, store, trust_clock, steps: steps.clone(), ..Parts::default() };
+        let running = while_it_takes(app::start(config, parts), &steps).await?;
         announce(config, &running, env)?;
         // A little more than requests under way get: closing the store takes a moment too.
         let stop_within = config.settings.http.drain_timeout.to_std() + CLOSE_WITHIN;
@@ -276,18 +306,18 @@ fn serve(config: &Config, flags: &Flags, env: &[(String, String)], trust_clock: 
     })
 }
 
-/// Waits for the start, and tells systemd that it goes on: a large store may have to be made anew.
-async fn while_it_takes<T>(start: impl Future<Output = T>) -> T {
-    let mut start = std::pin::pin!(start);
-    let mut ticks = interval(Duration::from_secs(10));
-    // The first one comes at once.
-    ticks.tick().await;
+/// Waits for the start, and tells systemd how far it has come: a large store may have to be made anew.
+async fn while_it_takes<T>(start: impl Future<Output = T>, steps: &Steps) -> T {
+    let mut start = pin!(start);
+    let mut ticks = interval(Duration::from_secs(1));
     loop {
         tokio::select! {
-            started = &mut start => return started,
+            biased;
             _ = ticks.tick() => {
-                notify(&[NotifyState::ExtendTimeoutUsec(60_000_000), NotifyState::Status("opening the store")]);
+                let status = format!("opening the store: {}", steps.now());
+                notify(&[NotifyState::ExtendTimeoutUsec(60_000_000), NotifyState::Status(&status)]);
             }
+            started = &mut start => return started,
         }
     }
 }
@@ -301,9 +331,10 @@ fn announce(config: &Config, running: &Running, env: &[(String, String)]) -> Res
         mode = config.mode.as_str(),
         address = %running.address,
         admin = %running.admin_socket.display(),
+        metrics = running.metrics.map(tracing::field::display),
         "authd is ready"
     );
-    notify(&[NotifyState::Ready, NotifyState::Status(&format!("serving {}", running.public_url))]);
+    notify(&[NotifyState::Ready, NotifyState::Status(&running.status())]);
     match config.mode {
         Mode::Development => out(&card::card(config, running, env)),
         Mode::Production => Ok(()),
@@ -311,7 +342,7 @@ fn announce(config: &Config, running: &Running, env: &[(String, String)]) -> Res
 }
 
 /// Tells systemd, if it listens.
-fn notify(state: &[NotifyState<'_>]) {
+pub(crate) fn notify(state: &[NotifyState<'_>]) {
     if let Err(e) = sd_notify::notify(state) {
         warn!("systemd cannot be told: {e}");
     }
@@ -339,13 +370,17 @@ type ReadAgain = Arc<dyn Fn() -> Result<Config, Vec<Problem>> + Send + Sync>;
 
 /// Reads the configuration again. systemd is told when that begins and ends, so that `systemctl reload` waits for it. On a task
 /// of its own: the host's account database may be slow, and the watchdog and a stop do not wait for it.
-async fn reload(reloader: Arc<Mutex<Reloader>>, read_again: ReadAgain) {
+async fn reload(reloader: Arc<Mutex<Reloader>>, read_again: ReadAgain, status: String) {
     let mut reloader = reloader.lock().await;
     let mut begins = vec![NotifyState::Reloading];
     begins.extend(NotifyState::monotonic_usec_now());
     notify(&begins);
-    reloader.reload(block_in_place(|| read_again())).await;
-    notify(&[NotifyState::Ready]);
+    let status = match reloader.reload(block_in_place(|| read_again())).await {
+        0 => status,
+        1 => format!("{status}; the configuration as it was before: the changed one has 1 problem (authctl status)"),
+        n => format!("{status}; the configuration as it was before: the changed one has {n} problems (authctl status)"),
+    };
+    notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
 }
 
 /// How long closing the store may take once the last request is answered.
@@ -357,28 +392,27 @@ async fn run(
     stop_within: Duration,
     read_again: ReadAgain,
 ) -> Result<(), Failure> {
-    // Twice in the time that the watchdog allows, and only while the store takes changes.
-    let mut watchdog = sd_notify::watchdog_enabled().map(|limit| interval(limit / 2));
-    let failed = loop {
-        let tick = async {
-            match &mut watchdog {
-                Some(watchdog) => watchdog.tick().await,
+    let failed = {
+        let life = running.life();
+        let mut feeding = pin!(async {
+            match sd_notify::watchdog_enabled() {
+                Some(limit) => life.feed(limit).await,
                 None => std::future::pending().await,
             }
-        };
-        tokio::select! {
-            _ = signals.terminate.recv() => break None,
-            _ = signals.interrupt.recv() => break None,
-            _ = signals.hang_up.recv() => drop(tokio::spawn(reload(running.reloader(), read_again.clone()))),
-            failure = running.failed() => break Some(failure),
-            _ = tick => {
-                if running.is_healthy() {
-                    notify(&[NotifyState::Watchdog]);
+        });
+        loop {
+            tokio::select! {
+                _ = signals.terminate.recv() => break None,
+                _ = signals.interrupt.recv() => break None,
+                _ = signals.hang_up.recv() => {
+                    drop(tokio::spawn(reload(running.reloader(), read_again.clone(), running.status())));
                 }
+                failure = running.failed() => break Some(failure),
+                never = &mut feeding => match never {},
             }
         }
     };
-    notify(&[NotifyState::Stopping]);
+    notify(&[NotifyState::Stopping, NotifyState::Status("stopping: requests under way are finished")]);
     info!("authd stops");
     let deadline = Instant::now() + stop_within;
     tokio::select! {

@@ -1,10 +1,14 @@
 //! JSON bodies of the admin door: HTTP/1.1 over a Unix socket, paths under `/v1`.
 
+mod events;
+mod hooks;
 mod mail;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use self::events::{EventView, EventsReplayed, ReplayEvents};
+pub use self::hooks::{HookTested, HookView, TestHook};
 pub use self::mail::{MailFailure, MailPreview, MailSent, MailStatus, MailView, MailsRetried, RetryMails, TestMail};
 
 use crate::{Kid, SecretString, SessionId, UnixTime, UserId};

@@ -232,6 +232,11 @@ codes! {
     FailedToGetUserInfo = "FAILED_TO_GET_USER_INFO", "Failed to get user info";
     /// The mail server did not take the mail, or its template is wrong.
     MailFailed = "MAIL_FAILED", "The mail was not sent";
+
+    /// The application refused it in a hook, and gave no code of its own. Where it gives one, that stands here.
+    HookRefused = "HOOK_REFUSED", "This is not allowed here";
+    /// The application did not answer a hook in time, or not as it must. Nothing was done; try again later.
+    HookUnavailable = "HOOK_UNAVAILABLE", "This cannot be decided now. Please try again later.";
 }
 
 impl fmt::Display for ErrorCode {

@@ -8,6 +8,7 @@ mod door;
 mod forgetting;
 mod keys;
 mod live_settings;
+mod metrics;
 mod reload;
 mod sessions;
 mod users;

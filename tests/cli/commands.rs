@@ -6,7 +6,7 @@ use authctl::cli::Format;
 use clap::{CommandFactory, ValueEnum};
 use serde_json::{Value, json};
 use tests::{
-    PASSWORD, Server,
+    Application, PASSWORD, Server,
     ctl::{Outcome, ctl},
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -116,7 +116,17 @@ fn says_something(line: &str, format: Format, outcome: &Outcome) {
 #[tokio::test]
 async fn cl_02_every_command_answers_in_every_format() {
     for format in Format::value_variants() {
-        let server = Server::builder().set("cookies.cache", "jwe").set("backup.recipients", RECIPIENT).start().await;
+        let (app, secret) = (Application::start(), tempfile::NamedTempFile::new().unwrap());
+        std::fs::write(secret.path(), Application::SECRET).unwrap();
+        let server = Server::builder()
+            .set("cookies.cache", "jwe")
+            .set("backup.recipients", RECIPIENT)
+            .set("hooks.sign_in_before", &app.url("/"))
+            .set("hooks.secret_file", &secret.path().display().to_string())
+            .set("events.url", &app.url("/"))
+            .set("events.secret_file", &secret.path().display().to_string())
+            .start()
+            .await;
         let made = server.sign_up("ada@example.com").await;
         let first = async |line: &str| {
             let outcome = ctl(&server.socket).run(line).await.ok();
@@ -144,6 +154,7 @@ async fn cl_02_every_command_answers_in_every_format() {
         left.retain(|command| !["backup drill", "backup recipient new"].contains(&command.as_str()));
         for line in [
             "status",
+            "metrics",
             "user create --email bob@example.com --generate",
             "user list",
             "user show ada@example.com",
@@ -170,6 +181,11 @@ async fn cl_02_every_command_answers_in_every_format() {
             "mail retry --all",
             "mail preview verify-email",
             "mail test ada@example.com",
+            "events list",
+            "events tail",
+            "events replay 1",
+            "hook list",
+            "hook test sign_in.before",
             "throttle list",
             "throttle clear --all",
             "store snapshot",

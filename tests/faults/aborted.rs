@@ -220,7 +220,7 @@ async fn aborted(builder: Builder, requests: usize, acts: &[Act], first_is_enoug
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f_22_what_was_asked_by_those_who_break_off_is_done_whole_or_not_at_all() {
-    let report = aborted(Server::builder(), size(1_000, 100_000), Act::ALL, false).await;
+    let report = Box::pin(aborted(Server::builder(), size(1_000, 100_000), Act::ALL, false)).await;
     eprintln!("{report}");
     assert!(report.wrong.is_empty(), "{report}\n{:#?}", report.wrong.iter().take(5).collect::<Vec<_>>());
     let [not, done] = report.acts.values().fold([0, 0], |[a, b], [not, done]| [a + not, b + done]);
@@ -233,7 +233,7 @@ async fn f_22_a_sign_up_in_two_steps_is_found_out() {
     faults.split_sign_ups();
     let wrap = move |inner| -> Arc<dyn Store> { Arc::new(Faulty { inner, faults: faults.clone() }) };
     let builder = Server::builder().around_store(wrap);
-    let report = aborted(builder, 4_000, &[Act::SignUp, Act::WireSignUp], true).await;
+    let report = Box::pin(aborted(builder, 4_000, &[Act::SignUp, Act::WireSignUp], true)).await;
     eprintln!("with a fault on purpose: {report}");
     assert!(report.wrong.iter().any(|wrong| wrong.contains("without its session")), "{report} {:?}", report.wrong);
 }

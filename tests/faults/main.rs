@@ -8,6 +8,7 @@
 
 mod aborted;
 mod backups;
+mod growth;
 mod history;
 mod races;
 mod rotations;

@@ -37,7 +37,7 @@ done
 for target in sysinit basic network sockets shutdown multi-user; do
   printf '[Unit]\nDescription=stub\n' >"$units/$target.target"
 done
-cp authd.service authd.socket authd-admin.socket "$units/"
+cp authd.service authd.socket authd-admin.socket authd-metrics.socket "$units/"
 cp authd.sysusers "$root/usr/lib/sysusers.d/authd.conf"
 cp authd.tmpfiles "$root/usr/lib/tmpfiles.d/authd.conf"
 
@@ -46,7 +46,7 @@ cp authd.tmpfiles "$root/usr/lib/tmpfiles.d/authd.conf"
 verify() {
   local said rc=0
   said=$(systemd-analyze verify --man=no --recursive-errors=no --root="$root" \
-    authd.service authd.socket authd-admin.socket 2>&1) || rc=$?
+    authd.service authd.socket authd-admin.socket authd-metrics.socket 2>&1) || rc=$?
   if [ $rc != 0 ] || [ -n "$said" ]; then fail "systemd-analyze verify ($1) ends with $rc: $said"; fi
 }
 

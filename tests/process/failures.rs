@@ -59,10 +59,10 @@ async fn lg_05_a_panic_in_the_stores_writer_ends_the_daemon_and_loses_nothing_th
 }
 
 /// A small file system of its own, as long as this lives.
-struct Small(PathBuf);
+pub(crate) struct Small(PathBuf);
 
 impl Small {
-    fn mount(at: &Path) -> Option<Self> {
+    pub(crate) fn mount(at: &Path) -> Option<Self> {
         std::fs::create_dir_all(at).unwrap();
         let done = Command::new("mount").args(["-t", "tmpfs", "-o", "size=96m,mode=0700", "none"]).arg(at).output();
         if done.is_ok_and(|output| output.status.success()) {

@@ -19,8 +19,10 @@ mod reload;
 mod restarts;
 mod rewrap;
 mod roles;
+mod runbooks;
 mod store;
 mod systemd;
+mod webhooks;
 
 /// The host of a test; without built programs the test is skipped.
 macro_rules! host {

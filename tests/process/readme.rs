@@ -30,7 +30,7 @@ fn commands(block: &str) -> Vec<Command> {
 }
 
 /// Whether a line is as expected, where `[..]` stands for anything, and runs of spaces for each other.
-fn matches(expected: &str, line: &str) -> bool {
+pub(crate) fn matches(expected: &str, line: &str) -> bool {
     let squeeze = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let (expected, line) = (squeeze(expected), squeeze(line));
     let mut parts: VecDeque<&str> = expected.split("[..]").collect();

@@ -21,6 +21,7 @@ use Role::{Admin, Helpdesk, Oncall, View};
 /// role, `{new}` an address that nobody has yet. Who may gets 0, or what there is to say of a thing that is not there.
 const MATRIX: &[(&str, &[&str], Role)] = &[
     ("status", &["GET /v1/status"], View),
+    ("metrics", &["GET /metrics"], View),
     ("user list", &["GET /v1/users"], View),
     ("user show {ada}", &["GET /v1/users/{user}"], View),
     ("user create --email {new} --no-password", &["POST /v1/users"], Helpdesk),
@@ -62,6 +63,11 @@ const MATRIX: &[(&str, &[&str], Role)] = &[
     ("mail preview test", &["GET /v1/mail/preview"], View),
     ("mail test ada@example.com", &["POST /v1/mail/test"], Oncall),
     ("mail retry --all", &["POST /v1/mail/retry"], Oncall),
+    ("events list", &["GET /v1/events"], View),
+    ("events tail", &["GET /v1/events"], View),
+    ("events replay --dead", &["POST /v1/events/replay"], Oncall),
+    ("hook list", &["GET /v1/hooks"], View),
+    ("hook test sign_in.before", &["POST /v1/hooks/test"], Oncall),
     ("throttle list", &["GET /v1/throttles"], View),
     ("throttle clear --user {ada}", &["POST /v1/throttles/clear"], Helpdesk),
     ("throttle clear --user {boss}", &["POST /v1/throttles/clear"], Admin),

@@ -1,6 +1,6 @@
 //! `authd store …` and `authctl store …`: what an operator does with the store's files.
 
-use std::{fs, path::PathBuf};
+use std::{fs, os::unix::fs::DirBuilderExt, path::PathBuf};
 
 use tests::{
     ctl::Outcome,
@@ -125,6 +125,32 @@ async fn a_damaged_sled_is_named_and_made_anew_and_a_damaged_snapshot_is_named()
     }
 }
 
+/// What lacks in the log is in no snapshot either: making sled anew would lose it, and is neither advised nor done.
+#[tokio::test]
+async fn a_log_that_is_older_than_sled_asks_for_a_backup_and_nothing_is_made_anew() {
+    let host = host!();
+    filled(&host).await;
+    let log = host.data().join("log");
+    let older: Vec<(PathBuf, Vec<u8>)> = fs::read_dir(&log)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .collect();
+    let daemon = host.daemon().start().await;
+    host.create_user("eve@example.com").await.ok();
+    daemon.stop().await.ok();
+    fs::remove_dir_all(&log).unwrap();
+    fs::DirBuilder::new().mode(0o700).create(&log).unwrap();
+    for (path, bytes) in older {
+        fs::write(path, bytes).unwrap();
+    }
+    let verified = store(&host, "verify").end().await;
+    failed(&verified, 74, &["sled        wrong", "restore a backup; nothing was changed"]);
+    assert!(!verified.err.contains("authd store rebuild"), "{verified:?}");
+    failed(&store(&host, "rebuild").end().await, 74, &["restore a backup"]);
+    failed(&host.daemon().end().await, 74, &["restore a backup"]);
+}
+
 #[tokio::test]
 async fn op_04_the_store_of_a_running_daemon_and_a_place_without_one_are_left_alone() {
     let host = host!();
@@ -138,4 +164,19 @@ async fn op_04_the_store_of_a_running_daemon_and_a_place_without_one_are_left_al
         failed(&store(&host, what).end().await, 75, &["another authd"]);
     }
     daemon.stop().await.ok();
+}
+
+/// Root is not told to make the files its own: the daemon could not read them afterwards.
+#[tokio::test]
+async fn root_is_told_to_run_it_as_the_one_whose_the_files_are() {
+    let host = host!();
+    if !nix::unistd::geteuid().is_root() {
+        tests::shared::skipped("needs root");
+        return;
+    }
+    filled(&host).await;
+    std::os::unix::fs::chown(host.data(), Some(65534), Some(65534)).unwrap();
+    let refused = store(&host, "verify").end().await;
+    failed(&refused, 78, &["belongs to uid 65534", "setpriv --reuid=65534 --regid=65534"]);
+    assert!(!refused.err.contains("chown"), "{refused:?}");
 }

@@ -12,16 +12,17 @@ use std::{
 use async_trait::async_trait;
 use authd::{
     domain::{
-        Act, AuditRecord, Ban, Checkpoint, Credential, Event, Family, Fate, FieldChanges, IdempotencyKey, Import,
-        KeySet, Link, Mail, Session, SigningKey, TokenDigest, User, UserSearch, throttle::Place,
+        Act, AuditRecord, Ban, Checkpoint, Credential, Delivery, Event, Family, Fate, FieldChanges, IdempotencyKey,
+        Import, KeySet, Link, Mail, Session, SigningKey, TokenDigest, User, UserSearch, throttle::Place,
     },
     store::{
         Amendment, AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, ImportBatch, Imports, Listed,
-        Live, NewSession, Page, Profile, Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Store, StoreError, Undone,
-        UserQuery,
+        Live, NewSession, Outbox, Outboxed, Page, Profile, Refresh, Refreshed, Rehash, Replay, Rewrap, SealedSecret,
+        Store, StoreError, Trimmed, Undone, UserQuery, Which,
     },
 };
 use common::{Email, FamilyId, ImportId, MailId, SessionId, Span, UnixTime, UserId, admin::Counts};
+use tokio::sync::watch;
 
 /// How a call fails.
 #[derive(Debug, Clone)]
@@ -99,6 +100,30 @@ pub struct Faulty {
     pub inner: Arc<dyn Store>,
     /// What it is told.
     pub faults: Arc<Faults>,
+}
+
+/// Nor into the outbox.
+#[async_trait]
+impl Outbox for Faulty {
+    async fn events(&self, which: Which, after: u64, limit: usize) -> Result<Page<Outboxed>, StoreError> {
+        self.inner.events(which, after, limit).await
+    }
+
+    async fn note_deliveries(&self, outcomes: Vec<(u64, Option<Delivery>)>) -> Result<(), StoreError> {
+        self.inner.note_deliveries(outcomes).await
+    }
+
+    async fn replay_events(&self, which: Replay, act: Act, event: Event) -> Result<u64, StoreError> {
+        self.inner.replay_events(which, act, event).await
+    }
+
+    async fn trim_events(&self, before: UnixTime, keep: u64, limit: usize) -> Result<Trimmed, StoreError> {
+        self.inner.trim_events(before, keep, limit).await
+    }
+
+    fn published(&self) -> watch::Receiver<u64> {
+        self.inner.published()
+    }
 }
 
 /// No fault is put into imports.

@@ -1,6 +1,7 @@
 //! The harness of the black-box tests: a whole daemon in this process, on a free port, with a clock that the test sets, and
 //! clients that speak through its public doors only.
 
+pub mod application;
 pub mod client;
 pub mod ctl;
 pub mod dice;
@@ -12,6 +13,7 @@ pub mod shared;
 pub mod smtp;
 
 pub use self::{
+    application::Application,
     client::{Client, Response},
     dice::{Dice, size},
     postbox::Postbox,

@@ -17,7 +17,11 @@ use std::{
 };
 
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::{
+        ptrace,
+        signal::{Signal, kill},
+        wait::{WaitPidFlag, waitpid},
+    },
     unistd::Pid,
 };
 use serde_json::Value;
@@ -284,6 +288,16 @@ impl Run {
     }
 }
 
+/// A thread of another process that does not run.
+pub struct Held(Pid);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // It may be gone.
+        let _ = ptrace::detach(self.0, None);
+    }
+}
+
 trait InTime<T> {
     fn expect_in_time(self, what: &str) -> T;
 }
@@ -388,6 +402,23 @@ impl Daemon {
     #[allow(clippy::unwrap_used)]
     pub fn signal(&self, signal: Signal) {
         kill(self.pid, signal).unwrap();
+    }
+
+    /// Stops one of its threads, by name, until what is answered is dropped. `None` where that is not permitted. Both by the
+    /// same thread, as the kernel wants it: not in a test of several.
+    ///
+    /// # Panics
+    /// If there is no such thread.
+    #[allow(clippy::unwrap_used)]
+    pub fn hold_thread(&self, name: &str) -> Option<Held> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid)).unwrap().map(|task| task.unwrap().path());
+        let is_it = |task: &PathBuf| std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim() == name);
+        let task = tasks.filter(is_it).last().unwrap();
+        let thread = Pid::from_raw(task.file_name().unwrap().to_str().unwrap().parse().unwrap());
+        ptrace::seize(thread, ptrace::Options::empty()).ok()?;
+        ptrace::interrupt(thread).unwrap();
+        waitpid(thread, Some(WaitPidFlag::__WALL)).unwrap();
+        Some(Held(thread))
     }
 
     /// Waits until it ends.

@@ -84,7 +84,9 @@ pub struct Builder {
 
 impl Default for Builder {
     fn default() -> Self {
-        let (cost, mailer) = (Some(Cost::insecure_for_tests()), Some(Arc::default()));
+        // A release build, which benches are, has none that is cheap.
+        let cost = cfg!(debug_assertions).then(Cost::insecure_for_tests);
+        let mailer = Some(Arc::default());
         let doubles = Doubles { cost, mailer, ..Doubles::default() };
         Self { env: vec![], file: None, doubles }
     }
@@ -199,7 +201,7 @@ impl Builder {
         };
         let config = config::load(&flags, &env).unwrap_or_else(|p| panic!("{p:#?}"));
         let clock = Arc::new(TestClock::default());
-        Server::run(config, clock, self.doubles, dir, false).await
+        Box::pin(Server::run(config, clock, self.doubles, dir, false)).await
     }
 }
 
@@ -250,6 +252,7 @@ impl Server {
     ) -> Result<Self, Failure> {
         let Doubles { cost, hasher, store, signer, options, mailer } = doubles.clone();
         let parts = Parts {
+            steps: Arc::default(),
             clock: clock.clone(),
             cost,
             hasher,
@@ -271,6 +274,12 @@ impl Server {
             running: Some(running),
             dir,
         })
+    }
+
+    /// A client of the address where it serves metrics, if there is one.
+    pub fn metrics(&self) -> Option<Client> {
+        let address = self.running.as_ref().and_then(|running| running.metrics);
+        address.map(|address| Client::new(Target::Tcp(address), "metrics.example".into()))
     }
 
     /// Its data directory.
@@ -380,7 +389,7 @@ impl Server {
 
     async fn again(mut self, clock: Arc<TestClock>, trust_clock: bool) -> Self {
         self.stop().await;
-        Self::run(self.config.clone(), clock, self.doubles.clone(), self.dir.clone(), trust_clock)
+        Box::pin(Self::run(self.config.clone(), clock, self.doubles.clone(), self.dir.clone(), trust_clock))
             .await
             .unwrap_or_else(|e| panic!("{e}"))
     }

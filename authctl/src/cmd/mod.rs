@@ -2,9 +2,12 @@
 
 mod audit;
 mod backup;
+mod events;
+mod hook;
 mod import;
 mod keys;
 mod mail;
+mod metrics;
 mod secrets;
 mod session;
 mod status;
@@ -53,11 +56,14 @@ pub(crate) async fn run(cli: Cli, io: &mut Io) -> Result<Exit, Error> {
     let mut cx = Context { admin, global: cli.global, io };
     let outcome = match cli.command {
         Command::Status => status::run(&mut cx).await,
+        Command::Metrics => metrics::run(&mut cx).await,
         Command::User(command) => user::run(&mut cx, command).await,
         Command::Session(command) => session::run(&mut cx, command).await,
         Command::Keys(command) => keys::run(&mut cx, command).await,
         Command::Throttle(command) => throttle::run(&mut cx, command).await,
         Command::Mail(command) => mail::run(&mut cx, command).await,
+        Command::Events(command) => events::run(&mut cx, command).await,
+        Command::Hook(command) => hook::run(&mut cx, command).await,
         Command::Token(command) => token::run(&mut cx, command).await,
         Command::Audit(command) => audit::run(&mut cx, command).await,
         Command::Backup(command) => backup::run(&mut cx, command).await,

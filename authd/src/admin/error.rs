@@ -184,6 +184,16 @@ impl From<ServiceError> for AdminError {
             S::Sealed(what) => Self::new(ErrorCode::Internal)
                 .cause(format!("{what} does not open with the master key"))
                 .fix("restore a backup; nothing was changed"),
+            S::HookRefused { code, message, .. } => {
+                let said = [code, message].into_iter().flatten().collect::<Vec<_>>().join(": ");
+                Self::new(ErrorCode::HookRefused).cause(format!("the application refused it ({said})"))
+            }
+            S::HookUnavailable(hook) => Self::new(ErrorCode::HookUnavailable)
+                .cause(format!("the application does not answer to {}", hook.as_str()))
+                .fix(format!("authctl hook test {}", hook.as_str())),
+            S::HookOff(hook) => Self::new(ErrorCode::NotFound)
+                .cause(format!("{} has no address", hook.as_str()))
+                .fix("see [hooks] in the configuration"),
             S::MailOff => Self::new(ErrorCode::Conflict).cause("there is no mail").fix("set mail.host and mail.from"),
             S::MailFailed(why) => Self::new(ErrorCode::MailFailed).cause(why).fix("see [mail] in the configuration"),
             // What the public door alone asks for.

@@ -12,7 +12,7 @@ use crate::{
 };
 
 pub(super) fn view(summary: Summary) -> MailStatus {
-    let Summary { delivery, waiting, dead, last_failure } = summary;
+    let Summary { delivery, waiting, dead, last_failure, oldest: _ } = summary;
     MailStatus { delivery, waiting, dead, last_failure: last_failure.map(|(at, error)| MailFailure { at, error }) }
 }
 

@@ -4,10 +4,13 @@
 pub mod audit;
 pub mod backups;
 pub mod error;
+pub mod events;
 mod fields;
+pub mod hooks;
 pub mod imports;
 pub mod keys;
 pub mod mail;
+pub mod metrics;
 mod refusals;
 pub mod request;
 pub mod routes;
@@ -42,6 +45,7 @@ use crate::{
     domain::{Access, Role, access::ADMIN_GROUP},
     door::{Body, BodyError, Found, Head, Panic, Peer, PeerCredentials, Raw, Reply, Router, Share, body, panics},
     live::Live,
+    metrics::Requests,
     net::Gauge,
     service::{Services, audit as acts, random::base62},
 };
@@ -50,7 +54,7 @@ use crate::{
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What `status` tells of the daemon beyond what the services know.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Info {
     /// Development or production.
     pub mode: Mode,
@@ -72,6 +76,8 @@ pub struct Info {
     pub copies: Option<Copies>,
     /// How many lines the log has lost.
     pub log_lines_dropped: fn() -> u64,
+    /// How requests of the public door were answered.
+    pub requests: Arc<Requests>,
 }
 
 /// See [`Info::copies`].
@@ -300,6 +306,7 @@ mod tests {
 
     /// The roles as the design has them: view looks, helpdesk looks after ordinary accounts, oncall after keys.
     const OUGHT: &[(&str, Role)] = &[
+        ("GET /metrics", Role::View),
         ("GET /v1/status", Role::View),
         ("GET /v1/users", Role::View),
         ("POST /v1/users", Role::Helpdesk),
@@ -323,6 +330,10 @@ mod tests {
         ("GET /v1/mail/preview", Role::View),
         ("POST /v1/mail/test", Role::Oncall),
         ("POST /v1/mail/retry", Role::Oncall),
+        ("GET /v1/events", Role::View),
+        ("POST /v1/events/replay", Role::Oncall),
+        ("GET /v1/hooks", Role::View),
+        ("POST /v1/hooks/test", Role::Oncall),
         ("GET /v1/throttles", Role::View),
         ("POST /v1/throttles/clear", Role::Helpdesk),
         ("POST /v1/tokens/inspect", Role::View),
@@ -359,6 +370,7 @@ mod tests {
             legacy_secret_until: None,
             copies: None,
             log_lines_dropped: || 0,
+            requests: Arc::new(Requests::of(std::iter::empty())),
         };
         let grants = Role::ALL.map(|role| (role, Grant::User(role.to_string()))).to_vec();
         let last_read = LastRead { access: Access { own_uid: 1, grants }, ..LastRead::default() };

@@ -4,8 +4,8 @@ use common::import::MAX_BYTES;
 use futures_util::future::BoxFuture;
 
 use super::{
-    AdminApp, AdminError, AdminReq, audit, backups, imports, keys, mail, sessions, status, store, throttles, tokens,
-    users,
+    AdminApp, AdminError, AdminReq, audit, backups, events, hooks, imports, keys, mail, metrics, sessions, status,
+    store, throttles, tokens, users,
 };
 use crate::{
     domain::Role,
@@ -74,6 +74,8 @@ use Verb::{Delete, Get, Post};
 
 /// See the module's text.
 pub static ROUTES: &[Route] = &[
+    // Where those who collect metrics look for them.
+    read(Get, "/metrics", View, handler!(metrics::show)),
     read(Get, "/v1/status", View, handler!(status::show)),
     read(Get, "/v1/users", View, handler!(users::list)),
     write(Post, "/v1/users", Helpdesk, handler!(users::create)),
@@ -97,6 +99,10 @@ pub static ROUTES: &[Route] = &[
     read(Get, "/v1/mail/preview", View, handler!(mail::preview)),
     write(Post, "/v1/mail/test", Oncall, handler!(mail::test)),
     write(Post, "/v1/mail/retry", Oncall, handler!(mail::retry)),
+    read(Get, "/v1/events", View, handler!(events::list)),
+    write(Post, "/v1/events/replay", Oncall, handler!(events::replay)),
+    read(Get, "/v1/hooks", View, handler!(hooks::list)),
+    write(Post, "/v1/hooks/test", Oncall, handler!(hooks::test)),
     read(Get, "/v1/throttles", View, handler!(throttles::list)),
     write(Post, "/v1/throttles/clear", Helpdesk, handler!(throttles::clear)),
     read(Post, "/v1/tokens/inspect", View, handler!(tokens::inspect)),

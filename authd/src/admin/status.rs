@@ -8,7 +8,7 @@ use crate::{
     door::Reply,
     service::{
         backups::{Job, State},
-        keys, mail as service, maintenance, store,
+        events, keys, mail as service, maintenance, store,
     },
 };
 
@@ -56,6 +56,11 @@ pub async fn show(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     if mail_summary.dead > 0 {
         problems.push(format!("{} mails were given up: authctl mail queue, and authctl mail retry", mail_summary.dead));
     }
+    problems.extend(events::problems(services).await?);
+    problems.extend(services.hooks.list(now).into_iter().filter(|hook| hook.rests_until.is_some()).map(|shown| {
+        let (name, why) = (shown.hook.as_str(), shown.last_failure.map(|(_, why)| why).unwrap_or_default());
+        format!("the hook {name} does not answer ({why}): authctl hook test {name}")
+    }));
     let log_lines_dropped = (info.log_lines_dropped)();
     if log_lines_dropped > 0 {
         problems.push(format!("the log has lost {log_lines_dropped} lines since the start: nobody read them in time"));

@@ -22,7 +22,7 @@ use crate::{
     ports::{BackupContent, BackupError, Entropy, Mac, Progress},
     store::{
         SealedSecret,
-        sled::{LogError, OpenError, check_copy},
+        sled::{FORMAT, LogError, OpenError, check_copy},
     },
 };
 
@@ -44,6 +44,8 @@ pub struct Content {
     pub sequence: u64,
     /// The version of the authd that made it.
     pub authd: String,
+    /// The format of the store.
+    pub store_format: u32,
     /// The fingerprint of the store's master key.
     pub fingerprint: String,
     /// The key of the commit log, sealed under the master key.
@@ -83,6 +85,7 @@ pub(super) fn write(
         made_at: now,
         sequence,
         authd: env!("CARGO_PKG_VERSION").into(),
+        store_format: FORMAT,
         fingerprint: master.fingerprint().into(),
         log_key: STANDARD.encode(&log_key.sealed),
         log_key_id: log_key.id.clone(),
@@ -172,6 +175,12 @@ impl Opening {
             return Err(odd());
         }
         let content: Content = serde_json::from_str(&line(&mut inside)?).map_err(|_| odd())?;
+        if content.store_format > FORMAT {
+            return Err(BackupError::Damaged(format!(
+                "it was made by authd {}, whose store has format {}, and this authd knows up to {FORMAT}",
+                content.authd, content.store_format
+            )));
+        }
         let third = line(&mut inside)?;
         let master = (*third != NONE).then(|| SecretString::from(third.as_str()));
         let own = master.as_ref().and_then(MasterKey::parse).map(|key| Sealer::new(key.expose()));

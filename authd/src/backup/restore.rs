@@ -243,8 +243,9 @@ pub(super) async fn make(config: &Config, wanted: &Wanted, now: UnixTime) -> Res
     let store_path = unborn.path.join("sled");
     let copied = {
         let (store_path, name) = (store_path.clone(), path.clone());
-        let fingerprint = content.fingerprint.clone();
-        let copy = move || copy_into(&store_path, snapshot, &name, (&log_key, &sealed_log_key), &fingerprint, mac);
+        let (fingerprint, beginning) = (content.fingerprint.clone(), (content.store_format, mac));
+        let copy =
+            move || copy_into(&store_path, snapshot, &name, (&log_key, &sealed_log_key), &fingerprint, beginning);
         let done = tokio::task::spawn_blocking(copy).await;
         let done = done.map_err(|e| Failure::new(Exit::Software, e.to_string()))?;
         done.map_err(|e| refused(wanted, told(e)))?

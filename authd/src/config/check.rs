@@ -4,9 +4,10 @@ use std::{fs::File, io::Read};
 
 use common::{Span, text::is_forbidden_in_names};
 
+mod hooks;
 mod mail;
 
-pub(super) use self::mail::effective as mail_delivery;
+pub(super) use self::{hooks::targets, mail::effective as mail_delivery};
 
 use super::{Mode, Origin, Places, Problem, Settings, fields, origin_of, plugins};
 use crate::{
@@ -45,6 +46,8 @@ pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut
     };
     http(mode, s, &mut refuse);
     mail::check(mode, s, &mut refuse);
+    hooks::check(s, &mut refuse);
+    hooks::events(s, &mut refuse);
     passwords(s, &mut refuse);
     plugins::check(s, &mut refuse);
 
@@ -125,6 +128,13 @@ pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut
     let retention = s.audit.retention;
     if retention != Span::ZERO && !(Span::from_days(1)..=MAX_RETENTION).contains(&retention) {
         refuse("audit.retention", format!("it must be 0s (for ever), or between 1d and {MAX_RETENTION}"));
+    }
+    if let Some(address) = s.metrics.listen
+        && !address.ip().is_loopback()
+        && !s.metrics.allow_remote
+    {
+        let message = "is not a loopback address: listen on 127.0.0.1, or set metrics.allow_remote = true";
+        refuse("metrics.listen", format!("{address} {message}"));
     }
     if s.store.cache.0 < 4 << 20 {
         refuse("store.cache", "it must be at least 4MiB".into());
@@ -226,6 +236,17 @@ pub(super) fn files(s: &Settings, places: &Places, origins: &[Origin], problems:
         && let Some(problem) = secret_file::loose(&place.path)
     {
         refuse("mail.password_file", format!("{} is not safe: {problem}", place.path.display()));
+    }
+    for (key, named, place) in [
+        ("hooks.secret_file", &s.hooks.secret_file, &places.hook_secret),
+        ("events.secret_file", &s.events.secret_file, &places.event_secret),
+    ] {
+        if named.is_some()
+            && let Some(place) = place.as_ref().filter(|place| !place.is_credential)
+            && let Some(problem) = secret_file::loose(&place.path)
+        {
+            refuse(key, format!("{} is not safe: {problem}", place.path.display()));
+        }
     }
     if let Some(path) = &s.password.blocklist_file {
         let read = File::open(path).and_then(|mut file| file.read(&mut [0; 1]));
@@ -386,11 +407,19 @@ mod tests {
             ("password", "argon2_memory = 4194304\nargon2_iterations = 100", "password.argon2_memory"),
             ("password", "argon2_memory = 1048576\nargon2_iterations = 5", "password.argon2_memory"),
             ("http", "hosts = [\"a,b\"]", "http.hosts"),
+            ("metrics", "listen = \"0.0.0.0:9464\"", "metrics.listen"),
+            ("metrics", "listen = \"[::]:9464\"\nallow_remote = false", "metrics.listen"),
         ] {
             let found = of_section(section, lines);
             assert!(found.len() == 1 && found[0].starts_with(key), "{lines}: {found:?}");
         }
-        assert_eq!(of_section("password", "argon2_memory = 1048576\nargon2_iterations = 4"), Vec::<String>::new());
+        for (section, sound) in [
+            ("password", "argon2_memory = 1048576\nargon2_iterations = 4"),
+            ("metrics", "listen = \"127.0.0.1:9464\""),
+            ("metrics", "listen = \"[::]:9464\"\nallow_remote = true"),
+        ] {
+            assert_eq!(of_section(section, sound), Vec::<String>::new());
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod check;
 mod cookies;
 mod fields;
+mod hooks;
 mod mail;
 mod manual;
 pub mod places;
@@ -19,13 +20,14 @@ use common::{Span, UnixTime, UserId};
 pub use self::{
     cookies::{CookieCache, CookieDomain, CookiePrefix},
     fields::{SessionFields, UserFields},
+    hooks::{HookName, TargetUrl, TopicName},
     mail::{Delivery, Mailbox, Security},
     places::Places,
     setting::{AddressHeader, ByteSize, Host, LogFormat, LogLevel, Mount, PublicUrl, Setting, Switch},
     source::{Flags, Origin, Problem, load},
 };
 use crate::crypto::age::Recipient;
-use crate::domain::{Algorithm, Role, UserRole, access::Principal, address::Network, origin::OriginPattern};
+use crate::domain::{Algorithm, Hook, Role, UserRole, access::Principal, address::Network, origin::OriginPattern};
 
 /// What the manual says of a setting.
 #[derive(Debug, Clone, Copy)]
@@ -256,6 +258,57 @@ settings! {
         /// How many mails one client (IPv6: one /64) can cause in an hour.
         per_client: u32 = "30";
     }
+    /// Hooks: the application is asked before something happens, by a signed HTTP request (Standard Webhooks). It is sent to these
+    /// addresses and nowhere else. A hook that does not answer in time, or not as the manual says, counts as a refusal.
+    "hooks" hooks: HookSettings {
+        /// Where it is asked whether an account may be made, and what stands in the application's fields of it.
+        sign_up_before: Option<TargetUrl> = "";
+        /// Where it is asked whether a session may be opened for who has shown the right password.
+        sign_in_before: Option<TargetUrl> = "";
+        /// Where it is asked what else a JWT says.
+        token_claims: Option<TargetUrl> = "";
+        /// Where it is asked whether a new password may be one. It is sent the password: https, or this machine.
+        password_before: Option<TargetUrl> = "";
+        /// A file with the secret that requests are signed by, whsec_ and 24 to 64 bytes in base64; a second and third line are
+        /// others that sign too. Unset: the systemd credential `authd.hook-secret`.
+        secret_file: Option<PathBuf> = "";
+        /// A file with the certificates (PEM) that sign the application's, where the host's own do not.
+        ca_file: Option<PathBuf> = "";
+        /// How long an answer may take, from the first byte out to the last one in.
+        timeout: Span = "2s";
+        /// Hooks without whose answer things happen all the same: sign_up.before, sign_in.before, token.claims, password.before.
+        fail_open: Vec<HookName> = "";
+        /// How many requests may be under way at once; what comes beyond that counts as not answered.
+        max_concurrent: u32 = "64";
+        /// Whether an address may be http also where it is neither this machine nor of a private network. Whoever is on the way can
+        /// then read who signs in, and answer in the application's place.
+        allow_plain_http: bool = "false";
+    }
+    /// Events: the application is told of what happened, by signed HTTP requests (Standard Webhooks), at least once and for each user
+    /// in order. They are written down by the acts themselves, and also stream from the admin socket.
+    "events" events: EventSettings {
+        /// Where the application is told. Unset: it is not.
+        url: Option<TargetUrl> = "";
+        /// Whether events are written down also where the application is not told, for `authctl events tail --follow`.
+        stream: bool = "false";
+        /// What the application is told of: user.created, session.revoked and so on. Unset: everything.
+        types: Vec<TopicName> = "";
+        /// A file with the secret that requests are signed by, as hooks.secret_file. Unset: the systemd credential
+        /// `authd.event-secret`.
+        secret_file: Option<PathBuf> = "";
+        /// A file with the certificates (PEM) that sign the application's, where the host's own do not.
+        ca_file: Option<PathBuf> = "";
+        /// How long an answer may take.
+        timeout: Span = "10s";
+        /// How long an event is tried again before it is given up. It can be told once more as long as it is kept.
+        give_up_after: Span = "3d";
+        /// How long events are kept, told or not.
+        retention: Span = "7d";
+        /// How many are kept; the oldest go.
+        keep: u32 = "100000";
+        /// Whether the address may be http also where it is neither this machine nor of a private network.
+        allow_plain_http: bool = "false";
+    }
     /// The users' addresses: whether they are proved, and changed.
     "email" email: EmailSettings {
         /// Whether people must prove their mailbox before they can sign in (requireEmailVerification). Answers to a sign-up and to
@@ -458,10 +511,19 @@ settings! {
     }
     /// The log. The audit trail is not here but in the store.
     "log" log: Log {
-        /// text, json, or auto: text on a terminal, JSON elsewhere.
+        /// text, json, journal (entries with fields for the journal of systemd; json where there is none), or auto: text on a
+        /// terminal, journal where systemd leads standard error there, json elsewhere.
         format: LogFormat = "auto";
         /// What is logged.
         level: LogLevel = "info", live;
+    }
+    /// Metrics for Prometheus. They are on the admin socket (GET /metrics, authctl metrics) in any case.
+    "metrics" metrics: Metrics {
+        /// Where they are served over TCP too: 127.0.0.1:9464. Everybody who can reach the address can read them; there is nothing
+        /// of users in them. Unset: nowhere.
+        listen: Option<SocketAddr> = "";
+        /// Allow an address there that others than this machine can reach.
+        allow_remote: bool = "false";
     }
 }
 
@@ -556,6 +618,11 @@ impl Config {
     /// The name of the service, once the port is known.
     pub fn public_url(&self, port: u16) -> PublicUrl {
         self.settings.http.public_url.clone().unwrap_or_else(|| PublicUrl::localhost(port))
+    }
+
+    /// Where each hook that is on is called, with the name of its setting.
+    pub fn hooks(&self) -> impl Iterator<Item = (Hook, &'static str, &TargetUrl)> {
+        check::targets(&self.settings)
     }
 
     /// How mails leave, `auto` decided.

@@ -20,6 +20,10 @@ pub const CREDENTIAL: &str = "authd.master-key";
 pub const LEGACY_CREDENTIAL: &str = "authd.legacy-secret";
 /// The name of the credential with the password for the SMTP server.
 pub const MAIL_CREDENTIAL: &str = "authd.mail-password";
+/// The name of the credential with the secret of hooks.
+pub const HOOK_CREDENTIAL: &str = "authd.hook-secret";
+/// The name of the credential with the secret of events.
+pub const EVENT_CREDENTIAL: &str = "authd.event-secret";
 /// The longest path of a Unix socket, in bytes.
 const MAX_SOCKET_PATH: usize = 107;
 
@@ -36,6 +40,10 @@ pub struct Places {
     pub legacy_secret: Option<SecretPlace>,
     /// The password for the SMTP server, if there is one.
     pub mail_password: Option<SecretPlace>,
+    /// The secret that hooks are signed by, if there is one.
+    pub hook_secret: Option<SecretPlace>,
+    /// The secret that events are signed by, if there is one.
+    pub event_secret: Option<SecretPlace>,
     /// The folder that mails are written to where they are not sent.
     pub outbox: PathBuf,
     /// The admin socket.
@@ -101,6 +109,14 @@ impl Places {
             Some(path) => Some(SecretPlace { path: path.clone(), is_credential: false }),
             None => credential_by(MAIL_CREDENTIAL).map(|path| SecretPlace { path, is_credential: true }),
         };
+        let hook_secret = match &s.hooks.secret_file {
+            Some(path) => Some(SecretPlace { path: path.clone(), is_credential: false }),
+            None => credential_by(HOOK_CREDENTIAL).map(|path| SecretPlace { path, is_credential: true }),
+        };
+        let event_secret = match &s.events.secret_file {
+            Some(path) => Some(SecretPlace { path: path.clone(), is_credential: false }),
+            None => credential_by(EVENT_CREDENTIAL).map(|path| SecretPlace { path, is_credential: true }),
+        };
         let outbox = s.mail.outbox.clone().unwrap_or_else(|| data_dir.join("outbox"));
         let credential = credential_by(CREDENTIAL);
         let is_credential = s.keys.master_key_file.is_none() && credential.is_some();
@@ -165,6 +181,8 @@ impl Places {
                 is_credential,
                 legacy_secret,
                 mail_password,
+                hook_secret,
+                event_secret,
                 outbox,
                 admin_socket,
                 is_default_socket,

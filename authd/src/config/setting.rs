@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, ops::Range, path::PathBuf, str::FromStr};
 use common::{Span, UnixTime, UserId};
 use toml::de::DeValue;
 
-use super::{CookieCache, CookieDomain, CookiePrefix, Delivery, Mailbox, Security};
+use super::{CookieCache, CookieDomain, CookiePrefix, Delivery, HookName, Mailbox, Security, TargetUrl, TopicName};
 use crate::crypto::age::Recipient;
 use crate::domain::{Algorithm, UserRole, access::Principal, address::Network, origin::OriginPattern};
 
@@ -134,10 +134,13 @@ textual!(Delivery, "auto, smtp, outbox or off", |text| text.parse());
 textual!(Security, "starttls, tls or none", |text| text.parse());
 textual!(CookieCache, "off, compact, jwt or jwe", |text| text.parse());
 textual!(Mailbox, "a mailbox such as no-reply@example.com", |text| text.parse());
-textual!(LogFormat, "auto, text or json", |text| text.parse());
 textual!(Recipient, "a recipient of age such as age1…", |text| {
     text.parse().map_err(|_| format!("'{text}' is not a recipient of age (age1…)"))
 });
+textual!(TargetUrl, "an http or https URL", |text| text.parse());
+textual!(HookName, "the name of a hook such as sign_in.before", |text| text.parse());
+textual!(TopicName, "the name of an event such as user.created", |text| text.parse());
+textual!(LogFormat, "auto, text, json or journal", |text| text.parse());
 textual!(LogLevel, "error, warn, info, debug or trace", |text| text.parse());
 
 impl Setting for PathBuf {
@@ -436,12 +439,14 @@ choice! {
 choice! {
     /// How log lines look.
     LogFormat {
-        /// Text on a terminal, JSON elsewhere.
+        /// Text on a terminal, the journal's under systemd, JSON elsewhere.
         Auto = "auto",
         /// For people.
         Text = "text",
         /// One JSON object a line.
         Json = "json",
+        /// Entries with fields for the journal of systemd; JSON where there is none.
+        Journal = "journal",
     }
 }
 

@@ -206,6 +206,10 @@ kinds! {
     BackupsRemoved = "backup.removed";
     /// The store was made anew from a backup: all sessions ended, and all signing keys were replaced.
     StoreRestored = "store.restored";
+    /// An operator called a hook to see what it answers.
+    HookTested = "hook.tested";
+    /// An operator let events be told to the application once more.
+    EventsReplayed = "events.replayed";
 }
 
 impl EventKind {

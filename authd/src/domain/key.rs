@@ -255,6 +255,12 @@ impl KeySet {
         }
     }
 
+    /// When the next key takes over by itself, or as it was decided already.
+    pub fn next_rotation(&self, policy: &KeyPolicy, now: UnixTime) -> Option<UnixTime> {
+        let pending = self.pending(now).map(|key| key.signs_at);
+        pending.or_else(|| Some(self.signing(now)?.signs_at.plus(policy.rotate_every?)))
+    }
+
     /// The keys that may sign tokens of a longer life than before, since the configuration changed: they remember it, and
     /// one that hands over later stays published for as long as that takes.
     pub fn with_longer_tokens(&self, policy: &KeyPolicy, now: UnixTime) -> Vec<SigningKey> {

@@ -22,6 +22,15 @@ impl Verb {
             Self::Delete => Method::DELETE,
         }
     }
+
+    /// The method's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Delete => "DELETE",
+        }
+    }
 }
 
 /// A tree of paths, each with its methods. `R` is the door's own route type.

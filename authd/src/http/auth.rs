@@ -251,11 +251,11 @@ pub(super) async fn use_cookie(app: &App, live: Live, shown: &Shown) -> (Live, V
 
 /// Adds a JWT of the session in Better Auth's shape, where the configuration wants that, for who showed the session's own
 /// credential.
-pub(super) fn set_auth_jwt(app: &App, live: &Live, reply: Reply) -> Result<Reply, ApiError> {
+pub(super) async fn set_auth_jwt(app: &App, live: &Live, reply: Reply) -> Result<Reply, ApiError> {
     if !app.settings.plugins.set_auth_jwt {
         return Ok(reply);
     }
-    let jwt: Arc<str> = tokens::better_auth_jwt(&app.services, live, None)?;
+    let Some(jwt) = tokens::accompanying_jwt(&app.services, live).await? else { return Ok(reply) };
     let jwt = HeaderValue::from_str(&jwt).map_err(|_| ApiError::new(ErrorCode::Internal))?;
     Ok(reply.header(SET_AUTH_JWT, jwt))
 }

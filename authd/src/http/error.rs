@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use tracing::{error, warn};
 
 use crate::{
-    domain::{FieldProblem, PasswordProblem, Permission, UsernameProblem},
+    domain::{FieldProblem, Hook, PasswordProblem, Permission, UsernameProblem},
     door::{Reply, reply::JSON},
     service::ServiceError,
 };
@@ -17,6 +17,8 @@ use crate::{
 pub struct ApiError {
     status: StatusCode,
     code: Option<ErrorCode>,
+    /// The application's own code, which takes the place of that on the wire.
+    own_code: Option<String>,
     message: Cow<'static, str>,
     headers: Vec<(HeaderName, HeaderValue)>,
     cause: Option<Box<ServiceError>>,
@@ -98,6 +100,7 @@ pub fn status(code: ErrorCode) -> StatusCode {
         | E::PasswordChangeRequired
         | E::SessionNotFresh
         | E::Forbidden
+        | E::HookRefused
         | E::BrowserRefused => StatusCode::FORBIDDEN,
         E::NotFound | E::FailedToGetUserInfo | E::UserNotFound | E::SessionNotFound | E::KeyNotFound => {
             StatusCode::NOT_FOUND
@@ -118,7 +121,7 @@ pub fn status(code: ErrorCode) -> StatusCode {
         E::InvalidHost => StatusCode::MISDIRECTED_REQUEST,
         E::UserAlreadyExists => StatusCode::UNPROCESSABLE_ENTITY,
         E::MailFailed => StatusCode::BAD_GATEWAY,
-        E::Busy | E::StoreUnavailable | E::HandlerTimeout => StatusCode::SERVICE_UNAVAILABLE,
+        E::Busy | E::StoreUnavailable | E::HandlerTimeout | E::HookUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         E::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -134,6 +137,7 @@ impl ApiError {
         Self {
             status: status(code),
             code: Some(code),
+            own_code: None,
             message: message.into(),
             headers: vec![],
             cause: None,
@@ -157,13 +161,28 @@ impl ApiError {
 
     /// One of the recorded refusals that have no code.
     pub fn without_code(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code: None, message: message.into(), headers: vec![], cause: None, is_empty: false }
+        Self {
+            status,
+            code: None,
+            own_code: None,
+            message: message.into(),
+            headers: vec![],
+            cause: None,
+            is_empty: false,
+        }
     }
 
     /// As recorded of a route that gives this refusal without its code.
     #[must_use]
     pub fn without_its_code(self) -> Self {
         Self { code: None, ..self }
+    }
+
+    /// The application does not want it: a bad password is a bad request, everything else is not allowed.
+    fn by_the_application(hook: Hook, code: Option<String>, message: Option<String>) -> Self {
+        let message = message.map_or(Cow::Borrowed(ErrorCode::HookRefused.message()), Cow::Owned);
+        let refusal = Self { own_code: code, ..Self::with_message(ErrorCode::HookRefused, message) };
+        if hook == Hook::Password { refusal.but(StatusCode::BAD_REQUEST) } else { refusal }
     }
 
     /// The sign-in is too long ago for this act. Better Auth's code is the one of an ended session, with another status.
@@ -231,7 +250,8 @@ impl ApiError {
             let reply = Reply::empty(self.status).header(header::CONTENT_TYPE, JSON);
             return self.headers.into_iter().fold(reply, |reply, (name, value)| reply.header(name, value));
         }
-        let body = ErrorBody { code: self.code.map(|c| c.as_str().to_owned()), message: self.message.into_owned() };
+        let code = self.own_code.or_else(|| self.code.map(|code| code.as_str().to_owned()));
+        let body = ErrorBody { code, message: self.message.into_owned() };
         let reply = Reply::json(&body).status(self.status);
         let busy = self.status == StatusCode::SERVICE_UNAVAILABLE;
         // Better Auth's client looks for its own header.
@@ -324,6 +344,11 @@ impl From<ServiceError> for ApiError {
             S::NotFresh => ErrorCode::SessionNotFresh,
             S::MailOff => ErrorCode::VerificationEmailNotEnabled,
             S::MailFailed(_) => ErrorCode::MailFailed,
+            S::HookRefused { hook, code, message } => {
+                return Self::by_the_application(*hook, code.clone(), message.clone());
+            }
+            S::HookUnavailable(_) => ErrorCode::HookUnavailable,
+            S::HookOff(_) => ErrorCode::NotFound,
             S::Keys(_) => ErrorCode::Conflict,
             S::Repeated(_) => ErrorCode::AlreadyDone,
             S::OtherAct(_) => ErrorCode::IdempotencyKeyReused,

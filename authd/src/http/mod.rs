@@ -20,6 +20,7 @@ use bytes::Buf;
 use common::{ErrorCode, RequestId, Span, text::printable};
 use futures_util::Stream;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use tokio::time::Instant;
 use tracing::{debug, error};
 use warp::{Filter, reply::Response};
 
@@ -34,6 +35,7 @@ use crate::{
     domain::{address::Network, origin::TrustedOrigins},
     door::{Body, BodyError, Found, Head, Panic, Reply, Room, Router, Share, body, panics},
     live::Live,
+    metrics::Requests,
     service::{Services, random::base62},
 };
 
@@ -83,6 +85,18 @@ pub struct Plugins {
     pub username: bool,
 }
 
+impl Plugins {
+    /// Whether routes of this one are served.
+    pub fn serve(self, plugin: Plugin) -> bool {
+        match plugin {
+            Plugin::None => true,
+            Plugin::Jwt => self.jwt,
+            Plugin::Admin => self.admin,
+            Plugin::Username => self.username,
+        }
+    }
+}
+
 /// What the bearer plugin takes for a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bearer {
@@ -111,6 +125,8 @@ pub struct App {
     pub cookies: Cookies,
     /// The key set's prepared answer.
     pub jwks: jwks::Prepared,
+    /// How its requests were answered.
+    pub requests: Arc<Requests>,
     router: Arc<Router<Route>>,
     bodies: Arc<Room>,
 }
@@ -135,14 +151,15 @@ impl App {
             }
         }
         let (jwks, router, bodies) = (jwks::Prepared::default(), Arc::new(router), Arc::default());
-        Self { services, settings, cookies, jwks, router, bodies }
+        let requests = Arc::new(Requests::of(routes::ROUTES.iter().map(|route| (route.verb.as_str(), route.path))));
+        Self { services, settings, cookies, jwks, requests, router, bodies }
     }
 
     /// The same door after its configuration was read again. The mounts are those of the start.
     #[must_use]
     pub fn successor(&self, services: Arc<Services>, settings: Settings, cookies: Cookies) -> Self {
         let (router, jwks, bodies) = (self.router.clone(), jwks::Prepared::default(), self.bodies.clone());
-        Self { services, settings, cookies, jwks, router, bodies }
+        Self { services, settings, cookies, jwks, requests: self.requests.clone(), router, bodies }
     }
 
     #[allow(clippy::expect_used)]
@@ -165,13 +182,15 @@ impl App {
         S: Stream<Item = Result<B, warp::Error>> + Send,
         B: Buf + Send,
     {
-        let id = self.request_id();
-        let caught = panics::catch(self.dispatch(&head, body, &id)).await;
+        let (id, began, mut asked) = (self.request_id(), Instant::now(), None);
+        let caught = panics::catch(self.dispatch(&head, body, &id, &mut asked)).await;
         let mut reply = caught.unwrap_or_else(|Panic { said, location }| {
             error!(request.id = %id, location, "a handler panicked: {}", printable(&said));
             ApiError::new(ErrorCode::Internal).into_reply()
         });
         self.dress(&head, &mut reply, &id);
+        let route = asked.and_then(|route| routes::ROUTES.element_offset(route));
+        self.requests.answered(route, reply.code().as_u16(), began.elapsed().as_secs_f64());
         debug!(request.id = %id, http.method = %head.method, http.status = reply.code().as_u16(), "answered");
         reply.into_response()
     }
@@ -179,7 +198,15 @@ impl App {
     /// The checks in the order that was recorded of the real server: limit of requests → route → content type → JSON → origin,
     /// and in the handler: schema → form → session. Before them the host, because nothing of a request counts that was not
     /// meant for us.
-    async fn dispatch<S, B>(&self, head: &Arc<Head>, stream: S, id: &RequestId) -> Reply
+    ///
+    /// `asked`: the route, as soon as it is known.
+    async fn dispatch<S, B>(
+        &self,
+        head: &Arc<Head>,
+        stream: S,
+        id: &RequestId,
+        asked: &mut Option<&'static Route>,
+    ) -> Reply
     where
         S: Stream<Item = Result<B, warp::Error>> + Send,
         B: Buf + Send,
@@ -188,9 +215,12 @@ impl App {
             return e.into_reply();
         }
         let found = match self.router.find(&head.method, head.path()) {
-            Found::Route(route, _) if !self.serves(route) => Found::Nothing,
+            Found::Route(route, _) if !self.settings.plugins.serve(route.plugin) => Found::Nothing,
             found => found,
         };
+        if let Found::Route(route, _) = &found {
+            *asked = Some(*route);
+        }
         let any_host = matches!(&found, Found::Route(route, _) if route.any_host);
         let is_plain = matches!(&found, Found::Route(route, _) if throttle::is_plain(route));
         if let Err(e) = self.check_host(head, any_host).and_then(|()| client::check_forwarding(self, head, any_host)) {
@@ -200,6 +230,7 @@ impl App {
             return reply;
         }
         if let Err(wait) = throttle::check(self, head, matches!(&found, Found::Route(..))) {
+            self.requests.throttled.one();
             let refused = ApiError::throttled(wait);
             return if is_plain { refused } else { refused.as_recorded() }.into_reply();
         }
@@ -231,16 +262,6 @@ impl App {
             reply.add(SET_AUTH_TOKEN, token);
         }
         reply
-    }
-
-    /// Whether the plugin that a route belongs to is on.
-    fn serves(&self, route: &Route) -> bool {
-        match route.plugin {
-            Plugin::None => true,
-            Plugin::Jwt => self.settings.plugins.jwt,
-            Plugin::Admin => self.settings.plugins.admin,
-            Plugin::Username => self.settings.plugins.username,
-        }
     }
 
     fn check_host(&self, head: &Head, any_host: bool) -> Result<(), ApiError> {
@@ -516,6 +537,7 @@ pub(crate) mod tests {
             reset_ends_sessions: true,
             email: EmailPolicy::default(),
             mail: MailPolicy::default(),
+            events: crate::service::events::EventPolicy::default(),
             audit_retention: None,
             locked_fields: crate::domain::FieldSet::default(),
             locked_session_fields: crate::domain::FieldSet::default(),
@@ -539,9 +561,12 @@ pub(crate) mod tests {
             secrets: Secrets { cookie: mac(), refresh: mac(), device: mac(), link: mac(), copies: mac() },
             policy,
             mail: Arc::default(),
+            hooks: Arc::default(),
+            events: Arc::default(),
             throttles: Arc::new(crate::service::throttle::Throttles::new(true)),
             recent_jwts: Arc::new(RecentJwts::default()),
             verified_tokens: Arc::new(VerifiedTokens::default()),
+            counts: Arc::default(),
         };
         let mut settings = Settings {
             mode: Mode::Development,

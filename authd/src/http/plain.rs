@@ -7,7 +7,7 @@ use common::{
     ErrorCode, SecretString,
     api::{LogoutBody, MeBody, MeSession, TokenBody, TokenFields, UserOnlyBody},
 };
-use http::{StatusCode, header};
+use http::{HeaderName, StatusCode, header};
 
 use super::{
     ApiError, App, Req,
@@ -42,13 +42,13 @@ fn mode_of(req: &Req, asked: Option<Mode>) -> Mode {
 }
 
 /// The tokens of an answer (RFC 6749 §5.1). `refresh_expires_in` is the lesser of what is left without use and at all.
-pub(super) fn token_fields(
+pub(super) async fn token_fields(
     app: &App,
     live: &Live,
     refresh_token: Option<&SecretString>,
 ) -> Result<TokenFields, ApiError> {
     let services = &app.services;
-    let access = tokens::access_token(services, live)?;
+    let access = tokens::access_token(services, live).await?;
     let left = live.session.expires_at.min(live.session.absolute_expires_at).since(services.clock.now());
     Ok(TokenFields {
         access_token: access.token.into(),
@@ -59,16 +59,16 @@ pub(super) fn token_fields(
     })
 }
 
-fn token_reply(app: &App, live: &Live, refresh_token: Option<&SecretString>) -> Result<Reply, ApiError> {
+async fn token_reply(app: &App, live: &Live, refresh_token: Option<&SecretString>) -> Result<Reply, ApiError> {
     let body = TokenBody {
-        tokens: token_fields(app, live, refresh_token)?,
+        tokens: token_fields(app, live, refresh_token).await?,
         user: tokens::user_body(&app.services, &live.user),
     };
-    set_auth_jwt(app, live, Reply::json(&body))
+    set_auth_jwt(app, live, Reply::json(&body)).await
 }
 
-fn opened_reply(app: &App, req: &Req, opened: &Opened, mode: Mode) -> Result<Reply, ApiError> {
-    let mut reply = token_reply(app, &opened.live, opened.refresh_token.as_ref())?;
+async fn opened_reply(app: &App, req: &Req, opened: &Opened, mode: Mode) -> Result<Reply, ApiError> {
+    let mut reply = token_reply(app, &opened.live, opened.refresh_token.as_ref()).await?;
     if mode == Mode::Cookie {
         set_session_cookies(app, req, opened, &mut reply);
     }
@@ -135,7 +135,7 @@ pub async fn sign_up(app: &App, req: Req) -> Result<Reply, ApiError> {
     let wanted = SignUp { email, username, locked, name, image: None, fields, password, wish, target: None };
     let made = accounts::sign_up(&app.services, wanted, &req.requester).await?;
     let reply = match &made.opened {
-        Some(opened) => opened_reply(app, &req, opened, mode)?,
+        Some(opened) => opened_reply(app, &req, opened, mode).await?,
         None => Reply::json(&UserOnlyBody { user: tokens::user_body(&app.services, &made.user) }),
     };
     Ok(reply.status(StatusCode::CREATED))
@@ -167,7 +167,7 @@ pub async fn sign_in(app: &App, req: Req) -> Result<Reply, ApiError> {
     let wanted = SignIn { by, password, new_password, wish, target: None };
     let opened = accounts::sign_in(&app.services, wanted, &req.requester).await;
     let opened = opened.map_err(|error| if is_named { of_username(error) } else { error.into() })?;
-    opened_reply(app, &req, &opened, mode)
+    opened_reply(app, &req, &opened, mode).await
 }
 
 /// `POST /refresh`: a new access token, in the mode of the credential that is shown. A refresh token in the body gets its
@@ -184,14 +184,14 @@ pub async fn refresh(app: &App, req: Req) -> Result<Reply, ApiError> {
         }
         let refreshed = tokens::refresh(&app.services, token, &req.requester).await?;
         let (live, token) = refreshed.map_err(|refusal| ApiError::new(refusal.code()))?;
-        return token_reply(app, &live, Some(&token));
+        return token_reply(app, &live, Some(&token)).await;
     }
     match cookie {
         // An access token refreshes nothing, and it alone counts where it stands.
         _ if req.head.has(header::AUTHORIZATION) => Err(ApiError::new(ErrorCode::InvalidToken)),
         CookieSession::Alive(live, token) => {
             let (live, cookies) = use_cookie(app, live, &token).await;
-            let mut reply = token_reply(app, &live, None)?;
+            let mut reply = token_reply(app, &live, None).await?;
             for cookie in cookies {
                 reply.add(header::SET_COOKIE, cookie);
             }
@@ -219,6 +219,9 @@ pub async fn sign_out(app: &App, req: Req) -> Result<Reply, ApiError> {
     Ok(reply)
 }
 
+/// Whom `/me` is about, for a reverse proxy that asks it before it lets a request through: proxies read no bodies.
+const AUTHD_USER: HeaderName = HeaderName::from_static("x-authd-user");
+
 /// `GET /me`. By cookie it is a use of the session and may prolong it, as `get-session` does; a JWT prolongs nothing.
 ///
 /// # Errors
@@ -239,6 +242,7 @@ pub async fn me(app: &App, req: Req) -> Result<Reply, ApiError> {
             user_agent: session.user_agent.clone(),
         },
     });
+    reply.add(AUTHD_USER, live.user.id.as_str());
     for cookie in cookies {
         reply.add(header::SET_COOKIE, cookie);
     }

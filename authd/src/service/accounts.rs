@@ -6,7 +6,7 @@ use common::{Email, RequestId, SecretString, text::normalised_password};
 use tracing::info;
 
 use super::{
-    Requester, ServiceError, Services, email, fields, mail,
+    Requester, ServiceError, Services, email, fields, hooks, mail,
     passwords::{self, OwnWords},
     random,
     sessions::{self, Opened, Wish},
@@ -71,6 +71,8 @@ pub async fn sign_up(app: &Services, wanted: SignUp, requester: &Requester) -> R
     app.policy.locked_fields.begin(wanted.locked).map_err(ServiceError::Field)?;
     let values = app.policy.user_fields.begin(wanted.fields).map_err(ServiceError::Field)?;
     fields::check(&values, User::MAX_FIELD_BYTES)?;
+    let asked = (&wanted.email, wanted.name.as_str(), username.as_deref());
+    let values = hooks::sign_up(app, asked, values, requester).await?;
     // Where a sign-up signs nobody in, its answer does not tell whether the address was free: then the work must not tell
     // either, and a taken address costs the same hash (AU-08).
     let tells = app.policy.auto_sign_in && !app.policy.email.is_required;
@@ -265,6 +267,12 @@ async fn identified(app: &Services, by: &Identifier) -> Result<Option<Arc<User>>
 /// # Errors
 /// `InvalidCredentials`, `EmailNotVerified`, `Banned`, `PasswordChangeRequired`, `Password`, `Throttled`, `Busy`.
 pub async fn sign_in(app: &Services, wanted: SignIn, requester: &Requester) -> Result<Opened, ServiceError> {
+    let outcome = signed_in(app, wanted, requester).await;
+    app.counts.sign_ins.ended(&outcome);
+    outcome
+}
+
+async fn signed_in(app: &Services, wanted: SignIn, requester: &Requester) -> Result<Opened, ServiceError> {
     if let Err(too_long @ PasswordProblem::TooLong) = app.policy.password.check_length(wanted.password.expose()) {
         return Err(too_long.into());
     }
@@ -295,6 +303,11 @@ pub async fn sign_in(app: &Services, wanted: SignIn, requester: &Requester) -> R
         if user.active_ban(now).is_some() {
             return Err(app.policy.banned());
         }
+        // Only now: what the application thinks of an account is nothing for who does not know its password. And before a
+        // hash that a refusal would waste.
+        let (mut new, opening) = sessions::prepare(app, &user.id, &wanted.wish, requester, now);
+        new.session = hooks::sign_in(app, &user, new.session, requester).await?;
+        let opening = opening.of(&new);
         let own = OwnWords { email: &user.email, name: &user.name };
         let rehash = if user.password_change_required {
             let chosen = wanted.new_password.as_ref().ok_or(ServiceError::PasswordChangeRequired)?;
@@ -313,7 +326,6 @@ pub async fn sign_in(app: &Services, wanted: SignIn, requester: &Requester) -> R
         } else {
             None
         };
-        let (new, opening) = sessions::prepare(app, &user.id, &wanted.wish, requester, now);
         let event = Event::new(EventKind::SignedIn).user(&user.id).session(&new.session.id);
         let is_changed = rehash.as_ref().is_some_and(|rehash| rehash.chosen);
         let act = requester.act(Actor::User(user.id.clone()), Method::Password, now);

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use common::{Email, Span, UnixTime};
 
 use super::{
-    Requester, ServiceError, Services,
+    Requester, ServiceError, Services, hooks,
     mail::{self, Wanted, letter, notice},
     own,
-    sessions::{self, Opened, Wish},
+    sessions::{self, Opened, Opening, Wish},
 };
 use crate::{
     domain::{
         Act, Actor, Credential, Event, EventKind, Link, LinkState, Method, Post, Purpose, User,
         mail::{Claim, Spent, Template},
     },
-    store::{Live, StoreError},
+    store::{Live, NewSession, StoreError},
 };
 
 /// The configured rules.
@@ -188,6 +188,28 @@ pub async fn follow(
     change(app, &user, to, act).await.map(Followed::Changed)
 }
 
+/// The session of who has proved the mailbox, unless the application wants none or does not answer: then there is the proof
+/// alone, and a sign-in with the password says why.
+async fn sign_in(
+    app: &Services,
+    user: &User,
+    wish: &Wish,
+    now: UnixTime,
+    requester: &Requester,
+) -> Result<Option<(NewSession, Opening)>, ServiceError> {
+    let (new, opening) = sessions::prepare(app, &user.id, wish, requester, now);
+    let NewSession { session, family, replaces, max_per_user } = new;
+    match hooks::sign_in(app, user, session, requester).await {
+        Ok(session) => {
+            let new = NewSession { session, family, replaces, max_per_user };
+            let opening = opening.of(&new);
+            Ok(Some((new, opening)))
+        }
+        Err(ServiceError::HookRefused { .. } | ServiceError::HookUnavailable(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 async fn verify(
     app: &Services,
     user: &User,
@@ -199,7 +221,7 @@ async fn verify(
     let is_signed_in = caller.is_some_and(|live| live.user.id == user.id);
     let may_sign_in = user.active_ban(act.at).is_none() && !user.password_change_required;
     let (new, opening) = match app.policy.email.signs_in && may_sign_in && !is_signed_in {
-        true => Some(sessions::prepare(app, &user.id, wish, requester, act.at)).unzip(),
+        true => sign_in(app, user, wish, act.at, requester).await?.unzip(),
         false => (None, None),
     };
     let mut event = Event::new(EventKind::EmailVerified);

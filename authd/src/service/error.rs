@@ -3,7 +3,7 @@
 use common::{Span, UnixTime};
 
 use crate::{
-    domain::{FieldProblem, PasswordProblem, Permission, UsernameProblem, key::KeyProblem},
+    domain::{FieldProblem, Hook, PasswordProblem, Permission, UsernameProblem, key::KeyProblem},
     ports::{HasherError, SignerError, VaultError},
     store::StoreError,
 };
@@ -140,6 +140,22 @@ pub enum ServiceError {
     /// A mail was not handed over, or its template is wrong.
     #[error("the mail was not sent: {0}")]
     MailFailed(String),
+    /// The application does not want it, and says so by a code of its own or none, and perhaps a text.
+    #[error("refused by the application ({hook:?})")]
+    HookRefused {
+        /// Asked what.
+        hook: Hook,
+        /// Its code.
+        code: Option<String>,
+        /// What it says to people.
+        message: Option<String>,
+    },
+    /// The application did not answer so that it could be understood, or is not asked for a while because it did not.
+    #[error("the application does not answer to {}", .0.as_str())]
+    HookUnavailable(Hook),
+    /// The application is not asked that here.
+    #[error("there is no such hook")]
+    HookOff(Hook),
     /// The store did not do it.
     #[error(transparent)]
     Store(StoreError),

@@ -3,7 +3,7 @@
 
 use common::{Span, UnixTime, admin::Counts};
 
-use super::{ServiceError, Services, audit, keys, throttle};
+use super::{ServiceError, Services, audit, events, keys, throttle};
 
 /// How many sessions one step removes: a larger one would hold up the writer.
 const CHUNK: usize = 64;
@@ -59,6 +59,7 @@ pub async fn round(app: &Services) -> Result<u64, ServiceError> {
     }
     keys::tend(app).await?;
     throttle::sweep(app).await?;
+    events::trim(app).await?;
     if now >= app.store.latest_time().await?.plus(NOTE_EVERY) {
         app.store.note_time(now).await?;
     }

@@ -6,10 +6,13 @@ pub mod accounts;
 pub mod administration;
 pub mod audit;
 pub mod backups;
+pub mod counts;
 pub mod device;
 pub mod email;
 pub mod error;
+pub mod events;
 pub mod fields;
+pub mod hooks;
 pub mod impersonation;
 pub mod imports;
 pub mod keys;
@@ -66,12 +69,18 @@ pub struct Services {
     pub mail: Arc<mail::Room>,
     /// Backups.
     pub backups: Arc<backups::Room>,
+    /// The application, where it is asked before something happens.
+    pub hooks: Arc<hooks::Hooks>,
+    /// The application, where it is told of what happened.
+    pub events: Arc<events::Room>,
     /// Who has to wait.
     pub throttles: Arc<throttle::Throttles>,
     /// JWTs in Better Auth's shape that were made a moment ago.
     pub recent_jwts: Arc<tokens::RecentJwts>,
     /// JWTs that were found good, and need not be verified again.
     pub verified_tokens: Arc<tokens::VerifiedTokens>,
+    /// How attempts ended.
+    pub counts: Arc<counts::Counts>,
 }
 
 impl Services {
@@ -90,9 +99,12 @@ impl Services {
             policy,
             mail: self.mail.clone(),
             backups: self.backups.clone(),
+            hooks: self.hooks.clone(),
+            events: self.events.clone(),
             throttles: self.throttles.clone(),
             recent_jwts: self.recent_jwts.clone(),
             verified_tokens: self.verified_tokens.clone(),
+            counts: self.counts.clone(),
         }
     }
 }
@@ -144,6 +156,8 @@ pub struct Policy {
     pub email: email::EmailPolicy,
     /// Mails.
     pub mail: mail::MailPolicy,
+    /// Events.
+    pub events: events::EventPolicy,
     /// How long audit records are kept; `None`: for ever.
     pub audit_retention: Option<Span>,
     /// The application's own fields of users.

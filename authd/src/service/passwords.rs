@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use common::{Email, SecretString, text};
 
-use super::{ServiceError, Services};
+use super::{ServiceError, Services, hooks};
 use crate::domain::{PasswordHash, PasswordProblem};
 
 /// The user's own words, which no password may be and which do not make it stronger (AU-05).
@@ -15,10 +15,10 @@ pub struct OwnWords<'a> {
     pub name: &'a str,
 }
 
-/// Checks a new password by every rule and hashes it, for this client.
+/// Checks a new password by every rule, the application's last, and hashes it, for this client.
 ///
 /// # Errors
-/// `Password` with what is wrong; `Busy`.
+/// `Password` with what is wrong; `Busy`, `HookRefused`, `HookUnavailable`.
 pub async fn accept(
     app: &Services,
     password: &SecretString,
@@ -37,6 +37,7 @@ pub async fn accept(
             return Err(PasswordProblem::Compromised.into());
         }
     }
+    hooks::password(app, password, (own.email, own.name)).await?;
     Ok(app.hasher.hash(password.clone(), client).await?)
 }
 

@@ -213,6 +213,12 @@ impl Opening {
         Self { session, ..self }.opened(user)
     }
 
+    /// The session is about to be stored in another form than it was made in.
+    #[must_use]
+    pub(super) fn of(self, new: &NewSession) -> Self {
+        Self { session: new.session.clone(), ..self }
+    }
+
     /// Now it is stored.
     pub(super) fn opened(self, user: Arc<User>) -> Opened {
         Opened {

@@ -1,7 +1,7 @@
 //! The store's files.
 
 use super::{ServiceError, Services};
-use crate::store::{Files, Snapshotted};
+use crate::store::{Files, Snapshotted, StoreError, Work};
 
 /// Makes a snapshot of all that is committed; `None` if nothing is new since the last one.
 ///
@@ -17,4 +17,17 @@ pub async fn snapshot(app: &Services) -> Result<Option<Snapshotted>, ServiceErro
 /// They cannot be read.
 pub fn files(app: &Services) -> Result<Files, ServiceError> {
     Ok(app.upkeep.files()?)
+}
+
+/// Whether it takes changes.
+///
+/// # Errors
+/// Why not: there is no room, or it has stopped for good.
+pub fn health(app: &Services) -> Result<(), StoreError> {
+    app.store.health()
+}
+
+/// What it has done since the start.
+pub fn work(app: &Services) -> Work {
+    app.upkeep.work()
 }

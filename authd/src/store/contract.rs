@@ -7,6 +7,7 @@ mod imports;
 mod mail;
 #[cfg(test)]
 mod model;
+mod outbox;
 mod pages;
 #[cfg(test)]
 pub(super) mod restart;
@@ -53,6 +54,7 @@ pub async fn suite(store: Arc<dyn Store>) {
     races(&store).await;
     mail::links(&*store).await;
     mail::queue(&*store).await;
+    outbox::events(&*store).await;
     imports::whole(&*store).await;
     audit::erasure(&*store).await;
     audit::removal(&*store).await;

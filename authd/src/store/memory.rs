@@ -4,6 +4,7 @@
 mod audit;
 mod imports;
 mod mail;
+mod outbox;
 
 use std::{
     collections::BTreeMap,
@@ -12,17 +13,18 @@ use std::{
 
 use async_trait::async_trait;
 use common::{Email, FamilyId, ImportId, MailId, SessionId, UnixTime, UserId, admin::Counts};
+use tokio::sync::watch;
 
 use super::{
     Amendment, AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Files, IDEMPOTENCY, LINK_REMEMBERED,
-    Listed, Live, Meta, NewSession, OpenSnapshot, Page, Profile, Refresh, Refreshed, Rehash, Rewrap, SealedSecret,
-    Snapshotted, Store, StoreError, Upkeep, UserQuery,
+    Listed, Live, Meta, NewSession, OpenSnapshot, Outboxed, Page, Profile, Refresh, Refreshed, Rehash, Rewrap,
+    SealedSecret, Snapshotted, Store, StoreError, Upkeep, UserQuery, Work,
 };
 use crate::{
     domain::{
         Act, AuditRecord, Ban, Checkpoint, Credential, Event, EventKind, Family, FieldChanges, IdempotencyKey, Import,
-        KeySet, Link, Mail, Session, SessionState, SigningKey, TokenDigest, Turn, User, UserSearch, address,
-        mail::Claim, throttle::Place,
+        KeySet, Link, Mail, Publishing, Session, SessionState, SigningKey, TokenDigest, Topic, Turn, User, UserSearch,
+        address, mail::Claim, throttle::Place,
     },
     ports::Mac,
 };
@@ -46,18 +48,28 @@ struct State {
     links: Vec<Link>,
     imports: BTreeMap<ImportId, Import>,
     imported: BTreeMap<UserId, ImportId>,
+    outbox: BTreeMap<u64, Outboxed>,
+    last_event: u64,
 }
 
 /// Everything in maps behind one lock.
 pub struct MemoryStore {
     state: Mutex<State>,
     mac: Arc<dyn Mac>,
+    publishing: Publishing,
+    published: watch::Sender<u64>,
 }
 
 impl MemoryStore {
     /// Empty.
     pub fn new(mac: Arc<dyn Mac>) -> Self {
-        Self { state: Mutex::default(), mac }
+        Self { state: Mutex::default(), mac, publishing: Publishing::default(), published: watch::Sender::new(0) }
+    }
+
+    /// With an outbox.
+    #[must_use]
+    pub fn with_outbox(self, publishing: Publishing) -> Self {
+        Self { publishing, ..self }
     }
 
     /// What it begins with, as a store on disk does.
@@ -217,6 +229,10 @@ impl Upkeep for MemoryStore {
 
     fn files(&self) -> Result<Files, StoreError> {
         Ok(Files::default())
+    }
+
+    fn work(&self) -> Work {
+        Work::default()
     }
 }
 
@@ -653,10 +669,11 @@ impl Store for MemoryStore {
             return Err(StoreError::UsernameTaken);
         }
         let ended = if ends { state.end_all(&user, None) } else { Ended::default() };
+        let topics = Topic::of_amendment(Topic::of(&event), amended.ban != owner.ban, amended.ban.is_some());
         state.users.insert(user.clone(), amended);
         let event = event.user(&user);
         let event = if ended.sessions > 0 { event.with("ended_sessions", &ended.sessions) } else { event };
-        self.record(&mut state, &act, &event);
+        self.record_as(&mut state, &act, &event, &topics);
         Ok(ended)
     }
 

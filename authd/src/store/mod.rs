@@ -10,6 +10,7 @@ mod chain;
 pub mod contract;
 mod imports;
 pub mod memory;
+mod outbox;
 mod payload;
 pub mod sled;
 
@@ -18,11 +19,17 @@ use std::{fs::File, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use common::{Email, FamilyId, MailId, SessionId, Span, UnixTime, UserId, admin::Counts};
 
-pub use self::imports::{ImportBatch, Imports, Undone};
-use crate::domain::{
-    Act, AuditRecord, Ban, Checkpoint, ClientDigest, Credential, Event, EventKind, Family, FieldChanges, Generation,
-    IdempotencyKey, KeySet, Link, Mail, PasswordHash, Session, SessionPolicy, SigningKey, TokenDigest, User,
-    UserSearch, throttle::Place,
+pub use self::{
+    imports::{ImportBatch, Imports, Undone},
+    outbox::{Outbox, Outboxed, Replay, Trimmed, Which},
+};
+use crate::{
+    domain::{
+        Act, AuditRecord, Ban, Checkpoint, ClientDigest, Credential, Event, EventKind, Family, FieldChanges,
+        Generation, IdempotencyKey, KeySet, Link, Mail, PasswordHash, Session, SessionPolicy, SigningKey, TokenDigest,
+        User, UserSearch, throttle::Place,
+    },
+    metrics::Distribution,
 };
 
 /// Why the store did not do it. A variant exists where a caller does something else because of it.
@@ -346,10 +353,29 @@ pub struct Files {
     pub sequence: u64,
     /// The size of the commit log behind the snapshot, in bytes.
     pub log_bytes: u64,
+    /// How many segments that is.
+    pub log_segments: u64,
     /// The newest snapshot: its sequence, its size in bytes, and when it was made.
     pub snapshot: Option<(u64, u64, UnixTime)>,
     /// Why the last snapshot failed, if it did.
     pub problem: Option<String>,
+    /// How much room is free where they are, in bytes, if that is known.
+    pub free_bytes: Option<u64>,
+    /// Below so much nothing is written.
+    pub reserve_bytes: u64,
+}
+
+/// What a store has done since it was opened.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Work {
+    /// Audit records that were written, by event.
+    pub events: Vec<(EventKind, u64)>,
+    /// How many intents shared a commit.
+    pub groups: Distribution,
+    /// How long commits took, in seconds.
+    pub commits: Distribution,
+    /// Looks into a cache: its name, how many found what they looked for, and how many did not.
+    pub lookups: Vec<(&'static str, u64, u64)>,
 }
 
 /// Keeping a store's files in order, where it has any.
@@ -373,11 +399,14 @@ pub trait Upkeep: Send + Sync {
     /// # Errors
     /// They cannot be read.
     fn files(&self) -> Result<Files, StoreError>;
+
+    /// What the store has done since it was opened.
+    fn work(&self) -> Work;
 }
 
 /// See the module's text.
 #[async_trait]
-pub trait Store: Imports {
+pub trait Store: Imports + Outbox {
     /// The user by id.
     async fn user(&self, id: &UserId) -> Result<Option<Arc<User>>, StoreError>;
     /// The user who owns this address.

@@ -1,5 +1,7 @@
-//! The log: text for people on a terminal, JSON lines elsewhere, on standard error; written by a thread of its own.
+//! The log: text for people on a terminal, entries with fields for the journal of systemd, JSON lines elsewhere, on standard
+//! error; written by a thread of its own.
 
+mod journal;
 mod queue;
 
 use std::{
@@ -13,14 +15,23 @@ use common::text::printable;
 use tracing::error;
 use tracing_subscriber::{EnvFilter, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
-use self::queue::{Lines, QUEUE_BYTES, Queue};
+use self::{
+    journal::{Journal, Socket},
+    queue::{Lines, QUEUE_BYTES, Queue},
+};
 use crate::{
     config::{LogFormat, LogLevel},
     door::panics,
 };
 
-/// The queue of this process, once there is a log.
-static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
+/// The log of this process, once there is one.
+static LOG: OnceLock<Log> = OnceLock::new();
+
+struct Log {
+    queue: Arc<Queue>,
+    /// Whether the journal takes it, and not standard error.
+    is_journal: bool,
+}
 
 /// What is logged by this process, once logging was started.
 static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
@@ -52,18 +63,20 @@ pub(crate) fn log_panic(info: &PanicHookInfo<'_>) {
 
 /// How many lines the log has lost because nobody read them in time.
 pub fn dropped() -> u64 {
-    QUEUE.get().map_or(0, |queue| queue.dropped())
+    LOG.get().map_or(0, |log| log.queue.dropped())
 }
 
-/// The last words of the process, on standard error: after what the log still has to say, and within the time that a
+/// The last words of the process, where the log goes: after what the log still has to say, and within the time that a
 /// reader gets who may have stopped reading.
 pub fn finish(last_words: Option<String>) {
-    match (QUEUE.get(), last_words) {
-        (Some(queue), words) => {
-            if let Some(words) = words {
-                queue.push(words.as_bytes());
+    match (LOG.get(), last_words) {
+        (Some(log), words) => {
+            match words {
+                Some(words) if log.is_journal => log.queue.push(&journal::words(&words)),
+                Some(words) => log.queue.push(words.as_bytes()),
+                None => {}
             }
-            queue.flush(LAST_WORDS);
+            log.queue.flush(LAST_WORDS);
         }
         (None, Some(words)) => drop(io::stderr().write_all(words.as_bytes())),
         (None, None) => {}
@@ -79,24 +92,35 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// There are no more threads.
 pub fn start(format: LogFormat, level: LogLevel) -> io::Result<()> {
     let (filter, handle) = reload::Layer::new(filter(level));
-    let json = match format {
-        LogFormat::Json => true,
-        LogFormat::Text => false,
-        LogFormat::Auto => !io::stderr().is_terminal(),
+    let is_terminal = io::stderr().is_terminal();
+    let socket = match format {
+        LogFormat::Journal => Socket::of_host(),
+        LogFormat::Auto if journal::is_behind(io::stderr(), std::env::var("JOURNAL_STREAM").ok().as_deref()) => {
+            Socket::of_host()
+        }
+        LogFormat::Auto | LogFormat::Text | LogFormat::Json => None,
     };
+    let is_text = format == LogFormat::Text || format == LogFormat::Auto && is_terminal;
     let registry = tracing_subscriber::registry().with(filter);
     let queue = Queue::new(QUEUE_BYTES);
     let lines = Lines(queue.clone());
-    let started = if json {
-        registry.with(fmt::layer().json().flatten_event(true).with_writer(lines)).try_init()
-    } else {
-        let ansi = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let started = if socket.is_some() {
+        registry.with(Journal(queue.clone())).try_init()
+    } else if is_text {
+        let ansi = is_terminal && std::env::var_os("NO_COLOR").is_none();
         registry.with(fmt::layer().with_ansi(ansi).with_target(false).with_writer(lines)).try_init()
+    } else {
+        registry.with(fmt::layer().json().flatten_event(true).with_writer(lines)).try_init()
     };
     // Somebody else logs already: in tests.
     if started.is_ok() {
         FILTER.get_or_init(|| handle);
-        QUEUE.get_or_init(|| queue.clone()).clone().write_to(io::stderr())?;
+        let is_journal = socket.is_some();
+        let log = LOG.get_or_init(|| Log { queue, is_journal });
+        match socket {
+            Some(socket) => log.queue.clone().write_to(socket)?,
+            None => log.queue.clone().write_to(io::stderr())?,
+        }
         std::panic::set_hook(Box::new(log_panic));
     }
     Ok(())

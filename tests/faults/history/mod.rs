@@ -117,7 +117,7 @@ async fn history(operations: usize, phases: usize, faults: Faults) -> Report {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f_19_no_answer_of_a_long_history_contradicts_another() {
-    let report = history(size(4_000, 1_000_000), size(3, 25), Faults::default()).await;
+    let report = Box::pin(history(size(4_000, 1_000_000), size(3, 25), Faults::default())).await;
     eprintln!("{report}");
     let first: Vec<String> = report.violations.iter().take(5).map(ToString::to_string).collect();
     assert!(first.is_empty(), "{report}\n{}", first.join("\n"));
@@ -129,7 +129,7 @@ async fn f_19_no_answer_of_a_long_history_contradicts_another() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f_19_a_cache_that_is_told_too_late_is_found_out() {
     let late = Faults { caches_too_late: true, ..Faults::default() };
-    let report = history(4_000, 1, late).await;
+    let report = Box::pin(history(4_000, 1, late)).await;
     eprintln!("with a fault on purpose: {report}");
     assert!(report.violations.iter().any(|v| v.rule == "(a) it had ended"), "{report}");
 }

@@ -101,7 +101,7 @@ pub async fn change_password(app: &App, req: Req) -> Result<Reply, ApiError> {
     let (user, opened) = changed.map_err(of_own)?;
     let token = opened.as_ref().map(|opened| wire_token(app, &opened.live.session, Some(&opened.token)));
     let tokens = match &opened {
-        Some(opened) if !has_cookie => Some(token_fields(app, &opened.live, opened.refresh_token.as_ref())?),
+        Some(opened) if !has_cookie => Some(token_fields(app, &opened.live, opened.refresh_token.as_ref()).await?),
         _ => None,
     };
     let mut reply = Reply::json(&PasswordChangedBody { token, user: tokens::user_body(&app.services, &user), tokens });

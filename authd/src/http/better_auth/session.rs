@@ -34,8 +34,13 @@ fn body_of(app: &App, live: &Live, own: Option<&SecretString>, needs_refresh: Op
     }))
 }
 
-fn shown(app: &App, live: &Live, own: Option<&SecretString>, needs_refresh: Option<bool>) -> Result<Reply, ApiError> {
-    set_auth_jwt(app, live, body_of(app, live, own, needs_refresh))
+async fn shown(
+    app: &App,
+    live: &Live,
+    own: Option<&SecretString>,
+    needs_refresh: Option<bool>,
+) -> Result<Reply, ApiError> {
+    set_auth_jwt(app, live, body_of(app, live, own, needs_refresh)).await
 }
 
 /// `GET /get-session`: the session and its user, or `null` with 200, never 401. A use that prolongs the session sets the
@@ -85,7 +90,7 @@ async fn answer(app: &App, req: &Req, is_deferred: bool) -> Result<Reply, ApiErr
             return Ok(reply);
         }
     };
-    let mut reply = shown(app, &live, Some(&token.token), due)?;
+    let mut reply = shown(app, &live, Some(&token.token), due).await?;
     for cookie in cookies {
         reply.add(header::SET_COOKIE, cookie);
     }
@@ -126,7 +131,7 @@ pub async fn sign_out(app: &App, req: Req) -> Result<Reply, ApiError> {
 /// `Unauthorized`.
 pub async fn token(app: &App, req: Req) -> Result<Reply, ApiError> {
     let caller = req.caller(app).await?;
-    let jwt = tokens::better_auth_jwt(&app.services, &caller.live, caller.until)?;
+    let jwt = tokens::better_auth_jwt(&app.services, &caller.live, caller.until).await?;
     Ok(Reply::json(&JwtBody { token: (*jwt).into() }))
 }
 

@@ -63,6 +63,7 @@ async fn attend(app: &Services, mailer: &dyn Mailer, mail: Mail) -> Result<bool,
     };
     match outcome {
         Ok(()) => {
+            app.counts.mails_sent.one();
             app.store.remove_mail(mail.id).await?;
             Ok(true)
         }
@@ -70,6 +71,7 @@ async fn attend(app: &Services, mailer: &dyn Mailer, mail: Mail) -> Result<bool,
             let now = app.clock.now();
             let for_good = matches!(error, MailerError::Never(_));
             app.mail.failed(now, &error.to_string());
+            app.counts.mail_failures.one();
             let (id, template) = (mail.id.clone(), mail.template.as_str());
             let mail = mail.failed(error.to_string(), for_good, app.policy.mail.patience, now);
             let (attempts, given_up, next_try) = (mail.attempts, mail.is_dead, mail.next_try);
@@ -134,6 +136,8 @@ pub struct Summary {
     pub delivery: Option<String>,
     /// How many wait.
     pub waiting: u64,
+    /// When the oldest of them was queued.
+    pub oldest: Option<UnixTime>,
     /// How many were given up, and can be looked at for a while.
     pub dead: u64,
     /// The last failure since the start, and when that was.
@@ -153,7 +157,12 @@ pub async fn summary(app: &Services) -> Result<Summary, ServiceError> {
     loop {
         let page = app.store.mails(after, PAGE).await?;
         for mail in &page.items {
-            if mail.is_dead { summary.dead += 1 } else { summary.waiting += 1 }
+            if mail.is_dead {
+                summary.dead += 1;
+            } else {
+                summary.waiting += 1;
+                summary.oldest = Some(summary.oldest.map_or(mail.created_at, |oldest| oldest.min(mail.created_at)));
+            }
         }
         after = page.next;
         if after.is_none() {

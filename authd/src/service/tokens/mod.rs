@@ -20,12 +20,12 @@ pub use self::{
     refresh::{REFRESH_PREFIX, looks_like_refresh, read_refresh, refresh},
 };
 use super::{
-    ServiceError, Services, fields, random,
+    ServiceError, Services, fields, hooks, random,
     sessions::{self, Found},
 };
 use crate::{
     domain::{
-        User,
+        Hook, User,
         token::{ACCESS_TOKEN_TYPE, Claims, TokenProblem},
     },
     ports::VerifiedToken,
@@ -98,11 +98,11 @@ fn name_actor(claims: &mut serde_json::Value, live: &Live) {
 }
 
 /// A new access token for a session: `iss sub aud iat nbf exp jti sid role`, and `act` where an administrator acts
-/// as the user; nothing more (TK-14).
+/// as the user; nothing more (TK-14), but what the application adds.
 ///
 /// # Errors
-/// `NoSigningKey`, `Signer`.
-pub fn access_token(app: &Services, live: &Live) -> Result<AccessToken, ServiceError> {
+/// `NoSigningKey`, `Signer`; `HookRefused`, `HookUnavailable`.
+pub async fn access_token(app: &Services, live: &Live) -> Result<AccessToken, ServiceError> {
     let now = app.clock.now();
     let (issued, expires) = (now.as_secs(), expiry(app, live, now));
     let mut claims = json!({
@@ -117,6 +117,7 @@ pub fn access_token(app: &Services, live: &Live) -> Result<AccessToken, ServiceE
         "role": live.user.role,
     });
     name_actor(&mut claims, live);
+    hooks::claims(app, live, "access", &mut claims).await?;
     let (token, _) = sign(app, ACCESS_TOKEN_TYPE, &claims, now)?;
     Ok(AccessToken { token, expires_in: (expires - issued).unsigned_abs() })
 }
@@ -128,17 +129,13 @@ pub fn access_token(app: &Services, live: &Live) -> Result<AccessToken, ServiceE
 /// from a token lives no longer than that token, or else whoever saw one once would keep access for as long as the session.
 ///
 /// # Errors
-/// `NoSigningKey`, `Signer`.
-pub fn better_auth_jwt(app: &Services, live: &Live, until: Option<UnixTime>) -> Result<Arc<str>, ServiceError> {
+/// `NoSigningKey`, `Signer`; `HookRefused`, `HookUnavailable`.
+pub async fn better_auth_jwt(app: &Services, live: &Live, until: Option<UnixTime>) -> Result<Arc<str>, ServiceError> {
     let now = app.clock.now();
     if until.is_none()
-        && let Some(recent) = app.recent_jwts.0.get(&live.session.id)
-        && (Arc::ptr_eq(&recent.user, &live.user) || recent.user == live.user)
-        && now < recent.half_life
-        && recent.life == app.policy.token_life
-        && app.store.keys().signing(now).is_some_and(|key| key.kid == recent.kid)
+        && let Some(recent) = recent_jwt(app, live, now)
     {
-        return Ok(recent.jwt.clone());
+        return Ok(recent);
     }
     let issued = now.as_secs();
     let expires = expiry(app, live, now).min(until.map_or(i64::MAX, UnixTime::as_secs));
@@ -150,6 +147,7 @@ pub fn better_auth_jwt(app: &Services, live: &Live, until: Option<UnixTime>) -> 
     claims["sub"] = live.user.id.as_str().into();
     claims["sid"] = live.session.id.as_str().into();
     name_actor(&mut claims, live);
+    hooks::claims(app, live, "better-auth", &mut claims).await?;
     let (token, kid) = sign(app, "", &claims, now)?;
     let jwt: Arc<str> = token.into();
     if until.is_some() {
@@ -160,6 +158,28 @@ pub fn better_auth_jwt(app: &Services, live: &Live, until: Option<UnixTime>) -> 
     let recent = Recent { jwt: jwt.clone(), kid, life, user: live.user.clone(), half_life };
     app.recent_jwts.0.insert(live.session.id.clone(), Arc::new(recent));
     Ok(jwt)
+}
+
+/// The JWT in that shape that was made for this session a moment ago, if it still says what is so.
+fn recent_jwt(app: &Services, live: &Live, now: UnixTime) -> Option<Arc<str>> {
+    let recent = app.recent_jwts.0.get(&live.session.id)?;
+    let is_current = (Arc::ptr_eq(&recent.user, &live.user) || recent.user == live.user)
+        && now < recent.half_life
+        && recent.life == app.policy.token_life
+        && app.store.keys().signing(now).is_some_and(|key| key.kid == recent.kid);
+    is_current.then(|| recent.jwt.clone())
+}
+
+/// The JWT that goes along with an answer about the session. Where the application adds claims, only one that was asked for
+/// already (`/token`): a slow application must not slow who only wants to know who is signed in.
+///
+/// # Errors
+/// `NoSigningKey`, `Signer`.
+pub async fn accompanying_jwt(app: &Services, live: &Live) -> Result<Option<Arc<str>>, ServiceError> {
+    if app.hooks.is_on(Hook::Claims) {
+        return Ok(recent_jwt(app, live, app.clock.now()));
+    }
+    better_auth_jwt(app, live, None).await.map(Some)
 }
 
 /// Why a bearer token is not taken, as the caller may know it.

@@ -51,6 +51,16 @@ pub async fn refresh(
     token: &str,
     requester: &Requester,
 ) -> Result<Result<(Live, SecretString), Refusal>, ServiceError> {
+    let outcome = refreshed(app, token, requester).await;
+    app.counts.refreshes.ended(&outcome);
+    outcome
+}
+
+async fn refreshed(
+    app: &Services,
+    token: &str,
+    requester: &Requester,
+) -> Result<Result<(Live, SecretString), Refusal>, ServiceError> {
     let Some((family, shown, mac)) = split_refresh(token) else {
         return Ok(Err(Refusal::Token(TokenProblem::Malformed("not a refresh token"))));
     };

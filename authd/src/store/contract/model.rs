@@ -7,7 +7,7 @@ use super::{
     restart::{memory, open},
     *,
 };
-use crate::store::{Erasure, Profile, UserQuery};
+use crate::store::{Erasure, Profile, UserQuery, Which};
 
 #[cfg(test)]
 mod mail;
@@ -201,7 +201,9 @@ async fn picture(store: &dyn Store) -> String {
     let audit = store.audit(AuditQuery { limit: 1000, ..AuditQuery::default() }).await.unwrap().items;
     let chain = store.audit_verify().await.unwrap();
     assert_eq!(chain.broken, None);
-    out + &format!("{audit:?} {chain:?} {:?}", store.audit_checkpoint().await.unwrap())
+    let events = store.events(Which::All, 0, 10_000).await.unwrap();
+    let last = *store.published().borrow();
+    out + &format!("{audit:?} {chain:?} {:?} {events:?} {last}", store.audit_checkpoint().await.unwrap())
 }
 
 proptest! {

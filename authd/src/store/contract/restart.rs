@@ -5,6 +5,7 @@ use std::{fmt::Display, path::Path, sync::Arc};
 use super::*;
 use crate::{
     crypto::mac::HmacKey,
+    domain::Publishing,
     store::{
         Meta,
         memory::MemoryStore,
@@ -12,8 +13,10 @@ use crate::{
     },
 };
 
+const PUBLISHING: Publishing = Publishing { is_on: true, delivers: true };
+
 pub(super) fn memory() -> MemoryStore {
-    MemoryStore::new(Arc::new(HmacKey::new(b"audit")))
+    MemoryStore::new(Arc::new(HmacKey::new(b"audit"))).with_outbox(PUBLISHING)
 }
 
 /// Opens what was closed a moment ago: sled's own threads may hold its lock a little longer than the store is there.
@@ -33,7 +36,8 @@ fn closed(path: &Path, options: SledOptions) -> Opened {
 }
 
 pub(in crate::store) fn open(path: &Path) -> SledStore {
-    let options = SledOptions { cache_bytes: 4 << 20, reserve_bytes: 0, ..SledOptions::default() };
+    let options =
+        SledOptions { cache_bytes: 4 << 20, reserve_bytes: 0, publishing: PUBLISHING, ..SledOptions::default() };
     closed(path, options).start(Arc::new(HmacKey::new(b"audit"))).unwrap()
 }
 

@@ -6,7 +6,7 @@ use common::UnixTime;
 
 use super::{MemoryStore, State, page};
 use crate::{
-    domain::{Act, AuditRecord, ChainHead, Event},
+    domain::{Act, AuditRecord, ChainHead, Event, Topic},
     store::{
         AuditQuery, ChainReport, Erased, Erasure, Page, StoreError,
         chain::{self, Begin, Removal, Walk},
@@ -16,11 +16,17 @@ use crate::{
 
 impl MemoryStore {
     pub(super) fn record(&self, state: &mut State, act: &Act, event: &Event) {
+        self.record_as(state, act, event, Topic::of(event));
+    }
+
+    /// The same, where the application is told of it as this.
+    pub(super) fn record_as(&self, state: &mut State, act: &Act, event: &Event, topics: &[Topic]) {
         state.settle(act);
         let record = chain::append(&state.head(), act, event, &*self.mac);
         if let Some(key) = &act.idempotency {
             state.acts.entry(key.name.clone()).or_insert((record.seq, act.at, key.request));
         }
+        self.publish(state, act, event, topics, &record);
         state.audit.push(record);
     }
 

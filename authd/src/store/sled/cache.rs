@@ -8,12 +8,17 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use common::{SessionId, UserId};
 use quick_cache::{Weighter, sync::Cache};
+use tokio::sync::watch;
 
 use super::{
     keys::{self, Kind},
+    outbox,
     txn::Changes,
 };
-use crate::domain::{KeySet, Session, TokenDigest, User};
+use crate::{
+    domain::{KeySet, Session, TokenDigest, User},
+    metrics::Counter,
+};
 
 pub(super) struct HotCache {
     tokens: Cache<TokenDigest, SessionId>,
@@ -21,6 +26,9 @@ pub(super) struct HotCache {
     users: Cache<UserId, Arc<User>, Bytes>,
     keys: RwLock<Arc<KeySet>>,
     generation: Mutex<u64>,
+    /// Hits and misses of tokens, sessions, users.
+    lookups: [[Counter; 2]; 3],
+    published: watch::Sender<u64>,
 }
 
 /// What an entry takes besides its texts: keys, times, pointers, the cache's own part. Roughly.
@@ -59,19 +67,42 @@ impl HotCache {
             users: Cache::with_weighter(entries, half, Bytes),
             keys: RwLock::default(),
             generation: Mutex::new(0),
+            lookups: Default::default(),
+            published: watch::Sender::new(0),
         }
     }
 
+    /// The number of the last event that is on disk.
+    pub(super) fn published(&self) -> watch::Receiver<u64> {
+        self.published.subscribe()
+    }
+
+    /// So many there were when the store was opened.
+    pub(super) fn has_published(&self, last: u64) {
+        self.published.send_replace(last);
+    }
+
     pub(super) fn token(&self, digest: &TokenDigest) -> Option<SessionId> {
-        self.tokens.get(digest)
+        self.counted(0, self.tokens.get(digest))
     }
 
     pub(super) fn session(&self, id: &SessionId) -> Option<Arc<Session>> {
-        self.sessions.get(id)
+        self.counted(1, self.sessions.get(id))
     }
 
     pub(super) fn user(&self, id: &UserId) -> Option<Arc<User>> {
-        self.users.get(id)
+        self.counted(2, self.users.get(id))
+    }
+
+    fn counted<T>(&self, which: usize, found: Option<T>) -> Option<T> {
+        self.lookups[which][usize::from(found.is_none())].one();
+        found
+    }
+
+    /// Each part's name, how many looks into it found something, and how many did not.
+    pub(super) fn lookups(&self) -> Vec<(&'static str, u64, u64)> {
+        let names = ["tokens", "sessions", "users"].into_iter();
+        names.zip(&self.lookups).map(|(name, [hits, misses])| (name, hits.get(), misses.get())).collect()
     }
 
     pub(super) fn keys(&self) -> Arc<KeySet> {
@@ -111,9 +142,12 @@ impl HotCache {
     pub(super) fn committed(&self, changes: &Changes) -> bool {
         let mut generation = self.generation.lock().unwrap_or_else(PoisonError::into_inner);
         *generation += 1;
-        let mut signing_keys = false;
-        for key in changes.keys() {
+        let (mut signing_keys, mut published) = (false, None);
+        for (key, value) in changes {
             match key.first() {
+                Some(k) if *k == Kind::Meta as u8 && keys::text(key) == Some(outbox::LAST) => {
+                    published = outbox::last_in(key, value.as_deref());
+                }
                 Some(k) if *k == Kind::Session as u8 => {
                     if let Some(id) = keys::text(key).and_then(|id| id.parse().ok()) {
                         self.sessions.remove::<SessionId>(&id);
@@ -132,6 +166,10 @@ impl HotCache {
                 Some(k) if *k == Kind::SigningKey as u8 => signing_keys = true,
                 _ => {}
             }
+        }
+        // Last: who is told looks at once, and must not see what was before.
+        if let Some(last) = published {
+            self.published.send_replace(last);
         }
         signing_keys
     }

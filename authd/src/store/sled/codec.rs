@@ -5,6 +5,7 @@
 mod audit;
 mod imports;
 mod mail;
+mod outbox;
 mod user;
 
 use std::sync::Arc;

@@ -97,10 +97,17 @@ impl Disk {
 
     /// Whether there is room for so many bytes more.
     pub(super) fn has_space_for(&self, bytes: u64) -> bool {
-        statvfs(&self.directory).map_or(true, |fs| {
-            let free = fs.blocks_available().saturating_mul(fs.fragment_size());
-            free > self.reserve.saturating_add(bytes)
-        })
+        self.free_bytes().is_none_or(|free| free > self.reserve.saturating_add(bytes))
+    }
+
+    /// How much room is free, if that can be found out.
+    pub(super) fn free_bytes(&self) -> Option<u64> {
+        statvfs(&self.directory).ok().map(|fs| fs.blocks_available().saturating_mul(fs.fragment_size()))
+    }
+
+    /// Below so much nothing is written.
+    pub(super) fn reserve_bytes(&self) -> u64 {
+        self.reserve
     }
 }
 

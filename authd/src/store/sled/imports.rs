@@ -179,7 +179,8 @@ mod tests {
     /// All records but those of the audit trail, of the log's place and of the clock.
     fn records(store: &SledStore) -> BTreeMap<Vec<u8>, Vec<u8>> {
         let is_of_accounts = |key: &[u8]| {
-            !key.starts_with(&keys::prefix(Kind::Audit))
+            let tells = [Kind::Audit, Kind::Outbox, Kind::OutboxWaiting];
+            !tells.iter().any(|kind| key.starts_with(&keys::prefix(*kind)))
                 && (!key.starts_with(&keys::prefix(Kind::Meta)) || key.starts_with(&keys::meta("count/")))
         };
         let all = store.db.iter().map(Result::unwrap).map(|(key, value)| (key.to_vec(), value.to_vec()));

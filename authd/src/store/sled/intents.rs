@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     domain::{
-        Act, Ban, Credential, Event, EventKind, Family, FieldChanges, Session, SessionState, SigningKey, Turn, User,
-        address, throttle::Place,
+        Act, Ban, Credential, Event, EventKind, Family, FieldChanges, Session, SessionState, SigningKey, Topic, Turn,
+        User, address, throttle::Place,
     },
     store::{
         Amendment, Counter, Ended, Ending, Live, Meta, NewSession, Profile, Refresh, Refreshed, Rehash, Rewrap,
@@ -409,7 +409,8 @@ pub(super) fn amend_user(
     tx.put(keys::user(id), &amended)?;
     let event = event.user(id);
     let event = if ended.sessions > 0 { event.with("ended_sessions", &ended.sessions) } else { event };
-    tx.audit(act, &event)?;
+    let topics = Topic::of_amendment(Topic::of(&event), is_other_ban, amended.ban.is_some());
+    tx.audit_as(act, &event, &topics)?;
     Ok(ended)
 }
 

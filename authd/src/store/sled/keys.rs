@@ -34,6 +34,9 @@ pub(super) enum Kind {
     MailLink = 0x22,
     MailLinkOfUser = 0x23,
     MailLinkExpiry = 0x24,
+    Outbox = 0x28,
+    OutboxWaiting = 0x29,
+    OutboxDead = 0x2a,
 }
 
 pub(super) fn prefix(kind: Kind) -> Vec<u8> {
@@ -119,7 +122,7 @@ pub(super) fn audit(seq: u64) -> Vec<u8> {
     key(Kind::Audit, &[&seq.to_be_bytes()])
 }
 
-/// The number in a key made by [`audit`].
+/// The number in a key made by [`audit`], or by one of those of the outbox.
 pub(super) fn parse_audit(key: &[u8]) -> Option<u64> {
     key.get(1..)?.try_into().ok().map(u64::from_be_bytes)
 }
@@ -193,6 +196,21 @@ pub(super) fn parse_mail_link_expiry(key: &[u8]) -> Option<(UnixTime, TokenDiges
     Some((UnixTime::from_millis(i64::from_be_bytes(*at)), TokenDigest(digest.try_into().ok()?)))
 }
 
+/// An event.
+pub(super) fn outbox(seq: u64) -> Vec<u8> {
+    key(Kind::Outbox, &[&seq.to_be_bytes()])
+}
+
+/// How far an event is that the application is to be told.
+pub(super) fn outbox_waiting(seq: u64) -> Vec<u8> {
+    key(Kind::OutboxWaiting, &[&seq.to_be_bytes()])
+}
+
+/// Why an event was given up.
+pub(super) fn outbox_dead(seq: u64) -> Vec<u8> {
+    key(Kind::OutboxDead, &[&seq.to_be_bytes()])
+}
+
 /// What came in together from another server.
 pub(super) fn import(id: &ImportId) -> Vec<u8> {
     key(Kind::Import, &[id.as_str().as_bytes()])
@@ -239,6 +257,7 @@ pub(super) fn describe(key: &[u8]) -> String {
         Some(0x20) => "mail",
         Some(0x21) => return "of the index of due mails".into(),
         Some(0x22..=0x24) => return "of a link in a mail".into(),
+        Some(0x28..=0x2a) => return format!("event {}", parse_audit(key).unwrap_or_default()),
         _ => "of an unknown kind",
     };
     format!("{kind} {}", common::text::printable(&String::from_utf8_lossy(&key[1.min(key.len())..])))

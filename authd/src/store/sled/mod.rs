@@ -13,7 +13,9 @@ mod intents;
 mod keys;
 mod log;
 mod mail;
+mod migration;
 mod opening;
+mod outbox;
 #[cfg(test)]
 mod power_cut;
 #[cfg(test)]
@@ -23,11 +25,13 @@ mod saving;
 mod search;
 #[cfg(test)]
 mod slow_disk;
+mod step;
 #[cfg(test)]
 mod tampering;
 mod txn;
 mod upkeep;
 mod verify;
+mod work;
 mod writer;
 
 use std::sync::Arc;
@@ -46,23 +50,27 @@ use self::{
     keys::Kind,
     txn::{Txn, unreadable},
     upkeep::Keeper,
+    work::Counters,
     writer::Writer,
 };
 pub use self::{
-    log::{LogError, PURPOSE as LOG_PURPOSE},
+    log::{FORMAT, LogError, PURPOSE as LOG_PURPOSE},
+    migration::{Formats, kept_stores},
     opening::{Faults, OpenError, Opened, Opening, SledOptions, remove_aside},
     restoring::{After, Copied, Later, check_copy, copy_into},
     saving::{Aside, put_aside_damaged},
+    step::{Step, Steps},
     verify::{Verified, Whole, Wrong},
 };
 use super::{
-    Amendment, AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Listed, Live, Meta, NewSession, Page,
-    Profile, Refresh, Refreshed, Rehash, Rewrap, SealedSecret, Store, StoreError, UserQuery,
+    Amendment, AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Listed, Live, Meta, NewSession,
+    Outbox, Outboxed, Page, Profile, Refresh, Refreshed, Rehash, Replay, Rewrap, SealedSecret, Store, StoreError,
+    Trimmed, UserQuery, Which,
 };
 use crate::{
     domain::{
-        Act, AuditRecord, Ban, Checkpoint, Credential, Event, Family, FieldChanges, IdempotencyKey, KeySet, Link, Mail,
-        Session, SigningKey, TokenDigest, User, UserSearch, throttle::Place,
+        Act, AuditRecord, Ban, Checkpoint, Credential, Delivery, Event, Family, FieldChanges, IdempotencyKey, KeySet,
+        Link, Mail, Session, SigningKey, TokenDigest, User, UserSearch, throttle::Place,
     },
     ports::Mac,
 };
@@ -77,6 +85,7 @@ pub struct SledStore {
     mac: Arc<dyn Mac>,
     log_keys: log::Keys,
     keeper: Arc<Keeper>,
+    counters: Arc<Counters>,
     /// Behind the writer, so that the last checkpoint comes after the last change.
     _checkpoints: Checkpoints,
 }
@@ -146,6 +155,14 @@ impl SledStore {
         })
     }
 
+    /// Waits until the writer has taken its turn. Nothing is written.
+    ///
+    /// # Errors
+    /// Too many wait for it, or it takes no changes any more.
+    pub async fn beat(&self) -> Result<(), StoreError> {
+        self.writer.write(|_| Ok(())).await
+    }
+
     /// Becomes true when the store stops taking changes for good: the daemon should end then.
     pub fn stopped(&self) -> watch::Receiver<bool> {
         self.writer.health().watch()
@@ -206,6 +223,29 @@ impl SledStore {
         tokio::task::spawn_blocking(move || work(&db))
             .await
             .unwrap_or_else(|e| Err(StoreError::Unavailable(format!("a scan failed: {e}").into())))
+    }
+}
+
+#[async_trait]
+impl Outbox for SledStore {
+    async fn events(&self, which: Which, after: u64, limit: usize) -> Result<Page<Outboxed>, StoreError> {
+        self.scan(move |db| outbox::page(db, which, after, limit)).await
+    }
+
+    async fn note_deliveries(&self, outcomes: Vec<(u64, Option<Delivery>)>) -> Result<(), StoreError> {
+        self.writer.write(move |tx| outbox::note(tx, &outcomes)).await
+    }
+
+    async fn replay_events(&self, which: Replay, act: Act, event: Event) -> Result<u64, StoreError> {
+        self.act(act, move |tx, act| outbox::replay(tx, which, act, event)).await
+    }
+
+    async fn trim_events(&self, before: UnixTime, keep: u64, limit: usize) -> Result<Trimmed, StoreError> {
+        self.writer.write(move |tx| outbox::trim(tx, before, keep, limit)).await
+    }
+
+    fn published(&self) -> watch::Receiver<u64> {
+        self.cache.published()
     }
 }
 

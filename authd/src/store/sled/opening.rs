@@ -22,11 +22,14 @@ use super::{
     intents::META,
     keys, load_keys,
     log::{self, Found, Keys, Log, LogError, Mark, Position, Snapshots, Walked, plain},
-    read, secrets,
+    migration, outbox, read, secrets,
+    step::Steps,
     upkeep::Keeper,
+    work::Counters,
     writer::{Ground, Writer},
 };
 use crate::{
+    domain::Publishing,
     ports::Mac,
     store::{Meta, SealedSecret, StoreError},
 };
@@ -47,6 +50,8 @@ pub struct SledOptions {
     pub snapshot_every: Span,
     /// And when the commit log behind it is so long, in bytes, and half as long as the snapshot.
     pub log_bytes: u64,
+    /// Whether events are written down, and for whom.
+    pub publishing: Publishing,
     /// Faults on purpose, by which the tests show that they would find them. Release builds have no way to ask for one.
     #[cfg(debug_assertions)]
     pub faults: Faults,
@@ -63,11 +68,18 @@ pub struct Faults {
     pub skips_log_sync: bool,
     /// A replay leaves its first intent out.
     pub replay_skips_one: bool,
+    /// The store has the format after this one, as a newer authd writes it. No fault, but a way to have two formats.
+    pub next_format: bool,
     /// The hot cache is told of a group when the next one is committed.
     pub caches_too_late: bool,
 }
 
 impl SledOptions {
+    /// The format of the store that is written.
+    pub(super) fn format(&self) -> u32 {
+        log::FORMAT + u32::from(self.faults().next_format)
+    }
+
     /// None in a release build.
     pub(super) fn faults(&self) -> Faults {
         #[cfg(debug_assertions)]
@@ -86,6 +98,7 @@ impl Default for SledOptions {
             checkpoint_every: Duration::from_secs(5),
             snapshot_every: Span::from_days(1),
             log_bytes: 256 << 20,
+            publishing: Publishing::default(),
             #[cfg(debug_assertions)]
             faults: Faults::default(),
         }
@@ -239,7 +252,7 @@ pub struct Opening {
     pub(super) found: Found,
     log_keys: Keys,
     pub(super) path: PathBuf,
-    options: SledOptions,
+    pub(super) options: SledOptions,
     pub(super) syncs: Arc<dyn Syncs>,
 }
 
@@ -357,7 +370,7 @@ impl Opening {
     }
 
     pub(super) fn open_with(path: &Path, options: SledOptions, syncs: Arc<dyn Syncs>) -> Result<Self, OpenError> {
-        let found = Found::look(&log_directory(path))?;
+        let found = Found::look(&log_directory(path))?.up_to(options.format())?;
         let io = |e| OpenError::Io(path.into(), e);
         clear_half_made(path, &*syncs).map_err(io)?;
         let log_keys = Keys::new(log_directory(path), syncs.clone());
@@ -383,6 +396,13 @@ impl Opening {
             opening.make_anew(&why);
         }
         Ok(opening)
+    }
+
+    /// Says at each step how far it has come.
+    #[must_use]
+    pub fn telling(mut self, steps: Arc<Steps>) -> Self {
+        self.found.steps = steps;
+        self
     }
 
     /// sled will be made anew from the commit log, whatever it is like.
@@ -462,7 +482,7 @@ impl Opening {
         let begin = if self.why_anew.is_some() { None } else { applied };
         let meets = applied.filter(|applied| self.found.reaches_back_to(*applied));
         let walked = self.found.check(begin, meets, &*key, &*self.syncs)?;
-        let log = self.found.settle(&walked, key.clone(), &self.options, self.syncs.clone())?;
+        let mut log = self.found.settle(&walked, key.clone(), &self.options, self.syncs.clone())?;
         if let (None, Some(behind)) = (&self.why_anew, &self.behind) {
             let replayed = guarded(|| {
                 if self.found.apply(&behind.db, applied.unwrap_or_default(), &walked, &self.options)? > 0 {
@@ -499,6 +519,7 @@ impl Opening {
                 self.made_anew(&why.unwrap_or_default(), &key, &walked).map_err(|e| e.at(&path))?
             }
         };
+        migration::migrate(&self.found, &mut log, &disk, key.clone(), &self.options, &self.syncs)?;
         let mark = Mark::new(log_directory(&path), self.syncs.clone());
         let Self { log_keys, options, syncs, .. } = self;
         Ok(Opened { db, disk, log, log_key: key, log_keys, mark, path, options, syncs, problem })
@@ -600,11 +621,13 @@ impl Opened {
         let Self { db, disk, log, log_key, log_keys, mark, path, options, syncs, problem } = self;
         let cache = Arc::new(HotCache::new(options.cache_bytes / 2));
         let sled_at = |e| OpenError::from(e).at(&path);
+        cache.has_published(outbox::last(&db).map_err(sled_at)?);
         cache.set_keys(load_keys(&db).map_err(sled_at)?);
         let chain = audit::head(&db).map_err(sled_at)?;
         let disk = Arc::new(disk);
         let progress = Arc::new(Progress::new(db.clone(), disk.clone(), log.end().seq));
         let rotate = Arc::new(AtomicBool::new(false));
+        let counters = Arc::new(Counters::default());
         let ground = Ground {
             db: db.clone(),
             disk: disk.clone(),
@@ -615,6 +638,7 @@ impl Opened {
             chain,
             options,
             rotate: rotate.clone(),
+            counters: counters.clone(),
         };
         let refuse = |e| OpenError::Io(path.clone(), e);
         mark.set().map_err(refuse)?;
@@ -639,6 +663,6 @@ impl Opened {
             log_bytes: options.log_bytes,
             path,
         });
-        Ok(SledStore { db, disk, cache, writer, progress, mac, log_keys, keeper, _checkpoints: checkpoints })
+        Ok(SledStore { db, disk, cache, writer, progress, mac, log_keys, keeper, counters, _checkpoints: checkpoints })
     }
 }

@@ -85,7 +85,7 @@ pub fn check_copy(source: Source, name: &Path, key: &Arc<dyn Mac>, fingerprint: 
     Ok(copied)
 }
 
-/// Makes the commit log of a new store beside `path`, from a snapshot, without sessions, links and mails. `mac` takes the place
+/// Makes the commit log of a new store of this format beside `path`, from a snapshot, without sessions, links and mails. `mac` takes the place
 /// of the chain's: nothing that another store wrote after the snapshot follows on it.
 ///
 /// # Errors
@@ -96,7 +96,7 @@ pub fn copy_into(
     name: &Path,
     (key, sealed): (&Arc<dyn Mac>, &SealedSecret),
     fingerprint: &str,
-    mac: [u8; 32],
+    (format, mac): (u32, [u8; 32]),
 ) -> Result<Copied, OpenError> {
     let directory = log_directory(path);
     let syncs: Arc<dyn Syncs> = Arc::new(Device);
@@ -120,7 +120,7 @@ pub fn copy_into(
         }
         (!LEFT_OUT.iter().any(|kind| is_of(&key, *kind))).then_some(Ok((key, value)))
     });
-    let written = log::begin_at(&directory, Position { seq: position.seq, mac }, kept, key, &syncs);
+    let written = log::begin_at(&directory, Position { seq: position.seq, mac }, kept, (key, format), &syncs);
     match wrong {
         Some(wrong) => Err(wrong),
         None => Ok(written.map(|()| copied)?),

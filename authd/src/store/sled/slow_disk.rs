@@ -97,7 +97,10 @@ async fn f_08_sessions_are_checked_while_a_sync_takes_for_ever_and_nothing_is_an
         assert!(store.user(&first.user).now_or_never().expect("it waits for the disk").unwrap().is_some());
     }
     assert!((&mut signing_in).now_or_never().is_none(), "answered before it was on disk");
+    let mut beat = Box::pin(store.beat());
+    assert!((&mut beat).now_or_never().is_none(), "a writer that waits for its disk gives no sign of life");
     gate.open();
+    beat.await.unwrap();
     signing_in.await.unwrap();
     assert!(store.session(&second.id).await.unwrap().is_some());
 }

@@ -7,10 +7,10 @@ use sled::Tree;
 
 use super::{
     codec::{self, Done, Number, Stored},
-    keys,
+    keys, outbox,
 };
 use crate::{
-    domain::{Act, ChainHead, Event},
+    domain::{Act, ChainHead, Event, EventKind, Publishing, Topic},
     ports::Mac,
     store::{IDEMPOTENCY, StoreError, chain},
 };
@@ -25,6 +25,8 @@ pub(super) struct Group {
     pub chain: ChainHead,
     /// The first sequence that it takes in the commit log.
     pub seq: u64,
+    /// What goes into the audit trail.
+    pub events: Vec<EventKind>,
 }
 
 /// The view and the changes of one intent.
@@ -32,8 +34,10 @@ pub(super) struct Txn<'a> {
     tree: &'a Tree,
     group: &'a Group,
     pub(super) mac: &'a dyn Mac,
+    publishing: Publishing,
     changes: Changes,
     chain: ChainHead,
+    events: Vec<EventKind>,
 }
 
 pub(super) fn unreadable(error: &sled::Error) -> StoreError {
@@ -41,13 +45,13 @@ pub(super) fn unreadable(error: &sled::Error) -> StoreError {
 }
 
 impl<'a> Txn<'a> {
-    pub(super) fn new(tree: &'a Tree, group: &'a Group, mac: &'a dyn Mac) -> Self {
-        Self { tree, group, mac, changes: Changes::new(), chain: group.chain }
+    pub(super) fn new(tree: &'a Tree, group: &'a Group, mac: &'a dyn Mac, publishing: Publishing) -> Self {
+        Self { tree, group, mac, publishing, changes: Changes::new(), chain: group.chain, events: vec![] }
     }
 
-    /// The changes and the chain's new end, to be added to the group.
-    pub(super) fn into_parts(self) -> (Changes, ChainHead) {
-        (self.changes, self.chain)
+    /// The changes, the chain's new end, and the events, to be added to the group.
+    pub(super) fn into_parts(self) -> (Changes, ChainHead, Vec<EventKind>) {
+        (self.changes, self.chain, self.events)
     }
 
     pub(super) fn get<T: Stored>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
@@ -78,6 +82,7 @@ impl<'a> Txn<'a> {
     /// Changes nothing after all.
     pub(super) fn abandon(&mut self) {
         self.changes.clear();
+        self.events.clear();
         self.chain = self.group.chain;
     }
 
@@ -126,8 +131,18 @@ impl<'a> Txn<'a> {
         self.chain
     }
 
-    /// Appends an event to the audit chain.
+    /// Whether events are written down.
+    pub(super) fn publishing(&self) -> Publishing {
+        self.publishing
+    }
+
+    /// Appends an event to the audit chain, and puts what the application is told of it into the outbox.
     pub(super) fn audit(&mut self, act: &Act, event: &Event) -> Result<(), StoreError> {
+        self.audit_as(act, event, Topic::of(event))
+    }
+
+    /// The same, where the application is told of it as this.
+    pub(super) fn audit_as(&mut self, act: &Act, event: &Event, topics: &[Topic]) -> Result<(), StoreError> {
         let record = chain::append(&self.chain, act, event, self.mac);
         let seq = record.seq;
         // The same act may have several events; the first one gives it its number.
@@ -139,8 +154,10 @@ impl<'a> Txn<'a> {
         }
         self.put(keys::audit(seq), &record)?;
         self.chain = ChainHead { seq, mac: record.mac };
+        self.events.push(event.kind);
         let head = self.chain;
-        self.put(keys::meta(CHAIN), &head)
+        self.put(keys::meta(CHAIN), &head)?;
+        outbox::publish(self, act, event, topics, &record)
     }
 }
 

@@ -28,7 +28,7 @@ use super::{
     txn::{FORGOTTEN, unreadable},
     writer::Health,
 };
-use crate::store::{Files, OpenSnapshot, Snapshotted, StoreError, Upkeep};
+use crate::store::{Files, OpenSnapshot, Snapshotted, StoreError, Upkeep, Work};
 
 /// What works beside the writer.
 pub(super) struct Keeper {
@@ -132,7 +132,7 @@ impl Keeper {
         // A clock that was set back makes it wait, and one of the future makes it early: neither does harm.
         let is_old = now > made.plus(self.every);
         // Each one is written whole: as the store grows, it takes more of a log to make one worth while.
-        let is_long = self.snapshots.log_bytes().map_err(failed)? > self.log_bytes.max(size / 2);
+        let is_long = self.snapshots.log_size().map_err(failed)?.1 > self.log_bytes.max(size / 2);
         let Number(forgotten) = read(&self.db, &keys::meta(FORGOTTEN))?.unwrap_or_default();
         Ok(is_old || is_long || forgotten > reached)
     }
@@ -146,7 +146,7 @@ impl Keeper {
     fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {
         let _at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.snapshots.newest().map_err(failed)?;
-        let needed = before.map_or(0, |snapshot| snapshot.bytes) + self.snapshots.log_bytes().map_err(failed)?;
+        let needed = before.map_or(0, |snapshot| snapshot.bytes) + self.snapshots.log_size().map_err(failed)?.1;
         if !self.disk.has_space_for(needed) {
             return Err(StoreError::Full);
         }
@@ -267,11 +267,19 @@ impl Upkeep for SledStore {
     fn files(&self) -> Result<Files, StoreError> {
         let keeper = &self.keeper;
         let newest = keeper.snapshots.newest().map_err(failed)?;
+        let (log_segments, log_bytes) = keeper.snapshots.log_size().map_err(failed)?;
         Ok(Files {
             sequence: keeper.progress.applied(),
-            log_bytes: keeper.snapshots.log_bytes().map_err(failed)?,
+            log_bytes,
+            log_segments,
             snapshot: newest.map(|snapshot| (snapshot.position.seq, snapshot.bytes, snapshot.made)),
             problem: keeper.problem.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            free_bytes: keeper.disk.free_bytes(),
+            reserve_bytes: keeper.disk.reserve_bytes(),
         })
+    }
+
+    fn work(&self) -> Work {
+        self.counters.read(self.cache.lookups())
     }
 }

@@ -11,7 +11,10 @@ use std::{
     thread::JoinHandle,
 };
 
-use tokio::sync::{oneshot, watch};
+use tokio::{
+    sync::{oneshot, watch},
+    time::Instant,
+};
 use tracing::error;
 
 use super::{
@@ -22,6 +25,7 @@ use super::{
     load_keys,
     log::{self, Draft, Log},
     txn::{Changes, Group, Txn},
+    work::Counters,
 };
 use crate::{domain::ChainHead, ports::Mac, store::StoreError};
 
@@ -117,6 +121,7 @@ pub(super) struct Ground {
     pub options: SledOptions,
     /// Whether a segment is to begin: what is in closed ones goes into a snapshot.
     pub rotate: Arc<AtomicBool>,
+    pub counters: Arc<Counters>,
 }
 
 impl Writer {
@@ -166,7 +171,7 @@ impl Drop for Writer {
 }
 
 fn write_groups(ground: Ground, jobs: &Receiver<Box<dyn Job>>, health: &Health) {
-    let Ground { db, disk, mut log, progress, cache, mac, mut chain, options, rotate } = ground;
+    let Ground { db, disk, mut log, progress, cache, mac, mut chain, options, rotate, counters } = ground;
     let faults = options.faults();
     let mut groups = 0_u64;
     let mut held = None;
@@ -181,12 +186,13 @@ fn write_groups(ground: Ground, jobs: &Receiver<Box<dyn Job>>, health: &Health) 
         let mut group = Group { chain, seq: log.end().seq + 1, ..Group::default() };
         let mut draft = Draft::default();
         for job in &mut waiting {
-            let mut tx = Txn::new(&db, &group, &*mac);
+            let mut tx = Txn::new(&db, &group, &*mac, options.publishing);
             if job.run(&mut tx) {
-                let (changes, end) = tx.into_parts();
+                let (changes, end, events) = tx.into_parts();
                 draft.push(&changes);
                 group.changes.extend(changes);
                 group.chain = end;
+                group.events.extend(events);
             }
         }
         if faults.answers_too_early {
@@ -197,10 +203,14 @@ fn write_groups(ground: Ground, jobs: &Receiver<Box<dyn Job>>, health: &Health) 
             groups += 1;
             assert!(groups != faults.panics_at_group, "a fault on purpose");
         }
+        let began = Instant::now();
         let committed = match draft.is_empty() {
             true => Ok(()),
             false => commit(&db, &disk, &mut log, &draft, &group, health),
         };
+        if committed.is_ok() && !draft.is_empty() {
+            counters.committed(waiting.len(), began.elapsed(), &group.events);
+        }
         if committed.is_ok() {
             chain = group.chain;
             progress.has_applied(log.end().seq);

@@ -24,6 +24,7 @@ use std::{
     sync::Arc,
 };
 
+pub use self::record::FORMAT;
 use self::record::{HEADER_BYTES, Header};
 pub(super) use self::{
     aftermath::Aftermath,
@@ -90,8 +91,11 @@ pub(super) struct Log {
     directory: PathBuf,
     path: PathBuf,
     file: File,
-    /// First sequence of the segment.
+    /// The format of segments that are begun.
+    format: u32,
+    /// First sequence of the segment, and that of the one before it.
     first: u64,
+    prior: u64,
     len: u64,
     end: Position,
     key: Arc<dyn Mac>,
@@ -129,10 +133,20 @@ impl Log {
         if self.len <= HEADER_BYTES as u64 {
             return Ok(());
         }
-        let header = Header { first: self.end.seq + 1, prior: self.first, mac: self.end.mac };
+        self.begin(self.first)
+    }
+
+    /// Begins a segment of the format that is written now; in the place of one that has nothing yet, if there is such a one.
+    pub(super) fn raise(&mut self) -> io::Result<()> {
+        let is_empty = self.len <= HEADER_BYTES as u64;
+        self.begin(if is_empty { self.prior } else { self.first })
+    }
+
+    fn begin(&mut self, prior: u64) -> io::Result<()> {
+        let header = Header { format: self.format, first: self.end.seq + 1, prior, mac: self.end.mac };
         self.path = segment::path(&self.directory, header.first);
         self.file = segment::make(&self.directory, &self.path, &header.encode(), &*self.syncs)?;
-        (self.first, self.len) = (header.first, HEADER_BYTES as u64);
+        (self.first, self.prior, self.len) = (header.first, prior, HEADER_BYTES as u64);
         Ok(())
     }
 }
@@ -277,11 +291,13 @@ impl Snapshots {
         prune(&self.directory, snapshot.position.seq, &*self.syncs)
     }
 
-    /// How many bytes the segments have that no snapshot replaces.
-    pub(super) fn log_bytes(&self) -> Result<u64, LogError> {
+    /// How many segments no snapshot replaces, and how many bytes they have.
+    pub(super) fn log_size(&self) -> Result<(u64, u64), LogError> {
         let behind = self.newest()?.map_or(0, |snapshot| snapshot.position.seq);
-        let sizes = segment::list(&self.directory, behind)?.into_iter();
-        sizes.map(|segment| segment.path.metadata().map(|meta| meta.len()).map_err(segment::io_at(&segment.path))).sum()
+        segment::list(&self.directory, behind)?.into_iter().try_fold((0, 0), |(segments, bytes), segment| {
+            let meta = segment.path.metadata().map_err(segment::io_at(&segment.path))?;
+            Ok((segments + 1, bytes + meta.len()))
+        })
     }
 }
 
@@ -301,16 +317,16 @@ pub(super) fn read_stream(
     Ok((position, Box::new(entries)))
 }
 
-/// Makes the log of a new store from these entries: a snapshot at `position`, and the segment behind it.
+/// Makes the log of a new store of this format from these entries: a snapshot at `position`, and the segment behind it.
 pub(super) fn begin_at(
     directory: &Path,
     position: Position,
     entries: impl Iterator<Item = Result<Pair, LogError>>,
-    key: &Arc<dyn Mac>,
+    (key, format): (&Arc<dyn Mac>, u32),
     syncs: &Arc<dyn Syncs>,
 ) -> Result<(), LogError> {
     Snapshots::new(directory.into(), key.clone(), syncs.clone()).write(position, entries)?;
-    let header = Header { first: position.seq + 1, prior: 0, mac: position.mac };
+    let header = Header { format, first: position.seq + 1, prior: 0, mac: position.mac };
     let path = segment::path(directory, header.first);
     segment::make(directory, &path, &header.encode(), &**syncs).map(drop).map_err(segment::io_at(&path))
 }

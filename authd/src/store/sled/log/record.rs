@@ -7,8 +7,9 @@ use crate::{digest::is_same_secret, ports::Mac};
 
 /// The first bytes of a segment.
 const MAGIC: &[u8; 8] = b"authdlog";
-/// The form of a segment. One with a newer form is refused.
-pub(super) const VERSION: u32 = 1;
+/// The format of the store that is written: of segments, of records, of the records' values. Each segment names the format in
+/// force when it was begun; one with a newer format is refused.
+pub const FORMAT: u32 = 1;
 /// Magic, version, first sequence, first sequence of the segment before, MAC of the record before, checksum.
 pub(super) const HEADER_BYTES: usize = 8 + 4 + 8 + 8 + 32 + 4;
 /// Length of the payload, first sequence, number of intents.
@@ -39,6 +40,8 @@ impl Stored for Position {
 /// What a segment says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
+    /// The format of the store in which it was begun.
+    pub format: u32,
     /// The sequence of its first intent.
     pub first: u64,
     /// That of the segment before it; 0 if there never was one. So a missing segment is seen without reading any.
@@ -65,25 +68,24 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
 impl Header {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out =
-            [&MAGIC[..], &VERSION.to_be_bytes(), &self.first.to_be_bytes(), &self.prior.to_be_bytes()].concat();
+            [&MAGIC[..], &self.format.to_be_bytes(), &self.first.to_be_bytes(), &self.prior.to_be_bytes()].concat();
         out.extend_from_slice(&self.mac);
         out.extend_from_slice(&crc32fast::hash(&out).to_be_bytes());
         out
     }
 
+    /// Reads a header. One of a newer format may have another form, or this one.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, NoHeader> {
-        let version = bytes.strip_prefix(MAGIC).and_then(|rest| u32_at(rest, 0)).ok_or(NoHeader::Damaged)?;
-        if version > VERSION {
-            return Err(NoHeader::Newer(version));
-        }
-        let body = bytes.get(..HEADER_BYTES - 4).ok_or(NoHeader::Damaged)?;
+        let format = bytes.strip_prefix(MAGIC).and_then(|rest| u32_at(rest, 0)).ok_or(NoHeader::Damaged)?;
+        let unread = if format > FORMAT { NoHeader::Newer(format) } else { NoHeader::Damaged };
+        let body = bytes.get(..HEADER_BYTES - 4).ok_or(unread)?;
         let sum = u32_at(bytes, body.len());
         let (first, prior, mac) = (u64_at(body, 12), u64_at(body, 20), body[28..].first_chunk());
         match (first, prior, mac) {
-            (Some(first), Some(prior), Some(mac)) if version == VERSION && sum == Some(crc32fast::hash(body)) => {
-                Ok(Self { first, prior, mac: *mac })
+            (Some(first), Some(prior), Some(mac)) if format > 0 && sum == Some(crc32fast::hash(body)) => {
+                Ok(Self { format, first, prior, mac: *mac })
             }
-            _ => Err(NoHeader::Damaged),
+            _ => Err(unread),
         }
     }
 }
@@ -224,7 +226,7 @@ mod tests {
 
     #[test]
     fn golden_bytes_of_version_1() {
-        let header = Header { first: 258, prior: 7, mac: [0xaa; 32] };
+        let header = Header { format: 1, first: 258, prior: 7, mac: [0xaa; 32] };
         assert_eq!(
             hex(&header.encode()),
             format!("{}00000001{:016x}{:016x}{}{}", hex(b"authdlog"), 258, 7, "aa".repeat(32), "e883f236")
@@ -259,7 +261,7 @@ mod tests {
         let intents = record.intents().unwrap();
         assert_eq!(intents[0], [(&b"k1"[..], Some(&b"value"[..])), (&b"k2"[..], None)]);
         assert_eq!(intents[1], [(&b"k3"[..], Some(&b""[..]))]);
-        let header = Header { first: 258, prior: 7, mac: [0xaa; 32] };
+        let header = Header { format: 1, first: 258, prior: 7, mac: [0xaa; 32] };
         assert_eq!(Header::decode(&header.encode()), Ok(header));
     }
 
@@ -276,7 +278,7 @@ mod tests {
     #[test]
     fn f_05_every_flipped_bit_is_seen() {
         let (bytes, _) = draft().encode(&Position::default(), &key()).unwrap();
-        let header = Header { first: 258, prior: 7, mac: [0xaa; 32] }.encode();
+        let header = Header { format: 1, first: 258, prior: 7, mac: [0xaa; 32] }.encode();
         for bit in 0..8 {
             for i in 0..bytes.len() {
                 let mut damaged = bytes.clone();
@@ -294,9 +296,15 @@ mod tests {
 
     #[test]
     fn f_15_a_newer_header_is_known_as_such() {
-        let mut header = Header { first: 1, prior: 0, mac: [0; 32] }.encode();
-        header[11] = 2;
-        assert_eq!(Header::decode(&header), Err(NoHeader::Newer(2)));
+        let newer = Header { format: FORMAT + 1, first: 1, prior: 0, mac: [0; 32] };
+        assert_eq!(
+            Header::decode(&newer.encode()),
+            Ok(newer),
+            "of the same form: whoever opens it looks at the number"
+        );
+        let of_another_form = [newer.encode(), vec![0]].concat();
+        assert_eq!(Header::decode(&of_another_form[1..]), Err(NoHeader::Damaged));
+        assert_eq!(Header::decode(&newer.encode()[..20]), Err(NoHeader::Newer(FORMAT + 1)));
     }
 
     #[test]

@@ -10,11 +10,11 @@ use std::{
 use tracing::{info, warn};
 
 use super::{
-    super::{OpenError, SledOptions, disk::Syncs, keys, opening::sled_says},
+    super::{OpenError, SledOptions, Step, Steps, disk::Syncs, keys, opening::sled_says},
     APPLIED, Log, LogError, Position,
     merge::Merged,
     plain,
-    record::{self, HEADER_BYTES, Header, Record},
+    record::{self, FORMAT, HEADER_BYTES, Header, Record},
     segment::{self, Segment, io_at},
     snapshot::{self, Snapshot},
     sorted::Reader,
@@ -28,6 +28,10 @@ pub(in super::super) struct Found {
     /// Those behind the snapshot.
     segments: Vec<Segment>,
     is_blank: bool,
+    /// The newest format that is taken, and in which segments are begun.
+    known: u32,
+    /// How far sled has come, for those who wait.
+    pub steps: Arc<Steps>,
 }
 
 /// How some segments end, if all of it fits.
@@ -111,7 +115,26 @@ impl Found {
             }
             _ => false,
         };
-        Ok(Self { directory: directory.into(), snapshot, segments, is_blank })
+        Ok(Self { directory: directory.into(), snapshot, segments, is_blank, known: FORMAT, steps: Arc::default() })
+    }
+
+    /// Refuses segments of a format newer than this one, which is what is written from now on.
+    pub(in super::super) fn up_to(self, known: u32) -> Result<Self, LogError> {
+        match self.segments.iter().find(|segment| segment.header.format > known) {
+            Some(Segment { path, header }) => Err(LogError::Newer { path: path.clone(), found: header.format, known }),
+            None => Ok(Self { known, ..self }),
+        }
+    }
+
+    /// The format that the store has: that of its newest segment; the one that is written where there is none yet.
+    pub(in super::super) fn format(&self) -> u32 {
+        self.segments.last().map_or(self.known, |segment| segment.header.format)
+    }
+
+    /// The files that make the store, all of them.
+    pub(in super::super) fn files(&self) -> impl Iterator<Item = &Path> {
+        let snapshot = self.snapshot.iter().map(|snapshot| snapshot.path.as_path());
+        snapshot.chain(self.segments.iter().map(|segment| segment.path.as_path()))
     }
 
     /// Whether no record was ever written, whole.
@@ -165,7 +188,7 @@ impl Found {
 
     fn begin(&mut self, syncs: &dyn Syncs) -> Result<(), LogError> {
         segment::make_directory(&self.directory, syncs).map_err(io_at(&self.directory))?;
-        let header = Header { first: 1, prior: 0, mac: [0; 32] };
+        let header = Header { format: self.known, first: 1, prior: 0, mac: [0; 32] };
         let path = segment::path(&self.directory, 1);
         segment::make(&self.directory, &path, &header.encode(), syncs).map_err(io_at(&path))?;
         self.segments.push(Segment { path, header });
@@ -239,7 +262,9 @@ impl Found {
             directory: self.directory.clone(),
             path,
             file,
+            format: self.known,
             first: header.first,
+            prior: header.prior,
             len: verified.len,
             end: verified.end,
             key,
@@ -271,6 +296,7 @@ impl Found {
             batch.insert(key, value);
             entries += 1;
             if size > BATCH_BYTES {
+                self.steps.at(Step::Loading(entries));
                 put(std::mem::take(&mut batch), std::mem::take(&mut size))?;
             }
             if entries.is_multiple_of(1_000_000) {
@@ -346,6 +372,7 @@ impl Found {
                 if size > BATCH_BYTES || record.end() == verified.end {
                     put_applied(&mut batch, record.end())?;
                     db.apply_batch(std::mem::take(&mut batch)).map_err(sled_says)?;
+                    self.steps.at(Step::Replaying { sequence: record.end().seq, end: verified.end.seq });
                     size = 0;
                 }
             }

@@ -10,7 +10,7 @@ use std::{
 use super::{
     super::disk::Syncs,
     LogError, plain,
-    record::{HEADER_BYTES, Header, NoHeader, VERSION},
+    record::{FORMAT, HEADER_BYTES, Header, NoHeader},
 };
 
 /// A segment that is there.
@@ -60,7 +60,7 @@ pub(super) fn list(directory: &Path, behind: u64) -> Result<Vec<Segment>, LogErr
         let file = plain::open(&path).map_err(io_at(&path))?;
         file.take(HEADER_BYTES as u64).read_to_end(&mut head).map_err(io_at(&path))?;
         let header = Header::decode(&head).map_err(|e| match e {
-            NoHeader::Newer(found) => LogError::Newer { path: path.clone(), found, known: VERSION },
+            NoHeader::Newer(found) => LogError::Newer { path: path.clone(), found, known: FORMAT },
             NoHeader::Damaged => damaged("its header is damaged"),
         })?;
         if self::path(directory, header.first) != path {

@@ -1,0 +1,150 @@
+//! Who asks: connections that write the same bytes again and again and read the answers, with as little work of their own as
+//! can be, because they share the processors with who answers.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinSet,
+    time::sleep_until,
+};
+
+/// What one connection asks, from its number and that of the request.
+pub type Ask = Arc<dyn Fn(usize, u64) -> Vec<u8> + Send + Sync>;
+
+/// The same bytes each time.
+pub fn always(bytes: Vec<u8>) -> Ask {
+    Arc::new(move |_, _| bytes.clone())
+}
+
+/// What came of a load.
+#[derive(Default, Clone)]
+pub struct Outcome {
+    /// How long each answer took, in nanoseconds, sorted.
+    pub took: Vec<u64>,
+    /// Answers with another status than the first of the load.
+    pub odd: u64,
+    /// How long it lasted.
+    pub lasted: Duration,
+}
+
+impl Outcome {
+    /// Answers a second.
+    pub fn rate(&self) -> f64 {
+        self.took.len() as f64 / self.lasted.as_secs_f64()
+    }
+
+    /// The time within which this share of the answers came, in milliseconds.
+    pub fn within(&self, share: f64) -> f64 {
+        let last = self.took.len().saturating_sub(1);
+        let at = ((self.took.len() as f64 * share) as usize).min(last);
+        self.took.get(at).map_or(f64::NAN, |took| *took as f64 / 1e6)
+    }
+}
+
+/// A connection, and what of an answer it has read.
+pub struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    pub async fn open(to: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(to).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, buffer: Vec::with_capacity(8 << 10) })
+    }
+
+    /// Sends a request and reads the answer: its status. The answer is in the buffer until the next.
+    pub async fn ask(&mut self, request: &[u8]) -> io::Result<u16> {
+        self.stream.write_all(request).await?;
+        self.buffer.clear();
+        let broken = || io::Error::new(io::ErrorKind::InvalidData, "this is no answer");
+        loop {
+            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if let Some(whole) = whole(&self.buffer) {
+                let status = self.buffer.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+                return if whole { status.ok_or_else(broken) } else { continue };
+            }
+        }
+    }
+
+    pub fn answer(&self) -> &[u8] {
+        &self.buffer
+    }
+}
+
+/// Whether an answer is there whole; `None` as long as its head is not.
+fn whole(bytes: &[u8]) -> Option<bool> {
+    let head = bytes.windows(4).position(|w| w == b"\r\n\r\n")?;
+    let text = std::str::from_utf8(&bytes[..head]).ok()?;
+    let field = |name: &str| {
+        text.split("\r\n").find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    };
+    match field("content-length") {
+        Some(length) => Some(bytes.len() >= head + 4 + length.parse::<usize>().ok()?),
+        None if field("transfer-encoding").is_some() => Some(bytes.ends_with(b"0\r\n\r\n")),
+        None => Some(true),
+    }
+}
+
+/// Each connection asks as soon as it was answered.
+pub async fn closed(to: SocketAddr, connections: usize, lasts: Duration, ask: Ask) -> io::Result<Outcome> {
+    run(to, connections, lasts, ask, None).await
+}
+
+/// All together ask so many times a second, whether answers come or not: what has to wait is measured from when it was due.
+pub async fn paced(to: SocketAddr, connections: usize, lasts: Duration, rate: u32, ask: Ask) -> io::Result<Outcome> {
+    run(to, connections, lasts, ask, Some(rate)).await
+}
+
+async fn run(to: SocketAddr, connections: usize, lasts: Duration, ask: Ask, rate: Option<u32>) -> io::Result<Outcome> {
+    let mut at_work = JoinSet::new();
+    let mut open = vec![];
+    for _ in 0..connections {
+        open.push(Connection::open(to).await?);
+    }
+    let began = Instant::now();
+    for (n, mut connection) in open.into_iter().enumerate() {
+        let ask = ask.clone();
+        at_work.spawn(async move {
+            let mut of_this = Outcome::default();
+            let mut first = None;
+            for i in 0.. {
+                let mut due = Instant::now();
+                if let Some(rate) = rate {
+                    let at = (i * connections as u64 + n as u64) as f64 / f64::from(rate);
+                    due = began + Duration::from_secs_f64(at);
+                    sleep_until(due.into()).await;
+                }
+                if began.elapsed() >= lasts {
+                    break;
+                }
+                let status = connection.ask(&ask(n, i)).await?;
+                of_this.odd += u64::from(*first.get_or_insert(status) != status || status >= 400);
+                of_this.took.push(u64::try_from(due.elapsed().as_nanos()).unwrap_or(u64::MAX));
+            }
+            Ok::<_, io::Error>(of_this)
+        });
+    }
+    let mut outcome = Outcome::default();
+    while let Some(done) = at_work.join_next().await {
+        let done = done.map_err(io::Error::other)??;
+        outcome.took.extend(done.took);
+        outcome.odd += done.odd;
+    }
+    outcome.lasted = began.elapsed();
+    outcome.took.sort_unstable();
+    Ok(outcome)
+}
