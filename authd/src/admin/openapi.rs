@@ -3,12 +3,13 @@
 use common::{
     ErrorCode as E,
     admin::{
-        ACT_HEADER, AuditErased, AuditVerdict, AuditView, BanUser, ClearThrottles, CookieCacheSecret,
-        CreateServiceToken, CreateUser, EraseAudit, EventView, EventsReplayed, HookTested, HookView,
-        IDEMPOTENCY_HEADER, KeyView, KeysChanged, KeysRewrapped, MailPreview, MailSent, MailView, MailsRetried, Page,
-        REASON_HEADER, ReplayEvents, RetryMails, RevokeSessions, Revoked, RewrapKeys, RotateKeys, ServiceTokenMade,
-        ServiceTokenRevoked, ServiceTokenView, SessionView, SetPassword, SetRole, SnapshotMade, Status, TestHook,
-        TestMail, ThrottleView, ThrottlesCleared, TokenReport, TokenRequest, UserChanged, UserView, VERSION_HEADER,
+        ACT_HEADER, AuditErased, AuditVerdict, AuditView, BackupJob, BackupList, BackupsPruned, BanUser,
+        ClearThrottles, CookieCacheSecret, CreateServiceToken, CreateUser, EraseAudit, EventView, EventsReplayed,
+        HookTested, HookView, IDEMPOTENCY_HEADER, KeyView, KeysChanged, KeysRewrapped, MailPreview, MailSent, MailView,
+        MailsRetried, Page, PruneBackups, REASON_HEADER, ReplayEvents, RetryMails, RevokeSessions, Revoked, RewrapKeys,
+        RotateKeys, ServiceTokenMade, ServiceTokenRevoked, ServiceTokenView, SessionView, SetPassword, SetRole,
+        SnapshotMade, Status, TestHook, TestMail, ThrottleView, ThrottlesCleared, TokenReport, TokenRequest,
+        UserChanged, UserView, VERSION_HEADER, VerifyBackup,
     },
     import::{ImportBatch, ImportFields, ImportReport, ImportUndone, ImportView, UndoImport},
 };
@@ -37,7 +38,10 @@ fn any_number() -> Value {
 
 /// Every route of the table has one of these.
 pub fn operations() -> Vec<Operation> {
-    [users(), sessions(), keys(), mail(), hooks(), tokens(), others(), imports()].into_iter().flatten().collect()
+    [users(), sessions(), keys(), mail(), hooks(), tokens(), others(), backups(), imports()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn users() -> Vec<Operation> {
@@ -186,6 +190,28 @@ fn tokens() -> Vec<Operation> {
     ]
 }
 
+fn backups() -> Vec<Operation> {
+    vec![
+        op("GET /v1/backups", "List backups, and how far the one is that is being made")
+            .json::<BackupList>(200, "Those in the daemon's directory"),
+        op("POST /v1/backups", "Begin to make a backup").json::<BackupJob>(200, "What was begun").codes(&[E::Conflict]),
+        op("POST /v1/backups/verify", "Begin to read a backup to its end")
+            .takes::<VerifyBackup>()
+            .json::<BackupJob>(200, "What was begun")
+            .codes(&[E::NotFound, E::Conflict]),
+        op("POST /v1/backups/prune", "Remove the oldest backups")
+            .takes::<PruneBackups>()
+            .json::<BackupsPruned>(200, "Which were removed, or would be"),
+        op("GET /v1/backups/{backup}", "A piece of a backup, sealed as it is")
+            .query("from", false, any_number())
+            .text(200, "The piece; nothing behind its end", "application/octet-stream")
+            .codes(&[E::NotFound, E::Conflict]),
+        op("DELETE /v1/backups/{backup}", "Remove a backup")
+            .json::<BackupsPruned>(200, "Which was removed")
+            .codes(&[E::NotFound, E::Forbidden]),
+    ]
+}
+
 fn others() -> Vec<Operation> {
     let events: Vec<&str> = EventKind::ALL.iter().map(|kind| kind.as_str()).collect();
     vec![
@@ -260,6 +286,7 @@ fn tag(route: &Route) -> &'static str {
         Some("mail") => "Mail",
         Some("tokens" | "service-tokens") => "Tokens",
         Some("audit") => "Audit",
+        Some("backups") => "Backups",
         Some("imports") => "Imports",
         _ => "Daemon",
     }
