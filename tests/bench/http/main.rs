@@ -6,7 +6,13 @@
 //! `--report` to a file too. Every figure is a median of the rounds, with the least and the most in brackets. Who asks runs on the
 //! same processors as who answers, so processor time of the server (µs a request, from `/proc`) says more than requests a second.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::cast_precision_loss, clippy::cast_possible_truncation)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation
+)]
 #![allow(clippy::cast_sign_loss, clippy::disallowed_methods, unreachable_pub, missing_docs)]
 
 mod crypto;
@@ -302,7 +308,7 @@ async fn refreshes(wanted: &Wanted, ours: &Peer, report: &mut Report) {
                     let asked = std::time::Instant::now();
                     assert_eq!(connection.ask(text.as_bytes()).await.unwrap(), 200);
                     took.push(asked.elapsed().as_nanos() as u64);
-                    token = read_answer(connection.answer()).0["refresh_token"].as_str().unwrap().to_owned();
+                    read_answer(connection.answer()).0["refresh_token"].as_str().unwrap().clone_into(&mut token);
                 }
                 took
             });
@@ -313,7 +319,7 @@ async fn refreshes(wanted: &Wanted, ours: &Peer, report: &mut Report) {
         }
         outcome.lasted = began.elapsed();
         outcome.took.sort_unstable();
-        let cpu = (ours.cpu() - before).as_secs_f64() * 1e6 / outcome.took.len() as f64;
+        let cpu = ours.cpu().saturating_sub(before).as_secs_f64() * 1e6 / outcome.took.len() as f64;
         rounds.add(&outcome, cpu);
     }
     let Rounds { rate, p50, p99, cpu } = rounds;

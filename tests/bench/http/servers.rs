@@ -72,12 +72,12 @@ fn start(mut command: Command, dir: Option<TempDir>, address_in: impl Fn(&str) -
     drop(say);
     let mut log = String::new();
     let address = loop {
-        match said.recv_timeout(Duration::from_secs(60)) {
+        match said.recv_timeout(Duration::from_mins(1)) {
             Ok(line) => match address_in(&line) {
                 Some(address) => break address,
                 None => log += &format!("{line}\n"),
             },
-            Err(_) => panic!("it does not start:\n{log}"),
+            Err(e) => panic!("it does not start ({e}):\n{log}"),
         }
     };
     // What it says from now on is read by the threads, and dropped.
@@ -95,10 +95,8 @@ pub fn authd_program() -> PathBuf {
     std::env::var_os("AUTHD_BIN").map_or_else(
         || {
             let this = std::env::current_exe().unwrap();
-            this.ancestors()
-                .find(|up| up.join("authd").is_file())
-                .map(|up| up.join("authd"))
-                .unwrap_or_else(|| panic!("there is no authd beside {}: cargo build --release --bins", this.display()))
+            let beside = this.ancestors().find(|up| up.join("authd").is_file()).map(|up| up.join("authd"));
+            beside.expect("there is an authd beside this program: cargo build --release --bins")
         },
         PathBuf::from,
     )
