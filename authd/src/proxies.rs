@@ -225,8 +225,8 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::Plugin;
     use crate::config::{Flags, load};
+    use crate::http::Plugin;
 
     fn shown(file: &str, wanted: &Routes) -> String {
         let dir = tempfile::tempdir().unwrap();
