@@ -106,6 +106,9 @@ pub enum Command {
     /// The store's files
     #[command(subcommand)]
     Store(Store),
+    /// Backups of the whole store
+    #[command(subcommand, visible_alias = "backups")]
+    Backup(Backup),
     /// Accounts of another server
     #[command(subcommand, visible_alias = "imports")]
     Import(Import),
@@ -156,6 +159,64 @@ pub enum Store {
     /// It happens by itself as `store.snapshot_every` and `store.log_size` say. A large store takes a while: give --timeout; if
     /// that ends first, the daemon goes on all the same.
     Snapshot,
+}
+
+/// `authctl backup …`
+#[derive(Debug, Subcommand)]
+pub enum Backup {
+    /// Make a backup while the daemon runs: of one moment, sealed, and read back
+    ///
+    /// It opens with the master key, and by the identities of `backup.recipients`. Without a file it stays in the daemon's
+    /// directory of backups.
+    Create {
+        /// A file that is not there yet, or - for standard output
+        file: Option<PathBuf>,
+    },
+    /// List the backups in the daemon's directory, and who can open them
+    List,
+    /// Read a backup to its end: is every byte what was written?
+    Verify {
+        /// The name of one in the list, or a file
+        backup: PathBuf,
+        /// Open a file by this recovery identity, and not by the configured master key
+        #[arg(long, value_name = "FILE")]
+        identity: Option<PathBuf>,
+    },
+    /// Restore a backup into a place of its own, start a throw-away daemon there, and sign an account in
+    Drill {
+        /// The file
+        file: PathBuf,
+        /// Open it by this recovery identity, and not by the configured master key
+        #[arg(long, value_name = "FILE")]
+        identity: Option<PathBuf>,
+        /// Where: a directory that is not there yet, on a disk with room for the store
+        #[arg(long, value_name = "DIR")]
+        scratch: Option<PathBuf>,
+    },
+    /// Remove all backups in the daemon's directory but the newest
+    Prune {
+        /// How many stay
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        keep: u32,
+        /// Whether to ask.
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Who can open backups where the master key is lost
+    #[command(subcommand)]
+    Recipient(Recipient),
+}
+
+/// `authctl backup recipient …`
+#[derive(Debug, Subcommand)]
+pub enum Recipient {
+    /// Make a recovery identity in a file, and print its recipient for `backup.recipients`
+    New {
+        /// A file that is not there yet; to be kept elsewhere
+        file: PathBuf,
+    },
+    /// List the recipients that the daemon seals backups for
+    List,
 }
 
 /// Where a new password comes from.

@@ -232,6 +232,14 @@ impl Admin {
         self.call(Method::DELETE, path, None).await
     }
 
+    /// What is no JSON.
+    ///
+    /// # Errors
+    /// As [`Admin::get`].
+    pub async fn bytes(&mut self, path: &str) -> Result<Bytes, Error> {
+        self.answer(Method::GET, path, None).await
+    }
+
     /// Asks for a text.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ use tracing::{info, warn};
 
 use crate::{
     admin::{self, AdminApp, Info},
+    backup::Shelf,
     calling,
     clock::SystemClock,
     config::{Config, CookieDomain, Delivery, Mode, Problem, PublicUrl},
@@ -49,6 +50,7 @@ use crate::{
     reload::{Reloader, last_read},
     service::{
         Policy, Services,
+        backups::{self, Schedule},
         email::EmailPolicy,
         events::EventPolicy,
         keys,
@@ -244,7 +246,9 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
         Some(mailer) if config.mail_delivery() != Delivery::Off => Some(mailer),
         _ => post_office::open(config)?,
     };
+    let backups = Arc::new(shelf(config, &vault, &entropy));
     let services = Arc::new(Services {
+        backups,
         store: around(parts.around_store, store.clone()),
         upkeep: store.clone(),
         clock: clock.clone(),
@@ -357,6 +361,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, Failure> {
     tasks.spawn(calling::tell_events(live.clone(), stopping.clone()));
     tasks.spawn(write_down(live.clone(), stopping.clone()));
     tasks.spawn(keep_snapshots(store.clone(), clock.clone(), stopping.clone()));
+    tasks.spawn(keep_backups(live.clone(), stopping.clone()));
     tasks.spawn(tend(live.clone(), stopping));
 
     Ok(Running {
@@ -520,6 +525,35 @@ async fn keep_snapshots(store: Arc<SledStore>, clock: Arc<dyn Clock>, mut stoppi
             _ = ticks.tick() => {
                 if let Err(error) = store.snapshot_if_due(clock.now()).await {
                     warn!(%error, "no snapshot of the store could be made; it is tried again");
+                }
+            }
+            () = net::told(&mut stopping) => return,
+        }
+    }
+}
+
+/// Where backups are, and when they are made.
+fn shelf(config: &Config, vault: &Arc<MasterVault>, entropy: &Arc<dyn Entropy>) -> backups::Room {
+    let settings = &config.settings.backup;
+    let directory = settings.directory.clone().unwrap_or_else(|| config.places.data_dir.join("backups"));
+    let (recipients, reserve) = (settings.recipients.clone(), config.settings.store.reserve.0);
+    let shelf = Shelf::new(directory, recipients, reserve, vault.clone(), entropy.clone());
+    let schedule = Schedule { every: settings.every, keep: settings.keep as usize };
+    backups::Room::new(Arc::new(shelf), settings.directory.is_some().then_some(schedule))
+}
+
+/// Makes backups when it is time for one, until the daemon stops.
+async fn keep_backups(services: Arc<Live<Services>>, mut stopping: watch::Receiver<bool>) {
+    let mut ticks = interval(TEND_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first tick comes at once; a start has enough to do.
+    ticks.tick().await;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {
+                let services = services.get();
+                if let Err(error) = backups::round(&services, services.clock.now()).await {
+                    warn!(%error, "no backup could be made; it is tried again");
                 }
             }
             () = net::told(&mut stopping) => return,

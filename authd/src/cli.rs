@@ -77,6 +77,22 @@ pub enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Make the store anew from a backup, in a data directory that is empty or not there yet
+    ///
+    /// All sessions end, all signing keys are replaced by a new one, and links in mails are void: any of them may have been ended,
+    /// revoked or used since. Deletions, bans, roles and passwords of later times are brought over with --old-data; without it
+    /// what may have come back is said.
+    Restore {
+        /// What opens it.
+        #[command(flatten)]
+        from: FromBackup,
+        /// The data directory of the store before, or what is left of it
+        #[arg(long, value_name = "DIR")]
+        old_data: Option<PathBuf>,
+    },
+    /// Work on a backup without a daemon
+    #[command(subcommand)]
+    Backup(BackupCommand),
     /// List the paths that are authd's, or print what sends them to it in front of an application
     Routes(Routes),
     /// Check, mend or shrink the store while no authd has it
@@ -91,6 +107,44 @@ pub enum Door {
     Public,
     /// The admin socket, for operators
     Admin,
+}
+
+/// A backup, and what opens it.
+#[derive(Debug, Clone, Args)]
+pub struct FromBackup {
+    /// The backup
+    pub file: PathBuf,
+    /// Open it by this recovery identity, and not by the configured master key
+    #[arg(long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+    /// Take it only if it is of the store with this master key (16 digits, as `authctl backup verify` shows them)
+    #[arg(long, value_name = "FINGERPRINT")]
+    pub fingerprint: Option<String>,
+}
+
+/// `authd backup …`
+#[derive(Debug, Clone, Subcommand)]
+pub enum BackupCommand {
+    /// Read a backup to its end: is every byte what was written? Exit code 74 if not
+    Verify {
+        /// What opens it.
+        #[command(flatten)]
+        from: FromBackup,
+    },
+    /// Restore a backup into a place of its own, start a throw-away daemon there and sign an account in
+    Drill {
+        /// What opens it.
+        #[command(flatten)]
+        from: FromBackup,
+        /// Where: a directory that is not there yet, on a disk with room for the store
+        #[arg(long, value_name = "DIR")]
+        scratch: Option<PathBuf>,
+    },
+    /// Make a recovery identity in a file, and print its recipient for `backup.recipients`; a file that is there is not touched
+    NewIdentity {
+        /// The file to make
+        file: PathBuf,
+    },
 }
 
 /// `authd routes`

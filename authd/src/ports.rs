@@ -1,7 +1,10 @@
 //! What the services need from outside, as object-safe traits: time, randomness, hashing, signing. `crypto` implements
 //! them; tests put their own in.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use async_trait::async_trait;
 use common::{Email, Kid, MailId, SecretString, Span, UnixTime};
@@ -10,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::{
     domain::{Algorithm, KeySet, PasswordHash, SigningKey, token::Claims, token::TokenProblem},
     metrics::Distribution,
+    store::{OpenSnapshot, SealedSecret},
 };
 
 /// The time of day.
@@ -312,6 +316,104 @@ pub enum CopyForm {
 pub trait SessionCopies: Send + Sync {
     /// A copy of this JSON object, good until then. `None`: it is no object, or the cipher refuses.
     fn copy(&self, content: &str, now: UnixTime, until: UnixTime) -> Option<String>;
+}
+
+/// A backup in the daemon's own directory of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupFile {
+    /// Its name there.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// When it was made.
+    pub made_at: UnixTime,
+}
+
+/// What a backup has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupContent {
+    /// Everything up to this sequence of the commit log.
+    pub sequence: u64,
+    /// When it was made.
+    pub made_at: UnixTime,
+    /// How many accounts.
+    pub users: u64,
+    /// How many sessions: a restore ends them.
+    pub sessions: u64,
+    /// How many entries.
+    pub entries: u64,
+    /// The fingerprint of the store's master key.
+    pub fingerprint: String,
+    /// Whether the master key is inside, for who opens it with an identity.
+    pub is_recoverable: bool,
+}
+
+/// Why there is no backup, or none that is right.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// There is none by that name.
+    #[error("there is no such backup")]
+    Missing,
+    /// It is not what was written.
+    #[error("{0}")]
+    Damaged(String),
+    /// There is no room.
+    #[error("there is no room for a backup")]
+    Full,
+    /// The master key is being changed, or was while the backup was made.
+    #[error("the master key is being changed")]
+    Changing,
+    /// The system refuses.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// How far something has come that takes its time.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Bytes done.
+    pub done: AtomicU64,
+    /// Bytes there are to do, as far as that is known.
+    pub total: AtomicU64,
+}
+
+/// Backups: the whole store in one file, sealed for the master key and for those who can recover it.
+pub trait Backups: Send + Sync {
+    /// Makes one from a snapshot of the store, on disk and read back. `log_key` is the store's sealed key of the commit log.
+    ///
+    /// # Errors
+    /// Any of [`BackupError`] but `Missing`.
+    fn make(
+        &self,
+        snapshot: OpenSnapshot,
+        log_key: &SealedSecret,
+        now: UnixTime,
+        progress: &Arc<Progress>,
+    ) -> Result<(BackupFile, BackupContent), BackupError>;
+    /// Those that are there, the oldest first.
+    ///
+    /// # Errors
+    /// `Io`.
+    fn list(&self) -> Result<Vec<BackupFile>, BackupError>;
+    /// Reads one to its end.
+    ///
+    /// # Errors
+    /// `Missing`, `Damaged`, `Io`.
+    fn verify(&self, name: &str, progress: &Arc<Progress>) -> Result<BackupContent, BackupError>;
+    /// A piece of one, from this offset on; empty behind its end.
+    ///
+    /// # Errors
+    /// `Missing`, `Io`.
+    fn piece(&self, name: &str, from: u64) -> Result<Vec<u8>, BackupError>;
+    /// Removes one.
+    ///
+    /// # Errors
+    /// `Missing`, `Io`.
+    fn remove(&self, name: &str) -> Result<(), BackupError>;
+    /// Where they are.
+    fn directory(&self) -> String;
+    /// The public keys of those who can open them without the master key.
+    fn recipients(&self) -> Vec<String>;
 }
 
 /// A signed call to the application. Its body may have a password.

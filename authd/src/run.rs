@@ -29,8 +29,9 @@ use tracing::{error, info, warn};
 use crate::{
     admin,
     app::{self, Parts, Running},
+    backup::{self, Wanted},
     card,
-    cli::{Cli, Command, ConfigCommand, Door, StoreCommand},
+    cli::{BackupCommand, Cli, Command, ConfigCommand, Door, FromBackup, StoreCommand},
     clock::SystemClock,
     config::{self, Config, Flags, Mode, Problem},
     crypto::hasher::Cost,
@@ -77,6 +78,13 @@ pub fn main() -> ExitCode {
         Some(Command::Config(ConfigCommand::Init(_))) => given(&flags).and_then(|given| out(&Config::template(&given))),
         Some(Command::Config(ConfigCommand::Check)) => read(&flags, &env).and_then(|config| check(&config)),
         Some(Command::Config(ConfigCommand::Show)) => read(&flags, &env).and_then(|config| out(&config.show())),
+        Some(Command::Backup(BackupCommand::NewIdentity { file })) => {
+            confine();
+            backup::new_identity(file).and_then(|done| out(&done))
+        }
+        Some(command @ (Command::Restore { .. } | Command::Backup(_))) => {
+            read(&flags, &env).and_then(|config| on_backup(&config, command))
+        }
         Some(Command::Routes(wanted)) => read(&flags, &env).and_then(|config| out(&proxies::show(&config, wanted)?)),
         Some(Command::Store(command)) => {
             read(&flags, &env).and_then(|config| on_store(&config, *command, store_for_tests(&env)))
@@ -117,6 +125,31 @@ fn on_store(config: &Config, command: StoreCommand, store: SledOptions) -> Resul
         StoreCommand::Compact => offline::compact(config, store),
         StoreCommand::Migrate { check } => offline::migrate(config, store, check),
         StoreCommand::Snapshot { unverified } => offline::snapshot(config, store, unverified),
+    };
+    out(&done?)
+}
+
+fn on_backup(config: &Config, command: &Command) -> Result<(), Failure> {
+    confine();
+    telemetry::start(config.settings.log.format, config.settings.log.level)
+        .map_err(|e| Failure::new(Exit::System, format!("no thread for the log: {e}")))?;
+    let now = SystemClock::default().now();
+    let wanted = |from: &FromBackup, old_data: Option<&PathBuf>| Wanted {
+        file: from.file.clone(),
+        identity: from.identity.clone(),
+        fingerprint: from.fingerprint.clone(),
+        old_data: old_data.cloned(),
+    };
+    let done = match command {
+        Command::Restore { from, old_data } => backup::restore(config, &wanted(from, old_data.as_ref()), now),
+        Command::Backup(BackupCommand::Verify { from }) => backup::verify(config, &wanted(from, None)),
+        Command::Backup(BackupCommand::Drill { from, scratch }) => {
+            let own = || std::env::temp_dir().join(format!("authd-drill-{}", std::process::id()));
+            let scratch = scratch.clone().unwrap_or_else(own);
+            let scratch = std::path::absolute(&scratch).unwrap_or(scratch);
+            backup::drill(config, &wanted(from, None), &scratch, now)
+        }
+        _ => return Ok(()),
     };
     out(&done?)
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Tests authd with other people's code: the Better Auth client and jose on Node, PyJWT on Python, and the real Better Auth
-# server beside authd (differential/). Needs the binaries (cargo build) or AUTHD_BIN and AUTHCTL_BIN; without them the tests
-# are skipped.
+# server beside authd (differential/), and the code of the manual in all its languages (manual.test.mjs). Needs the binaries
+# (cargo build) or AUTHD_BIN and AUTHCTL_BIN; without them the tests are skipped.
 #
 #   run.sh                 everything
 #   run.sh differential    the real server beside authd, and nothing else

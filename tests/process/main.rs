@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
 mod authctl;
+mod backup;
 mod configuration;
 mod failures;
 mod first_steps;

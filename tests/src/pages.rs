@@ -27,8 +27,9 @@ pub fn root() -> PathBuf {
 pub fn pages() -> Vec<(String, String)> {
     let manual = std::fs::read_dir(root().join("packaging/manual/src")).unwrap();
     let mut paths: Vec<String> = manual
-        .map(|entry| format!("packaging/manual/src/{}", entry.unwrap().file_name().to_string_lossy()))
-        .filter(|path| path.ends_with(".md"))
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .filter(|name| Path::new(name).extension().is_some_and(|end| end == "md"))
+        .map(|name| format!("packaging/manual/src/{name}"))
         .collect();
     paths.extend(["README.md", "ARCHITECTURE.md", "packaging/npm/better-auth-authd/README.md"].map(str::to_owned));
     paths.sort();

@@ -10,7 +10,6 @@ use super::{root, sources};
 
 /// What no test of this repository shows, and why.
 const NOT_YET: &[(&str, &str)] = &[
-    ("CR-09", "there are no backups yet"),
     ("CR-10", "a should; compaction is not there yet"),
     ("DP-03", "a should; mutated requests and property tests stand in (HT-08, F-21), fuzz targets are not there yet"),
     ("DP-04", "there are no releases yet"),
@@ -20,7 +19,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("F-10", "with the load tests"),
     ("F-11", "with the load tests"),
     ("F-12", "with the load tests"),
-    ("F-16", "there are no backups yet"),
     ("F-17", "with the load tests"),
     ("F-23", "a measurement, not a test: see the benches"),
     ("F-25", "a soak is no test of every run"),

@@ -1,6 +1,7 @@
 //! The commands, a module for each noun.
 
 mod audit;
+mod backup;
 mod events;
 mod hook;
 mod import;
@@ -44,6 +45,11 @@ impl Context<'_> {
 pub(crate) async fn run(cli: Cli, io: &mut Io) -> Result<Exit, Error> {
     // Mistakes that can be seen without the daemon come first.
     secrets::refuse_arguments(&cli.command)?;
+    if let Command::Backup(command) = &cli.command
+        && let Some(work) = backup::without_daemon(command)
+    {
+        return backup::by_authd(&cli.global, io, &work);
+    }
     let (admin, notes) = Admin::find(&cli.global)?;
     for note in &notes {
         io.say_marked(Paint::Warn, "!", note)?;
@@ -61,6 +67,7 @@ pub(crate) async fn run(cli: Cli, io: &mut Io) -> Result<Exit, Error> {
         Command::Hook(command) => hook::run(&mut cx, command).await,
         Command::Token(command) => token::run(&mut cx, command).await,
         Command::Audit(command) => audit::run(&mut cx, command).await,
+        Command::Backup(command) => backup::run(&mut cx, command).await,
         Command::Store(command) => store::run(&mut cx, command).await,
         Command::Import(command) => import::run(&mut cx, command).await,
     };

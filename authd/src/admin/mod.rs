@@ -2,6 +2,7 @@
 //! word about the peer, never by anything in a request; and whatever smells of a browser is refused.
 
 pub mod audit;
+pub mod backups;
 pub mod error;
 pub mod events;
 mod fields;
@@ -343,6 +344,12 @@ mod tests {
         ("POST /v1/service-tokens", Role::Admin),
         ("POST /v1/service-tokens/{name}/revoke", Role::Oncall),
         ("POST /v1/store/snapshot", Role::Oncall),
+        ("GET /v1/backups", Role::View),
+        ("POST /v1/backups", Role::Oncall),
+        ("POST /v1/backups/verify", Role::Oncall),
+        ("POST /v1/backups/prune", Role::Admin),
+        ("GET /v1/backups/{backup}", Role::Oncall),
+        ("DELETE /v1/backups/{backup}", Role::Oncall),
         ("GET /v1/audit", Role::View),
         ("GET /v1/audit/verify", Role::View),
         ("POST /v1/audit/erase", Role::Admin),

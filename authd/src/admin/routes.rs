@@ -4,8 +4,8 @@ use common::import::MAX_BYTES;
 use futures_util::future::BoxFuture;
 
 use super::{
-    AdminApp, AdminError, AdminReq, audit, events, hooks, imports, keys, mail, metrics, service_tokens, sessions,
-    status, store, throttles, tokens, users,
+    AdminApp, AdminError, AdminReq, audit, backups, events, hooks, imports, keys, mail, metrics, service_tokens,
+    sessions, status, store, throttles, tokens, users,
 };
 use crate::{
     domain::Role,
@@ -112,6 +112,14 @@ pub static ROUTES: &[Route] = &[
     write(Post, "/v1/service-tokens/{name}/revoke", Oncall, handler!(service_tokens::revoke)),
     // It changes nothing that anybody is accountable for.
     read(Post, "/v1/store/snapshot", Oncall, handler!(store::snapshot)),
+    read(Get, "/v1/backups", View, handler!(backups::list)),
+    write(Post, "/v1/backups", Oncall, handler!(backups::make)),
+    read(Post, "/v1/backups/verify", Oncall, handler!(backups::verify)),
+    write(Post, "/v1/backups/prune", Admin, handler!(backups::prune)),
+    // Sealed as it lies there: it opens with the master key, or a recovery identity.
+    read(Get, "/v1/backups/{backup}", Oncall, handler!(backups::piece)),
+    // Once more is as good as once: no name for the act.
+    read(Delete, "/v1/backups/{backup}", Oncall, handler!(backups::remove)),
     read(Get, "/v1/audit", View, handler!(audit::list)),
     read(Get, "/v1/audit/verify", View, handler!(audit::verify)),
     write(Post, "/v1/audit/erase", Admin, handler!(audit::erase)),

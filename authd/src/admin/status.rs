@@ -4,8 +4,12 @@ use common::admin::{Hashing, Status};
 
 use super::{AdminApp, AdminError, AdminReq, mail, store::view};
 use crate::{
+    config::Mode,
     door::Reply,
-    service::{events, keys, mail as service, maintenance, store},
+    service::{
+        backups::{Job, State},
+        events, keys, mail as service, maintenance, store,
+    },
 };
 
 /// `GET /v1/status`
@@ -68,6 +72,20 @@ pub async fn show(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
              others, let it set the header that http.client_address names"
         )
     }));
+    let backups = &services.backups;
+    if info.mode == Mode::Production && backups.shelf.recipients().is_empty() {
+        notes.push(
+            "recovery is missing: if this host and its master key are lost, no backup opens. authctl backup recipient new \
+             FILE makes an identity to be kept elsewhere; its recipient goes into backup.recipients"
+                .into(),
+        );
+    }
+    if info.mode == Mode::Production && backups.schedule.is_none() {
+        notes.push("no backups are made by themselves: backup.directory says where to".into());
+    }
+    if let Some(Job { state: State::Failed(error), .. }) = backups.job() {
+        problems.push(format!("the last backup failed: {error}"));
+    }
     notes.extend(info.legacy_secret_until.map(|until| maintenance::takeover_note(until, now)));
     let load = services.hasher.load();
     Ok(Reply::json(&Status {

@@ -139,6 +139,15 @@ pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut
     if s.store.cache.0 < 4 << 20 {
         refuse("store.cache", "it must be at least 4MiB".into());
     }
+    if s.backup.every < Span::from_mins(1) {
+        refuse("backup.every", "it must be at least 1m".into());
+    }
+    if s.backup.keep == 0 {
+        refuse("backup.keep", "it must be at least 1: the one that was just made".into());
+    }
+    if s.backup.directory.as_ref().is_some_and(|directory| !directory.is_absolute()) {
+        refuse("backup.directory", "it is not an absolute path".into());
+    }
     if s.store.snapshot_every < Span::from_mins(1) {
         refuse("store.snapshot_every", "it must be at least 1m".into());
     }

@@ -26,6 +26,7 @@ pub use self::{
     setting::{AddressHeader, ByteSize, Host, LogFormat, LogLevel, Mount, PublicUrl, Setting, Switch},
     source::{Flags, Origin, Problem, load},
 };
+use crate::crypto::age::Recipient;
 use crate::domain::{Algorithm, Hook, Role, UserRole, access::Principal, address::Network, origin::OriginPattern};
 
 /// What the manual says of a setting.
@@ -494,6 +495,19 @@ settings! {
         /// A snapshot is also made when the commit log behind the last one is longer than this, and than half of that
         /// snapshot; then the log is shortened.
         log_size: ByteSize = "256MiB";
+    }
+    /// Backups: the whole store in one file each, while authd runs. See the manual's page on them.
+    "backup" backup: Backup {
+        /// Who can open backups where the host and its master key are lost: public keys such as age1…, whose identities are kept
+        /// elsewhere (authctl backup recipient new). Without one a backup is of no use without the master key.
+        recipients: Vec<Recipient> = "";
+        /// Where backups are kept. Set, one is made as often as `every` says; unset, they are made only when they are asked
+        /// for, in the folder backups of the data directory.
+        directory: Option<PathBuf> = "";
+        /// How often one is made, if something has changed.
+        every: Span = "1d";
+        /// How many are kept; older ones are removed when a new one was made and read back.
+        keep: u32 = "7";
     }
     /// The log. The audit trail is not here but in the store.
     "log" log: Log {

@@ -6,6 +6,7 @@ use common::{Span, UnixTime, UserId};
 use toml::de::DeValue;
 
 use super::{CookieCache, CookieDomain, CookiePrefix, Delivery, HookName, Mailbox, Security, TargetUrl, TopicName};
+use crate::crypto::age::Recipient;
 use crate::domain::{Algorithm, UserRole, access::Principal, address::Network, origin::OriginPattern};
 
 /// What is wrong with the value of a setting.
@@ -133,6 +134,9 @@ textual!(Delivery, "auto, smtp, outbox or off", |text| text.parse());
 textual!(Security, "starttls, tls or none", |text| text.parse());
 textual!(CookieCache, "off, compact, jwt or jwe", |text| text.parse());
 textual!(Mailbox, "a mailbox such as no-reply@example.com", |text| text.parse());
+textual!(Recipient, "a recipient of age such as age1…", |text| {
+    text.parse().map_err(|_| format!("'{text}' is not a recipient of age (age1…)"))
+});
 textual!(TargetUrl, "an http or https URL", |text| text.parse());
 textual!(HookName, "the name of a hook such as sign_in.before", |text| text.parse());
 textual!(TopicName, "the name of an event such as user.created", |text| text.parse());

@@ -33,6 +33,12 @@ impl MasterKey {
         &self.0
     }
 
+    /// The line that stands in a file.
+    pub(super) fn line(key: &[u8; 32]) -> SecretString {
+        let encoded = Zeroizing::new(STANDARD.encode(key));
+        format!("{PREFIX}{}\n", encoded.as_str()).into()
+    }
+
     /// From the line that stands in a file. `None` if it is not what authd writes, or was not drawn at random.
     pub fn parse(line: &SecretString) -> Option<Self> {
         let text = line.expose();
@@ -93,8 +99,7 @@ pub fn create(path: &Path, entropy: &dyn Entropy) -> Result<MasterKey, MasterKey
     let unwritable = |e| MasterKeyError::Unwritable(path.into(), e);
     let mut key = Zeroizing::new([0; 32]);
     entropy.fill(key.as_mut());
-    let line = Zeroizing::new(format!("{PREFIX}{}\n", STANDARD.encode(key.as_ref())));
-    create_whole(path, 0o600, line.as_bytes(), entropy).map_err(unwritable)?;
+    create_whole(path, 0o600, MasterKey::line(&key).expose().as_bytes(), entropy).map_err(unwritable)?;
     Ok(MasterKey(key))
 }
 

@@ -1,6 +1,7 @@
 //! The cryptography: implementations of the ports on aws-lc-rs, argon2, scrypt and chacha20poly1305. Nothing here knows
 //! of users or requests.
 
+pub mod age;
 pub mod entropy;
 mod fair;
 pub mod hasher;

@@ -26,6 +26,8 @@ const NONCE_BYTES: usize = 24;
 pub struct Sealer {
     cipher: XChaCha20Poly1305,
     fingerprint: String,
+    /// For backups, which bring it back where the host is lost.
+    master: Zeroizing<[u8; 32]>,
 }
 
 /// Nothing but the name of the master key. The cipher's key is wiped on drop by the cipher itself.
@@ -50,7 +52,13 @@ impl Sealer {
         Self {
             cipher: XChaCha20Poly1305::new((&*key).into()),
             fingerprint: format!("{:016x}", u64::from_be_bytes(first)),
+            master: Zeroizing::new(*master),
         }
+    }
+
+    /// The master key, as it stands in its file.
+    pub fn line(&self) -> SecretString {
+        MasterKey::line(&self.master)
     }
 
     /// Sixteen hexadecimal digits that name the master key and tell nothing of it.
@@ -104,6 +112,15 @@ impl MasterVault {
     /// With the sealer of the key that the store was made with.
     pub fn new(sealer: Sealer, entropy: Arc<dyn Entropy>) -> Self {
         Self { state: RwLock::new(State { current: Arc::new(sealer), next: None }), entropy }
+    }
+
+    /// The sealer in force.
+    ///
+    /// # Errors
+    /// `Changing`: in a moment it is another one.
+    pub fn current(&self) -> Result<Arc<Sealer>, VaultError> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        if state.next.is_some() { Err(VaultError::Changing) } else { Ok(state.current.clone()) }
     }
 
     /// Seals as [`Sealer::seal`]. Refuses while the key is being changed: what was sealed by the old key and written by

@@ -205,6 +205,12 @@ kinds! {
     UsersImported = "import.stored";
     /// Accounts that came with an import were deleted, a batch of them.
     ImportUndone = "import.undone";
+    /// A backup of the whole store was made.
+    BackupMade = "backup.made";
+    /// Backups were removed, by an operator or because there are newer ones.
+    BackupsRemoved = "backup.removed";
+    /// The store was made anew from a backup: all sessions ended, and all signing keys were replaced.
+    StoreRestored = "store.restored";
     /// An operator called a hook to see what it answers.
     HookTested = "hook.tested";
     /// An operator let events be told to the application once more.

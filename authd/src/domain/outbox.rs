@@ -109,7 +109,10 @@ impl Topic {
             | EventKind::HookTested
             | EventKind::ServiceTokenCreated
             | EventKind::ServiceTokenRevoked
-            | EventKind::EventsReplayed => &[],
+            | EventKind::EventsReplayed
+            | EventKind::BackupMade
+            | EventKind::BackupsRemoved
+            | EventKind::StoreRestored => &[],
         }
     }
 

@@ -558,7 +558,9 @@ pub(crate) mod tests {
         };
         let vault = Arc::new(MasterVault::new(Sealer::new(&[7; 32]), entropy.clone()));
         let store = Arc::new(MemoryStore::new(mac()));
+        let nowhere = crate::backup::Shelf::new("/nonexistent".into(), vec![], 0, vault.clone(), entropy.clone());
         let services = Services {
+            backups: Arc::new(crate::service::backups::Room::new(Arc::new(nowhere), None)),
             store: store.clone(),
             upkeep: store,
             clock: Arc::new(Still),

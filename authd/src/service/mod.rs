@@ -5,6 +5,7 @@
 pub mod accounts;
 pub mod administration;
 pub mod audit;
+pub mod backups;
 pub mod counts;
 pub mod device;
 pub mod email;
@@ -67,6 +68,8 @@ pub struct Services {
     pub policy: Policy,
     /// Where mail goes, and what wakes who sends it.
     pub mail: Arc<mail::Room>,
+    /// Backups.
+    pub backups: Arc<backups::Room>,
     /// The application, where it is asked before something happens.
     pub hooks: Arc<hooks::Hooks>,
     /// The application, where it is told of what happened.
@@ -96,6 +99,7 @@ impl Services {
             secrets: self.secrets.clone(),
             policy,
             mail: self.mail.clone(),
+            backups: self.backups.clone(),
             hooks: self.hooks.clone(),
             events: self.events.clone(),
             throttles: self.throttles.clone(),

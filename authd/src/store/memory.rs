@@ -18,8 +18,8 @@ use tokio::sync::watch;
 
 use super::{
     Amendment, AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Files, IDEMPOTENCY, LINK_REMEMBERED,
-    Listed, Live, Meta, NewSession, Outboxed, Page, Profile, Refresh, Refreshed, Rehash, Rewrap, SealedSecret,
-    Snapshotted, Store, StoreError, Upkeep, UserQuery, Work,
+    Listed, Live, Meta, NewSession, OpenSnapshot, Outboxed, Page, Profile, Refresh, Refreshed, Rehash, Rewrap,
+    SealedSecret, Snapshotted, Store, StoreError, Upkeep, UserQuery, Work,
 };
 use crate::{
     domain::{
@@ -223,6 +223,10 @@ fn page<T>(mut items: Vec<T>, limit: usize, cursor: impl Fn(&T) -> String) -> Pa
 impl Upkeep for MemoryStore {
     async fn snapshot(&self) -> Result<Option<Snapshotted>, StoreError> {
         Ok(None)
+    }
+
+    async fn open_snapshot(&self) -> Result<OpenSnapshot, StoreError> {
+        Err(StoreError::Unavailable("there are no files".into()))
     }
 
     fn files(&self) -> Result<Files, StoreError> {

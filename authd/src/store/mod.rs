@@ -15,7 +15,7 @@ mod payload;
 mod service_tokens;
 pub mod sled;
 
-use std::{sync::Arc, time::Duration};
+use std::{fs::File, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use common::{Email, FamilyId, MailId, SessionId, Span, UnixTime, UserId, admin::Counts};
@@ -340,6 +340,17 @@ pub struct Snapshotted {
     pub took: Duration,
 }
 
+/// A snapshot that can be read to its end, also when a newer one takes its place meanwhile.
+#[derive(Debug)]
+pub struct OpenSnapshot {
+    /// Its file.
+    pub file: File,
+    /// Everything up to this sequence of the commit log is in it.
+    pub sequence: u64,
+    /// Its size.
+    pub bytes: u64,
+}
+
 /// What a store's files are like.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Files {
@@ -381,6 +392,12 @@ pub trait Upkeep: Send + Sync {
     /// `Full` where there is no room for it; `Unavailable` where the commit log cannot be read, or the store is not what
     /// that says.
     async fn snapshot(&self) -> Result<Option<Snapshotted>, StoreError>;
+
+    /// A snapshot of all that is committed, open to be read.
+    ///
+    /// # Errors
+    /// As for [`Upkeep::snapshot`].
+    async fn open_snapshot(&self) -> Result<OpenSnapshot, StoreError>;
 
     /// What the files are like.
     ///

@@ -20,6 +20,7 @@ mod outbox;
 mod power_cut;
 #[cfg(test)]
 mod remaking;
+mod restoring;
 mod saving;
 mod search;
 mod service_tokens;
@@ -54,9 +55,10 @@ use self::{
     writer::Writer,
 };
 pub use self::{
-    log::{LogError, PURPOSE as LOG_PURPOSE},
+    log::{FORMAT, LogError, PURPOSE as LOG_PURPOSE},
     migration::{Formats, kept_stores},
     opening::{Faults, OpenError, Opened, Opening, SledOptions, remove_aside},
+    restoring::{After, Copied, Later, check_copy, copy_into},
     saving::{Aside, put_aside_damaged},
     step::{Step, Steps},
     verify::{Verified, Whole, Wrong},

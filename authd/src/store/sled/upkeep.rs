@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    io::ErrorKind,
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
@@ -27,7 +28,7 @@ use super::{
     txn::{FORGOTTEN, unreadable},
     writer::Health,
 };
-use crate::store::{Files, Snapshotted, StoreError, Upkeep, Work};
+use crate::store::{Files, OpenSnapshot, Snapshotted, StoreError, Upkeep, Work};
 
 /// What works beside the writer.
 pub(super) struct Keeper {
@@ -53,7 +54,7 @@ pub(super) struct Keeper {
 #[allow(clippy::needless_pass_by_value, reason = "it is handed on as a function")]
 fn failed(e: LogError) -> StoreError {
     match &e {
-        LogError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => StoreError::Full,
+        LogError::Io { source, .. } if source.kind() == ErrorKind::StorageFull => StoreError::Full,
         _ => StoreError::Unavailable(e.to_string().into()),
     }
 }
@@ -63,6 +64,9 @@ type Differences = BTreeMap<Vec<u8>, Option<u32>>;
 
 /// More differences than this are not looked into while the store is at work: it changes faster than it is read.
 const MAX_DIFFERENCES: usize = 1 << 20;
+
+/// How often a snapshot is looked for that another one replaces at that very moment.
+const OPENED_WITHIN: usize = 5;
 
 /// Compares sled with what it should have, key by key in their order. `None`: `go_on` said no, or they are too many.
 pub(super) fn differences(
@@ -241,6 +245,23 @@ impl Upkeep for SledStore {
         let done = tokio::task::spawn_blocking(move || keeper.snapshot().map_err(|e| keeper.note_failure(e))).await;
         let made = done.unwrap_or_else(|e| Err(StoreError::Unavailable(format!("a snapshot failed: {e}").into())))?;
         Ok(made.map(|made| Snapshotted { sequence: made.position.seq, bytes: made.bytes, took: began.elapsed() }))
+    }
+
+    async fn open_snapshot(&self) -> Result<OpenSnapshot, StoreError> {
+        self.snapshot().await?;
+        let keeper = &self.keeper;
+        // The next one may take its place, name and all, before this one is open.
+        for _ in 0..OPENED_WITHIN {
+            match keeper.snapshots.open_newest() {
+                Ok(Some((Snapshot { position, bytes, .. }, file))) => {
+                    return Ok(OpenSnapshot { file, sequence: position.seq, bytes });
+                }
+                Ok(None) => break,
+                Err(LogError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+                Err(e) => return Err(failed(e)),
+            }
+        }
+        Err(StoreError::Unavailable("there is no snapshot to be read".into()))
     }
 
     fn files(&self) -> Result<Files, StoreError> {

@@ -86,8 +86,8 @@ pub(in super::super) struct Merged {
 }
 
 impl Merged {
-    /// The next key with the newest word on it.
-    fn next_key(&mut self) -> Result<Option<Entry>, LogError> {
+    /// The next key with the newest word on it, which may be that it is gone.
+    pub(in super::super) fn next_key(&mut self) -> Result<Option<Entry>, LogError> {
         let mut next: Option<Vec<u8>> = None;
         for source in &mut self.sources {
             match source.peek() {

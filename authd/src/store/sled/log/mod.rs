@@ -2,6 +2,7 @@
 //! it may lose its tail, or all of it: what it has not is replayed from here when it is opened. FORMAT.md has the bytes and
 //! the rules.
 
+mod aftermath;
 mod key_file;
 mod mark;
 mod merge;
@@ -17,15 +18,17 @@ mod tests;
 use std::{
     collections::BTreeSet,
     fs::File,
-    io,
+    io::{self, Read},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+pub use self::record::FORMAT;
 use self::record::{HEADER_BYTES, Header};
 pub(super) use self::{
-    record::{Draft, FORMAT, Position},
+    aftermath::Aftermath,
+    record::{Draft, Position},
     replay::{Found, Walked, put_applied},
     snapshot::{Snapshot, unix_time},
 };
@@ -256,6 +259,13 @@ impl Snapshots {
         Ok(reader.map(|entry| entry.map(|(key, value)| (key, value.unwrap_or_default()))))
     }
 
+    /// The newest one, open: it can be read to its end, also when it has been replaced.
+    pub(super) fn open_newest(&self) -> Result<Option<(Snapshot, File)>, LogError> {
+        let Some(snapshot) = self.newest()? else { return Ok(None) };
+        let file = plain::open(&snapshot.path).map_err(segment::io_at(&snapshot.path))?;
+        Ok(Some((snapshot, file)))
+    }
+
     /// Of these keys those that no record behind `position` changed.
     pub(super) fn unchanged_since(
         &self,
@@ -289,6 +299,36 @@ impl Snapshots {
             Ok((segments + 1, bytes + meta.len()))
         })
     }
+}
+
+/// What a snapshot has, key by key in their order.
+pub(super) type Pairs = Box<dyn Iterator<Item = Result<Pair, LogError>> + Send>;
+
+/// Reads a snapshot that comes from elsewhere: where it stands, and what it has, key by key in their order. `name` is for
+/// messages.
+pub(super) fn read_stream(
+    source: Box<dyn Read + Send>,
+    name: &Path,
+    key: &Arc<dyn Mac>,
+) -> Result<(Position, Pairs), LogError> {
+    let reader = sorted::Reader::from_stream(source, name, key.clone())?;
+    let position = reader.position();
+    let entries = reader.map(|entry| entry.map(|(key, value)| (key, value.unwrap_or_default())));
+    Ok((position, Box::new(entries)))
+}
+
+/// Makes the log of a new store of this format from these entries: a snapshot at `position`, and the segment behind it.
+pub(super) fn begin_at(
+    directory: &Path,
+    position: Position,
+    entries: impl Iterator<Item = Result<Pair, LogError>>,
+    (key, format): (&Arc<dyn Mac>, u32),
+    syncs: &Arc<dyn Syncs>,
+) -> Result<(), LogError> {
+    Snapshots::new(directory.into(), key.clone(), syncs.clone()).write(position, entries)?;
+    let header = Header { format, first: position.seq + 1, prior: 0, mac: position.mac };
+    let path = segment::path(directory, header.first);
+    segment::make(directory, &path, &header.encode(), &**syncs).map(drop).map_err(segment::io_at(&path))
 }
 
 /// The newest snapshot, if even its header is damaged.

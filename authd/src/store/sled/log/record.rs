@@ -9,7 +9,7 @@ use crate::{digest::is_same_secret, ports::Mac};
 const MAGIC: &[u8; 8] = b"authdlog";
 /// The format of the store that is written: of segments, of records, of the records' values. Each segment names the format in
 /// force when it was begun; one with a newer format is refused.
-pub(in super::super) const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 1;
 /// Magic, version, first sequence, first sequence of the segment before, MAC of the record before, checksum.
 pub(super) const HEADER_BYTES: usize = 8 + 4 + 8 + 8 + 32 + 4;
 /// Length of the payload, first sequence, number of intents.

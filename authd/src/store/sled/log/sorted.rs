@@ -137,9 +137,12 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// Where such a file is read from.
+type Source = Box<dyn Read + Send>;
+
 /// Reads such a file: nothing of a block is answered before the block is known to be right.
 pub(super) struct Reader {
-    file: BufReader<File>,
+    file: BufReader<Source>,
     path: PathBuf,
     key: Arc<dyn Mac>,
     position: Position,
@@ -161,9 +164,14 @@ impl Reader {
 
     /// Reads from the beginning of an open file; `path` is for messages.
     pub(super) fn of(mut file: File, path: &Path, key: Arc<dyn Mac>) -> Result<Self, LogError> {
+        file.seek(SeekFrom::Start(0)).map_err(io_at(path))?;
+        Self::from_stream(Box::new(file), path, key)
+    }
+
+    /// Reads what comes from elsewhere; `path` is for messages.
+    pub(super) fn from_stream(mut file: Source, path: &Path, key: Arc<dyn Mac>) -> Result<Self, LogError> {
         let mut head = vec![0; HEADER_BYTES];
-        let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_exact(&mut head));
-        match read {
+        match file.read_exact(&mut head) {
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
                 return Err(damaged(path, 0, 0, "its header is damaged"));
             }

@@ -1,0 +1,280 @@
+//! `authctl backup …`: the daemon makes and keeps backups; what is done with a file is done by the program authd, by the rights
+//! of who asks, so that no daemon opens a path that somebody names.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use common::{
+    admin::{BackupContents, BackupJob, BackupList, BackupView, BackupsPruned, PruneBackups, VerifyBackup},
+    text::bytes,
+};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::{
+    cli::{Backup, Format, Global, Recipient},
+    client::segment,
+    error::{Error, Exit},
+    io::{Io, Paint},
+    output::{self, Shape, text, time},
+    times::local,
+};
+
+const SHAPE: Shape = Shape {
+    plural: "backups",
+    id: "name",
+    columns: &[text("name", "NAME"), text("bytes", "BYTES"), time("madeAt", "MADE")],
+    record: &[],
+};
+
+const CONTENTS: Shape = Shape {
+    plural: "backups",
+    id: "name",
+    columns: &[],
+    record: &[
+        text("name", "name"),
+        time("madeAt", "made"),
+        text("sequence", "sequence"),
+        text("users", "users"),
+        text("sessions", "sessions"),
+        text("fingerprint", "master key"),
+        text("recoverable", "recoverable"),
+    ],
+};
+
+const RECIPIENTS: Shape =
+    Shape { plural: "recipients", id: "recipient", columns: &[text("recipient", "RECIPIENT")], record: &[] };
+
+/// How often is asked how far a backup has come.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+
+/// The command line of authd that does this, if it is work on a file.
+pub(super) fn without_daemon(command: &Backup) -> Option<Vec<PathBuf>> {
+    let words = |verb: &str, file: &PathBuf| vec!["backup".into(), verb.into(), file.clone()];
+    let with = |mut words: Vec<PathBuf>, flag: &str, value: &Option<PathBuf>| {
+        words.extend(value.iter().flat_map(|value| [PathBuf::from(flag), value.clone()]));
+        words
+    };
+    match command {
+        Backup::Verify { backup, identity } if identity.is_some() || is_file(backup) => {
+            Some(with(words("verify", backup), "--identity", identity))
+        }
+        Backup::Drill { file, identity, scratch } => {
+            Some(with(with(words("drill", file), "--identity", identity), "--scratch", scratch))
+        }
+        Backup::Recipient(Recipient::New { file }) => Some(words("new-identity", file)),
+        _ => None,
+    }
+}
+
+/// Names in the list have no directory.
+fn is_file(backup: &Path) -> bool {
+    backup.components().count() > 1 || backup.exists()
+}
+
+/// The program beside this one, else the one that is found by its name.
+fn program() -> PathBuf {
+    let own = std::env::current_exe().ok().map(|own| own.with_file_name("authd"));
+    own.filter(|path| path.is_file()).unwrap_or_else(|| "authd".into())
+}
+
+/// Has authd do it.
+pub(super) fn by_authd(global: &Global, io: &mut Io, words: &[PathBuf]) -> Result<Exit, Error> {
+    let program = program();
+    let done = Command::new(&program).args(words).env("AUTHD_LOG__LEVEL", "warn").output();
+    let done = done.map_err(|e| {
+        Error::failed(format!("{} cannot be run: {e}", program.display())).fix("install authd on this host too")
+    })?;
+    let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    if !done.status.success() {
+        let exit = match done.status.code() {
+            Some(74) => Exit::CheckFailed,
+            Some(77) => Exit::NotPermitted,
+            _ => Exit::Failed,
+        };
+        let (message, fix) = err.trim_end().split_once("\n  fix: ").unwrap_or((err.trim_end(), ""));
+        let message = message.lines().last().unwrap_or_default().trim_start_matches("authd: ");
+        let error = Error::new(exit, message);
+        return Err(if fix.is_empty() { error } else { error.fix(fix) });
+    }
+    match global.output {
+        Format::Json | Format::Jsonl => {
+            writeln!(io.out, "{}", output::inert(&json!({"done": true, "said": out.trim_end()}).to_string()))?;
+        }
+        Format::Table | Format::Csv | Format::Id => write!(io.out, "{out}")?,
+    }
+    Ok(Exit::Done)
+}
+
+pub(super) async fn run(cx: &mut Context<'_>, command: Backup) -> Result<Exit, Error> {
+    match command {
+        Backup::Create { file } => create(cx, file).await?,
+        Backup::List => list(cx).await?,
+        Backup::Verify { backup, .. } => {
+            let name = backup.to_string_lossy().into_owned();
+            let job: BackupJob = cx.admin.post("/v1/backups/verify", &VerifyBackup { name }).await?;
+            let found = followed(cx, job, "reading").await?;
+            cx.done(&format!("{} is whole: every byte was read", found.name))?;
+            output::record(cx.io, &cx.global, &CONTENTS, &found)?;
+        }
+        Backup::Prune { keep, consent } => prune(cx, keep, consent.yes, consent.dry_run).await?,
+        Backup::Recipient(_) => {
+            let there: BackupList = cx.admin.get("/v1/backups").await?;
+            let items = there.recipients.into_iter().map(|recipient| json!({"recipient": recipient})).collect();
+            output::list(cx.io, &cx.global, &RECIPIENTS, items, false)?;
+        }
+        // Done without a daemon, above.
+        Backup::Drill { .. } => {}
+    }
+    Ok(Exit::Done)
+}
+
+fn values(items: &[BackupView]) -> Vec<Value> {
+    items.iter().map(|item| serde_json::to_value(item).unwrap_or_default()).collect()
+}
+
+async fn list(cx: &mut Context<'_>) -> Result<(), Error> {
+    let there: BackupList = cx.admin.get("/v1/backups").await?;
+    output::list(cx.io, &cx.global, &SHAPE, values(&there.items), false)?;
+    if cx.global.output == Format::Table {
+        let by_itself = match (&there.every, there.keep) {
+            (Some(every), Some(keep)) => format!("one every {every}, {keep} kept"),
+            _ => "none by itself (backup.directory)".into(),
+        };
+        cx.io.say(&format!("in {}; {by_itself}", there.directory))?;
+        if there.recipients.is_empty() {
+            cx.io.say_marked(Paint::Warn, "!", "no recovery recipient: they open with the master key only")?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until a job is done, and shows how far it has come.
+async fn followed(cx: &mut Context<'_>, mut job: BackupJob, what: &str) -> Result<BackupContents, Error> {
+    let bar = bar(cx, what);
+    let id = job.id.clone();
+    while job.state == "working" {
+        tokio::time::sleep(ASK_EVERY).await;
+        let there: BackupList = cx.admin.get("/v1/backups").await?;
+        let gone = || Error::failed("the backup was not done: the daemon does not know of it any more");
+        job = there.job.filter(|job| job.id == id).ok_or_else(gone)?;
+        bar.set_length(job.total);
+        bar.set_position(job.done);
+    }
+    bar.finish_and_clear();
+    match (job.contents, job.error) {
+        (Some(contents), _) => Ok(contents),
+        (None, error) => {
+            let exit = if what == "reading" { Exit::CheckFailed } else { Exit::Failed };
+            Err(Error::new(exit, error.unwrap_or_else(|| "the backup was not done".into())))
+        }
+    }
+}
+
+/// Shown to a person at a terminal only.
+fn bar(cx: &Context<'_>, what: &str) -> ProgressBar {
+    if cx.io.prompt.is_none() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{msg} {bar:30} {bytes} of {total_bytes}, {eta} left");
+    let bar = ProgressBar::no_length().with_message(what.to_owned());
+    style.map_or(bar.clone(), |style| bar.with_style(style))
+}
+
+async fn create(cx: &mut Context<'_>, file: Option<PathBuf>) -> Result<(), Error> {
+    let to_stdout = file.as_deref() == Some(Path::new("-"));
+    let target = file.filter(|_| !to_stdout);
+    // Before anything is made.
+    if let Some(target) = target.as_ref().filter(|target| target.symlink_metadata().is_ok()) {
+        return Err(Error::new(Exit::Conflict, format!("{} is there already", target.display()))
+            .fix("name a file that is not there yet"));
+    }
+    let job: BackupJob = cx.admin.post("/v1/backups", &json!({})).await?;
+    let made = followed(cx, job, "making").await?;
+    match &target {
+        Some(target) => save(cx, &made.name, target).await?,
+        None if to_stdout => {
+            download(cx, &made.name, None).await?;
+            return dropped(cx, &made.name).await;
+        }
+        None => {}
+    }
+    let place = target.as_ref().map_or_else(|| made.name.clone(), |target| target.display().to_string());
+    cx.done(&format!("{place}: {} users, up to {}, read back", made.users, local(made.made_at)))?;
+    if !made.recoverable && cx.global.output == Format::Table {
+        cx.io.say_marked(Paint::Warn, "!", "no recovery recipient: it opens with the master key only")?;
+    }
+    if cx.global.output != Format::Table {
+        output::record(cx.io, &cx.global, &CONTENTS, &made)?;
+    }
+    Ok(())
+}
+
+/// It has left the daemon's directory.
+async fn dropped(cx: &mut Context<'_>, name: &str) -> Result<(), Error> {
+    let _: BackupsPruned = cx.admin.delete(&format!("/v1/backups/{}", segment(name))).await?;
+    Ok(())
+}
+
+/// Downloads it into a file of the caller's, for its owner only, which has its name when all of it is on disk.
+async fn save(cx: &mut Context<'_>, name: &str, target: &Path) -> Result<(), Error> {
+    let cannot = |e: std::io::Error| Error::failed(format!("{} cannot be written: {e}", target.display()));
+    let mut unborn = target.as_os_str().to_owned();
+    unborn.push(".unborn");
+    let unborn = PathBuf::from(unborn);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unborn).map_err(cannot)?;
+    let saved = download(cx, name, Some(&mut file)).await;
+    let named = saved.and_then(|()| file.sync_all().and_then(|()| std::fs::hard_link(&unborn, target)).map_err(cannot));
+    std::fs::remove_file(&unborn).map_err(cannot)?;
+    named?;
+    dropped(cx, name).await
+}
+
+async fn download(cx: &mut Context<'_>, name: &str, mut file: Option<&mut File>) -> Result<(), Error> {
+    let there: BackupList = cx.admin.get("/v1/backups").await?;
+    let size = there.items.iter().find(|item| item.name == name).map_or(0, |item| item.bytes);
+    let bar = bar(cx, "saving");
+    bar.set_length(size);
+    let mut from = 0;
+    while from < size {
+        let piece = cx.admin.bytes(&format!("/v1/backups/{}?from={from}", segment(name))).await?;
+        if piece.is_empty() {
+            return Err(Error::failed(format!("{name} ended after {} of {}", bytes(from), bytes(size))));
+        }
+        match &mut file {
+            Some(file) => file.write_all(&piece)?,
+            None => cx.io.out.write_all(&piece)?,
+        }
+        from += piece.len() as u64;
+        bar.set_position(from);
+    }
+    cx.io.out.flush()?;
+    bar.finish_and_clear();
+    Ok(())
+}
+
+async fn prune(cx: &mut Context<'_>, keep: u32, yes: bool, dry_run: bool) -> Result<(), Error> {
+    cx.admin.acts(&["backup prune", &keep.to_string()]);
+    let would: BackupsPruned = cx.admin.post("/v1/backups/prune", &PruneBackups { keep, dry_run: true }).await?;
+    let count = would.removed.len();
+    if dry_run || count == 0 {
+        if cx.global.output == Format::Table {
+            cx.io.say(&format!("would remove {count} backups"))?;
+        }
+        return output::list(cx.io, &cx.global, &SHAPE, values(&would.removed), false);
+    }
+    cx.io.confirm(yes, "removing backups", &format!("Remove {count} backups?"))?;
+    let done: BackupsPruned = cx.admin.post("/v1/backups/prune", &PruneBackups { keep, dry_run: false }).await?;
+    cx.done(&format!("removed {} backups", done.removed.len()))?;
+    if cx.global.output != Format::Table {
+        output::list(cx.io, &cx.global, &SHAPE, values(&done.removed), false)?;
+    }
+    Ok(())
+}
