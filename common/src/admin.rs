@@ -134,7 +134,7 @@ pub struct SnapshotMade {
 }
 
 /// A backup in the daemon's directory of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupView {
     /// Its name there.
@@ -146,7 +146,7 @@ pub struct BackupView {
 }
 
 /// What a backup has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupContents {
     /// Its name.
@@ -166,7 +166,7 @@ pub struct BackupContents {
 }
 
 /// A backup that is being made, or read to its end; or was.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupJob {
     /// Tells one from another.
@@ -186,7 +186,7 @@ pub struct BackupJob {
 }
 
 /// `GET /v1/backups`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupList {
     /// Those that are there, the oldest first.
@@ -207,14 +207,14 @@ pub struct BackupList {
 }
 
 /// Body of `POST /v1/backups/verify`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct VerifyBackup {
     /// Which.
     pub name: String,
 }
 
 /// Body of `POST /v1/backups/prune`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PruneBackups {
     /// How many stay.
@@ -225,7 +225,7 @@ pub struct PruneBackups {
 }
 
 /// Answer to `POST /v1/backups/prune` and `DELETE /v1/backups/{backup}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupsPruned {
     /// Those that went, or would.

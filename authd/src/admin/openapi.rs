@@ -3,12 +3,13 @@
 use common::{
     ErrorCode as E,
     admin::{
-        ACT_HEADER, AuditErased, AuditVerdict, AuditView, BanUser, ClearThrottles, CookieCacheSecret,
-        CreateServiceToken, CreateUser, EraseAudit, EventView, EventsReplayed, HookTested, HookView,
-        IDEMPOTENCY_HEADER, KeyView, KeysChanged, KeysRewrapped, MailPreview, MailSent, MailView, MailsRetried, Page,
-        REASON_HEADER, ReplayEvents, RetryMails, RevokeSessions, Revoked, RewrapKeys, RotateKeys, ServiceTokenMade,
-        ServiceTokenRevoked, ServiceTokenView, SessionView, SetPassword, SetRole, SnapshotMade, Status, TestHook,
-        TestMail, ThrottleView, ThrottlesCleared, TokenReport, TokenRequest, UserChanged, UserView, VERSION_HEADER,
+        ACT_HEADER, AuditErased, AuditVerdict, AuditView, BackupJob, BackupList, BackupsPruned, BanUser,
+        ClearThrottles, CookieCacheSecret, CreateServiceToken, CreateUser, EraseAudit, EventView, EventsReplayed,
+        HookTested, HookView, IDEMPOTENCY_HEADER, KeyView, KeysChanged, KeysRewrapped, MailPreview, MailSent, MailView,
+        MailsRetried, Page, PruneBackups, REASON_HEADER, ReplayEvents, RetryMails, RevokeSessions, Revoked, RewrapKeys,
+        RotateKeys, ServiceTokenMade, ServiceTokenRevoked, ServiceTokenView, SessionView, SetPassword, SetRole,
+        SnapshotMade, Status, TestHook, TestMail, ThrottleView, ThrottlesCleared, TokenReport, TokenRequest,
+        UserChanged, UserView, VERSION_HEADER, VerifyBackup,
     },
     import::{ImportBatch, ImportFields, ImportReport, ImportUndone, ImportView, UndoImport},
 };
@@ -37,7 +38,10 @@ fn any_number() -> Value {
 
 /// Every route of the table has one of these.
 pub fn operations() -> Vec<Operation> {
-    [users(), sessions(), keys(), mail(), hooks(), tokens(), others(), imports()].into_iter().flatten().collect()
+    [users(), sessions(), keys(), mail(), hooks(), tokens(), others(), backups(), imports()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn users() -> Vec<Operation> {
@@ -213,6 +217,28 @@ fn others() -> Vec<Operation> {
     ]
 }
 
+fn backups() -> Vec<Operation> {
+    vec![
+        op("GET /v1/backups", "List backups, and how far the one under way has come")
+            .json::<BackupList>(200, "All of them"),
+        op("POST /v1/backups", "Begin a backup").json::<BackupJob>(200, "It is begun").codes(&[E::Conflict]),
+        op("POST /v1/backups/verify", "Begin to read a backup to its end")
+            .takes::<VerifyBackup>()
+            .json::<BackupJob>(200, "It is begun")
+            .codes(&[E::NotFound, E::Conflict]),
+        op("POST /v1/backups/prune", "Remove backups but the newest")
+            .takes::<PruneBackups>()
+            .json::<BackupsPruned>(200, "What was removed, or would be"),
+        op("GET /v1/backups/{backup}", "A piece of a backup")
+            .query("from", false, any_number())
+            .text(200, "Bytes from there on; none behind its end", "application/octet-stream")
+            .codes(&[E::NotFound, E::Conflict]),
+        op("DELETE /v1/backups/{backup}", "Remove a backup")
+            .json::<BackupsPruned>(200, "What was removed")
+            .codes(&[E::NotFound]),
+    ]
+}
+
 fn imports() -> Vec<Operation> {
     vec![
         op("GET /v1/imports", "List imports").json::<Page<ImportView>>(200, "All of them"),
@@ -264,6 +290,7 @@ fn tag(route: &Route) -> &'static str {
         Some("mail") => "Mail",
         Some("tokens" | "service-tokens") => "Tokens",
         Some("audit") => "Audit",
+        Some("backups") => "Backups",
         Some("imports") => "Imports",
         _ => "Daemon",
     }
