@@ -154,7 +154,7 @@ async fn f_24_the_store_stops_growing() {
 /// A checker counts only after it was seen to catch a fault: upkeep left out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f_24_a_store_that_keeps_everything_is_found_out() {
-    let report = grow(400, 6, false).await;
+    let report = grow(400, 12, false).await;
     eprintln!("without upkeep, on purpose: {report}");
     assert!(!report.wrong().is_empty(), "{report}");
 }

@@ -190,6 +190,28 @@ fn tokens() -> Vec<Operation> {
     ]
 }
 
+fn backups() -> Vec<Operation> {
+    vec![
+        op("GET /v1/backups", "List backups, and how far the one is that is being made")
+            .json::<BackupList>(200, "Those in the daemon's directory"),
+        op("POST /v1/backups", "Begin to make a backup").json::<BackupJob>(200, "What was begun").codes(&[E::Conflict]),
+        op("POST /v1/backups/verify", "Begin to read a backup to its end")
+            .takes::<VerifyBackup>()
+            .json::<BackupJob>(200, "What was begun")
+            .codes(&[E::NotFound, E::Conflict]),
+        op("POST /v1/backups/prune", "Remove the oldest backups")
+            .takes::<PruneBackups>()
+            .json::<BackupsPruned>(200, "Which were removed, or would be"),
+        op("GET /v1/backups/{backup}", "A piece of a backup, sealed as it is")
+            .query("from", false, any_number())
+            .text(200, "The piece; nothing behind its end", "application/octet-stream")
+            .codes(&[E::NotFound, E::Conflict]),
+        op("DELETE /v1/backups/{backup}", "Remove a backup")
+            .json::<BackupsPruned>(200, "Which was removed")
+            .codes(&[E::NotFound, E::Forbidden]),
+    ]
+}
+
 fn others() -> Vec<Operation> {
     let events: Vec<&str> = EventKind::ALL.iter().map(|kind| kind.as_str()).collect();
     vec![

@@ -44,7 +44,7 @@ pub async fn counts(app: &Services) -> Result<Counts, ServiceError> {
     Ok(app.store.counts().await?)
 }
 
-/// One round. Answers how many sessions were swept away.
+/// One round. Answers how many sessions and links were swept away.
 ///
 /// # Errors
 /// The store cannot write; the next round tries again.

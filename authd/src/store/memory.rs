@@ -836,11 +836,13 @@ impl Store for MemoryStore {
 
     async fn sweep(&self, now: UnixTime, limit: usize) -> Result<u64, StoreError> {
         let mut state = self.state();
+        let links = state.links.len();
         state.links.retain(|link| now < link.expires_at.plus(LINK_REMEMBERED));
+        let links = (links - state.links.len()) as u64;
         state.acts.retain(|_, (_, at, _)| now < at.plus(IDEMPOTENCY));
         let mut due: Vec<Session> = state.sessions.values().filter(|s| s.expires_at <= now).cloned().collect();
         due.sort_by_key(|s| s.expires_at);
         due.truncate(limit);
-        Ok(due.iter().filter_map(|s| state.remove(&s.id)).count() as u64)
+        Ok(links + due.iter().filter_map(|s| state.remove(&s.id)).count() as u64)
     }
 }

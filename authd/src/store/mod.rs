@@ -690,6 +690,6 @@ pub trait Store: Imports + Outbox + ServiceTokens {
     async fn note_event(&self, act: Act, event: Event) -> Result<(), StoreError>;
 
     /// Removes sessions that ended before `now`, and links of mails that expired a while before, at most `limit` of each.
-    /// Answers how many sessions.
+    /// Answers how many there were; 0 is the end.
     async fn sweep(&self, now: UnixTime, limit: usize) -> Result<u64, StoreError>;
 }

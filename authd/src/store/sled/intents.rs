@@ -530,6 +530,5 @@ pub(super) fn sweep(tx: &mut Txn<'_>, now: UnixTime, limit: usize) -> Result<u64
         tx.delete(act);
         tx.delete(key);
     }
-    mail::sweep(tx, now, limit)?;
-    Ok(swept)
+    Ok(swept + mail::sweep(tx, now, limit)?)
 }

@@ -203,7 +203,8 @@ pub(super) fn retry_mails(
 }
 
 /// Removes links that expired a while ago.
-pub(super) fn sweep(tx: &mut Txn<'_>, now: UnixTime, limit: usize) -> Result<(), StoreError> {
+pub(super) fn sweep(tx: &mut Txn<'_>, now: UnixTime, limit: usize) -> Result<u64, StoreError> {
+    let mut swept = 0;
     for key in tx.keys_with(&keys::prefix(Kind::MailLinkExpiry), limit)? {
         let Some((at, digest)) = keys::parse_mail_link_expiry(&key) else {
             tx.delete(key);
@@ -213,11 +214,14 @@ pub(super) fn sweep(tx: &mut Txn<'_>, now: UnixTime, limit: usize) -> Result<(),
             break;
         }
         match tx.get::<Link>(&keys::mail_link(&digest))? {
-            Some(link) => remove_link(tx, &link),
+            Some(link) => {
+                remove_link(tx, &link);
+                swept += 1;
+            }
             None => tx.delete(key),
         }
     }
-    Ok(())
+    Ok(swept)
 }
 
 /// The mails with which something is to be done.
