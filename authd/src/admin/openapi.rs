@@ -239,28 +239,6 @@ fn others() -> Vec<Operation> {
     ]
 }
 
-fn backups() -> Vec<Operation> {
-    vec![
-        op("GET /v1/backups", "List backups, and how far the one under way has come")
-            .json::<BackupList>(200, "All of them"),
-        op("POST /v1/backups", "Begin a backup").json::<BackupJob>(200, "It is begun").codes(&[E::Conflict]),
-        op("POST /v1/backups/verify", "Begin to read a backup to its end")
-            .takes::<VerifyBackup>()
-            .json::<BackupJob>(200, "It is begun")
-            .codes(&[E::NotFound, E::Conflict]),
-        op("POST /v1/backups/prune", "Remove backups but the newest")
-            .takes::<PruneBackups>()
-            .json::<BackupsPruned>(200, "What was removed, or would be"),
-        op("GET /v1/backups/{backup}", "A piece of a backup")
-            .query("from", false, any_number())
-            .text(200, "Bytes from there on; none behind its end", "application/octet-stream")
-            .codes(&[E::NotFound, E::Conflict]),
-        op("DELETE /v1/backups/{backup}", "Remove a backup")
-            .json::<BackupsPruned>(200, "What was removed")
-            .codes(&[E::NotFound]),
-    ]
-}
-
 fn imports() -> Vec<Operation> {
     vec![
         op("GET /v1/imports", "List imports").json::<Page<ImportView>>(200, "All of them"),
