@@ -170,3 +170,20 @@ async fn az_04_a_connection_takes_one_request_so_that_who_asks_is_looked_up_each
     assert_eq!(answers.matches("HTTP/1.1 200").count(), 1, "{answers}");
     assert!(answers.to_lowercase().contains("connection: close"), "{answers}");
 }
+
+/// The fields of a type could be read from a list too, in their order.
+#[tokio::test]
+async fn a_body_that_is_no_object_is_refused_on_every_route() {
+    let server = Server::start().await;
+    server.sign_up("ada@example.com").await;
+    for (path, body) in [
+        ("/v1/mail/retry", json!([])),
+        ("/v1/keys/rotate", json!([true, false])),
+        ("/v1/users/ada@example.com/password", json!(["quartz lantern mosaic 82", false])),
+        ("/v1/keys/rotate", json!(null)),
+        ("/v1/keys/rotate", json!("now")),
+    ] {
+        let answer = server.admin().post(path, &body).await;
+        assert_eq!((answer.status, answer.code().as_str()), (400, "VALIDATION_ERROR"), "{path} {body}: {answer:?}");
+    }
+}

@@ -34,6 +34,8 @@ for program in "$AUTHD_BIN" "$AUTHCTL_BIN"; do
     [ -x "$program" ] || fail "needs $program: cargo build --workspace --bins"
 done
 
+AUTHD_BIN=$(realpath "$AUTHD_BIN") AUTHCTL_BIN=$(realpath "$AUTHCTL_BIN")
+
 venv=$here/.venv
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv" || fail "python3 cannot make a venv (on Debian: apt install python3-venv)"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$here/requirements.txt" ||
@@ -97,6 +99,7 @@ call() {
     echo "ok $door door: $made calls as the document says (seed $seed)"
 }
 
+cd "$work" # where schemathesis keeps what it found out
 # A checker counts only after it was seen to catch a fault: here a document that promises something else.
 sed 's/"ok":{"type":"boolean"/"ok":{"type":"string"/' "$work/public.json" >"$work/wrong.json"
 cmp -s "$work/public.json" "$work/wrong.json" && fail "no fault was put into the document"
@@ -108,7 +111,6 @@ fi
 echo "ok a seeded fault is found"
 
 export AUTHCTL_BIN AUTHCTL_SOCKET AUTHD_URL="$url"
-cd "$work" # where schemathesis keeps what it found out
 SCHEMATHESIS_HOOKS=$here/hooks.py call public "$url" "${examples% *}"
 
 SCHEMATHESIS_HOOKS=$here/hooks_admin.py call admin "http://127.0.0.1:$(cat "$work/port")" "${examples#* }"

@@ -264,16 +264,20 @@ fn completed(route: &Route, operation: Operation) -> Operation {
 
 fn parameters(route: &Route) -> Vec<Value> {
     let header = |name: &str, what: &str, schema: Value| json!({"name": name, "in": "header", "required": false, "description": what, "schema": schema});
-    let key = json!({"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-$&-~]+$"});
-    let reason = json!({"type": "string", "maxLength": 500});
+    // Percent-encoded: of what is sent it cannot be said how long it may be.
+    let key = json!({"type": "string", "minLength": 1, "pattern": "^[!-~]+$"});
     let version = header(VERSION_HEADER, "The version of this interface that the client speaks", json!({"const": "1"}));
     if !route.changes {
         return vec![version];
     }
     vec![
         version,
-        header(REASON_HEADER, "Why, for the audit trail; percent-encoded", reason),
-        header(IDEMPOTENCY_HEADER, "Asked for twice by the same key, an act is done once", key),
+        header(REASON_HEADER, "Why, for the audit trail, in 500 characters; percent-encoded", text()),
+        header(
+            IDEMPOTENCY_HEADER,
+            "Asked for twice by the same key, an act is done once: 128 printable ASCII characters; percent-encoded",
+            key,
+        ),
         header(ACT_HEADER, "What the key stands for, in the caller's words; percent-encoded", text()),
     ]
 }

@@ -93,7 +93,9 @@ impl AdminReq {
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, AdminError> {
         let value = match &self.body {
             Body::Undefined => Value::Object(serde_json::Map::new()),
-            Body::Value(value) => value.clone(),
+            Body::Value(value @ Value::Object(_)) => value.clone(),
+            // A list would be read as the fields in their order.
+            Body::Value(_) => return Err(AdminError::validation("the body is no object")),
         };
         serde_json::from_value(value).map_err(|e| AdminError::validation(e.to_string()))
     }
