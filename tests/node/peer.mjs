@@ -1,4 +1,4 @@
-// The real Better Auth server as a process of its own, for the bench: `node peer.mjs [scrypt|argon2]`. Says where it is.
+// The real Better Auth server as a process of its own, for the bench. Says where it is.
 
 import { startReference } from "./differential/reference.mjs";
 

@@ -93,8 +93,13 @@ impl Shelf {
     /// Makes the directory, or checks that nobody else can put anything there.
     fn settle(&self) -> io::Result<()> {
         match DirBuilder::new().mode(0o700).create(&self.directory) {
-            Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(e),
-            _ => {}
+            // What is put into it is on disk only if the directory is.
+            Ok(()) => {
+                let above = self.directory.parent().filter(|above| !above.as_os_str().is_empty());
+                File::open(above.unwrap_or(Path::new(".")))?.sync_all()?;
+            }
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e),
         }
         let meta = self.directory.symlink_metadata()?;
         let is_own = meta.is_dir() && meta.uid() == geteuid().as_raw() && meta.mode() & 0o022 == 0;

@@ -71,6 +71,11 @@ impl Room {
         Self { target, ..Self::default() }
     }
 
+    /// How many wait for the next event.
+    pub fn waiting(&self) -> usize {
+        self.ending.receiver_count()
+    }
+
     /// Nobody waits for events any more.
     pub fn end(&self) {
         self.ending.send_replace(true);

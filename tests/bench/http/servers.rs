@@ -152,7 +152,7 @@ pub async fn serve_bare() {
 }
 
 /// The real Better Auth server on Node, if its packages are there; or why not.
-pub fn better_auth(options: &str) -> Result<Peer, String> {
+pub fn better_auth() -> Result<Peer, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("node");
     if !folder.join("node_modules/better-auth").is_dir() {
         return Err("needs npm ci in tests/node".into());
@@ -161,6 +161,6 @@ pub fn better_auth(options: &str) -> Result<Peer, String> {
         return Err("needs Node".into());
     }
     let mut command = Command::new("node");
-    command.arg(folder.join("peer.mjs")).arg(options).env("NODE_ENV", "production");
+    command.arg(folder.join("peer.mjs")).env("NODE_ENV", "production");
     Ok(start(command, None, |line| Some(loopback(line.strip_prefix("peer http://localhost:")?.parse().ok()?))))
 }
