@@ -238,6 +238,13 @@ async fn backups_are_kept_listed_verified_streamed_and_pruned() {
     assert_eq!(host.ctl("backup list -o id").await.ok().out.lines().count(), 3);
     host.ctl("backup prune --keep 1 --yes").await.ok();
     assert_eq!(host.ctl("backup list -o id").await.ok().out.trim(), names[2]);
+    // Whoever fetches it from behind its end gets nothing, however far behind.
+    let client = running.admin();
+    let length = fs::metadata(host.data().join("backups").join(names[2])).unwrap().len();
+    for from in [length, length + 1, 1_000_000_000_000_001, u64::MAX] {
+        let piece = client.get(&format!("/v1/backups/{}?from={from}", names[2])).await;
+        assert!(piece.status == 200 && piece.body.is_empty(), "{from}: {piece:?}");
+    }
     // What is not whole is said to be so, by who made it and by who reads it.
     let path = host.data().join("backups").join(names[2]);
     let mut bytes = fs::read(&path).unwrap();
@@ -251,7 +258,6 @@ async fn backups_are_kept_listed_verified_streamed_and_pruned() {
     fs::write(&other, "secret of another").unwrap();
     let link = host.data().join("backups/authd-9-9.backup");
     std::os::unix::fs::symlink(&other, &link).unwrap();
-    let client = running.admin();
     let piece = client.get("/v1/backups/authd-9-9.backup").await;
     assert!(piece.status != 200 && !piece.body.contains("secret of another"), "{piece:?}");
     for name in ["..%2Flog%2Fopen-since", "unborn", "lock"] {
