@@ -85,11 +85,11 @@ impl Scanner {
 
     /// Follows one line, as far as it is there. How many bytes that were; `None` if it is doubtful.
     fn line(&mut self, bytes: &[u8]) -> Option<usize> {
-        let end = bytes.iter().position(|b| *b == b'\n');
+        let end = memchr::memchr(b'\n', bytes);
         let piece = &bytes[..end.unwrap_or(bytes.len())];
         // A carriage return ends a line or stands nowhere.
         let (last, before) = piece.split_last().map_or((None, piece), |(last, before)| (Some(*last), before));
-        let has_bare_cr = before.contains(&b'\r') || self.tail[1] == b'\r' && !piece.is_empty();
+        let has_bare_cr = memchr::memchr(b'\r', before).is_some() || self.tail[1] == b'\r' && !piece.is_empty();
         if has_bare_cr || self.place == Place::Request && !piece.iter().all(|b| is_of_request_line(*b)) {
             return None;
         }

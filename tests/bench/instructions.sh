@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 export CARGO_TERM_COLOR=never
 known=tests/bench/instructions.txt
-command -v valgrind >/dev/null || { echo "skipped: needs valgrind"; exit 0; }
+command -v valgrind >/dev/null || { echo "skipped: needs valgrind (on Debian: apt install valgrind)"; exit 0; }
 
 hot=$(cargo bench -p tests --bench hot --no-run --message-format=json 2>/dev/null |
   sed -n 's/.*"name":"hot".*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
@@ -16,16 +16,14 @@ hot=$(cargo bench -p tests --bench hot --no-run --message-format=json 2>/dev/nul
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-count() { # path, requests
-  valgrind --tool=callgrind --callgrind-out-file=/dev/null "$hot" "$1" "$2" 2>"$work/said" >/dev/null ||
-    { cat "$work/said" >&2; return 1; }
-  sed -n 's/.*Collected : //p' "$work/said"
-}
-
+many=1000
 each() { # path: instructions a request
-  local few many
-  few=$(count "$1" 200); many=$(count "$1" 1200)
-  echo $(((many - few) / 1000))
+  valgrind --tool=callgrind --callgrind-out-file=/dev/null '--toggle-collect=hot::counted*' "$hot" "$1" "$many" \
+    2>"$work/said" >/dev/null || { cat "$work/said" >&2; return 1; }
+  local all
+  all=$(sed -n 's/.*Collected : //p' "$work/said")
+  [ "${all:-0}" -gt "$((many * 1000))" ] || { echo "callgrind counted nothing" >&2; cat "$work/said" >&2; return 1; }
+  echo $((all / many))
 }
 
 failed=0

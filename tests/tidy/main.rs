@@ -328,6 +328,8 @@ const LAYERS: &[Layer] = &[
             "futures_util",
             "http",
             "percent_encoding",
+            "quick_cache",
+            "serde",
             "serde_json",
             "tokio",
             "tracing",

@@ -240,8 +240,8 @@ pub struct TrustedOrigins {
 /// Whether a host is this machine by its name or number.
 pub fn is_loopback_host(host: &str) -> bool {
     let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-    host.eq_ignore_ascii_case("localhost")
-        || host.to_ascii_lowercase().ends_with(".localhost")
+    let (before, last) = host.split_at_checked(host.len().saturating_sub("localhost".len())).unwrap_or_default();
+    last.eq_ignore_ascii_case("localhost") && (before.is_empty() || before.ends_with('.'))
         || host.parse::<IpAddr>().is_ok_and(|ip| super::address::canonical(ip).is_loopback())
 }
 

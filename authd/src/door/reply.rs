@@ -23,10 +23,13 @@ impl fmt::Debug for Reply {
     }
 }
 
+/// As many headers as most answers have.
+const USUAL_HEADERS: usize = 16;
+
 impl Reply {
     /// No body, no content type.
     pub fn empty(status: StatusCode) -> Self {
-        Self { status, headers: vec![], body: Bytes::new() }
+        Self { status, headers: Vec::with_capacity(USUAL_HEADERS), body: Bytes::new() }
     }
 
     /// A JSON body with 200.
@@ -38,7 +41,7 @@ impl Reply {
 
     /// A body that is ready, with 200.
     pub fn bytes(content_type: HeaderValue, body: Bytes) -> Self {
-        Self { status: StatusCode::OK, headers: vec![(header::CONTENT_TYPE, content_type)], body }
+        Self { body, ..Self::empty(StatusCode::OK).header(header::CONTENT_TYPE, content_type) }
     }
 
     /// With another status.

@@ -6,7 +6,7 @@ use common::{ErrorCode, SecretString, SessionId, UnixTime};
 use http::{HeaderName, HeaderValue, header};
 
 use super::{
-    ApiError, App, Bearer, Req,
+    ApiError, App, Bearer, Req, client,
     cookie::{SessionCookie, Shown},
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     store::Live,
 };
 
-const SET_AUTH_JWT: HeaderName = HeaderName::from_static("set-auth-jwt");
+pub(super) const SET_AUTH_JWT: HeaderName = HeaderName::from_static("set-auth-jwt");
 
 /// What the session cookie of a request stands for.
 pub enum CookieSession {
@@ -194,7 +194,7 @@ impl Req {
         let Some(token) = token else {
             return self.caller(app).await.map(AdminCaller::User).map_err(ApiError::without_body);
         };
-        match service_tokens::admit(&app.services, token, self.requester.address).await? {
+        match service_tokens::admit(&app.services, token, client::address(app, &self.head)).await? {
             Ok(service) => Ok(AdminCaller::Service(service)),
             Err(Refused::Unknown) => Err(challenge(ErrorCode::InvalidToken)),
             Err(Refused::Expired) => Err(challenge(ErrorCode::TokenExpired)),
@@ -294,12 +294,21 @@ pub(super) async fn use_cookie(app: &App, live: Live, shown: &Shown) -> (Live, V
 /// Adds a JWT of the session in Better Auth's shape, where the configuration wants that, for who showed the session's own
 /// credential.
 pub(super) async fn set_auth_jwt(app: &App, live: &Live, reply: Reply) -> Result<Reply, ApiError> {
-    if !app.settings.plugins.set_auth_jwt {
-        return Ok(reply);
+    let Some(jwt) = accompanying_jwt(app, live).await? else { return Ok(reply) };
+    Ok(reply.header(SET_AUTH_JWT, jwt_header(&jwt)?))
+}
+
+/// That JWT, if there is to be one.
+pub(super) async fn accompanying_jwt(app: &App, live: &Live) -> Result<Option<Arc<str>>, ApiError> {
+    match app.settings.plugins.set_auth_jwt {
+        true => Ok(tokens::accompanying_jwt(&app.services, live).await?),
+        false => Ok(None),
     }
-    let Some(jwt) = tokens::accompanying_jwt(&app.services, live).await? else { return Ok(reply) };
-    let jwt = HeaderValue::from_str(&jwt).map_err(|_| ApiError::new(ErrorCode::Internal))?;
-    Ok(reply.header(SET_AUTH_JWT, jwt))
+}
+
+/// A JWT as the value of a header.
+pub(super) fn jwt_header(jwt: &str) -> Result<HeaderValue, ApiError> {
+    HeaderValue::from_str(jwt).map_err(|_| ApiError::new(ErrorCode::Internal))
 }
 
 /// What stands as `token` on the wire: the handle, which clients compare and hand to the revoke routes, and which is worth

@@ -137,13 +137,14 @@ impl Cookies {
 
     /// The names of all parts of copies that a browser shows.
     fn copies_in(&self, head: &Head) -> Vec<String> {
-        let is_part = |name: &str| {
-            name.strip_prefix(&self.session_data).is_some_and(|rest| {
+        let is_part = |name: &[u8]| {
+            name.strip_prefix(self.session_data.as_bytes()).is_some_and(|rest| {
                 rest.is_empty()
-                    || rest.strip_prefix('.').is_some_and(|n| n.len() <= 2 && n.bytes().all(|b| b.is_ascii_digit()))
+                    || rest.strip_prefix(b".").is_some_and(|n| n.len() <= 2 && n.iter().all(u8::is_ascii_digit))
             })
         };
-        let mut found: Vec<String> = names(head).filter(|name| is_part(name)).map(str::to_owned).collect();
+        let names = pairs(head).map(|(name, _)| name).filter(|name| is_part(name));
+        let mut found: Vec<String> = names.filter_map(|name| String::from_utf8(name.to_vec()).ok()).collect();
         found.sort();
         found.dedup();
         found
@@ -195,10 +196,9 @@ impl Cookies {
 
     /// The signed session token that an answer sets as a cookie, as the bearer plugin's header has it: decoded.
     pub fn set_by(&self, reply: &Reply) -> Option<String> {
-        let name = format!("{}=", self.session_token);
         let value = |line: &HeaderValue| {
             let pair = line.to_str().ok()?.split(';').next()?;
-            let value = pair.strip_prefix(&name).filter(|value| !value.is_empty())?;
+            let value = pair.strip_prefix(&self.session_token)?.strip_prefix('=').filter(|value| !value.is_empty())?;
             Some(percent_decode_str(value).decode_utf8().ok()?.into_owned())
         };
         reply.values(&header::SET_COOKIE).find_map(value)
@@ -321,33 +321,26 @@ fn is_same_token(a: &Shown, b: &Shown) -> bool {
     is_same_secret(a.token.expose().as_bytes(), b.token.expose().as_bytes())
 }
 
-/// The names of the cookies that are text.
-fn names(head: &Head) -> impl Iterator<Item = &str> {
-    let pairs =
-        head.headers.get_all(header::COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
-    pairs.filter_map(|pair| {
+/// The pairs of a request's cookies by RFC 6265bis §5.8.3 as servers read it: parted by `;`, and at the first `=`. They need not be
+/// text: what other cookies of the site look like does not matter.
+fn pairs(head: &Head) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let lines = head.headers.get_all(header::COOKIE).iter();
+    lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).filter_map(|pair| {
         let at = pair.iter().position(|byte| *byte == b'=')?;
-        std::str::from_utf8(pair[..at].trim_ascii()).ok()
+        Some((pair[..at].trim_ascii(), &pair[at + 1..]))
     })
 }
 
-/// The different values of a cookie by RFC 6265bis §5.8.3 as servers read it: pairs parted by `;`, quotes around a value
-/// dropped. What other cookies of the site look like does not matter, so they need not be text.
+/// The different values of a cookie, without quotes around them.
 fn values<'a>(head: &'a Head, name: &str) -> Vec<&'a str> {
     let mut found: Vec<&str> = vec![];
-    for header in head.headers.get_all(header::COOKIE) {
-        for pair in header.as_bytes().split(|byte| *byte == b';') {
-            let Some(at) = pair.iter().position(|byte| *byte == b'=') else { continue };
-            if pair[..at].trim_ascii() != name.as_bytes() {
-                continue;
-            }
-            // Not text, or too long: a value all the same, and none that can be good.
-            let value = std::str::from_utf8(pair[at + 1..].trim_ascii()).unwrap_or_default();
-            let value = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
-            let value = if value.len() > MAX_COOKIE_BYTES { "" } else { value };
-            if !found.contains(&value) {
-                found.push(value);
-            }
+    for (_, value) in pairs(head).filter(|(other, _)| *other == name.as_bytes()) {
+        // Not text, or too long: a value all the same, and none that can be good.
+        let value = std::str::from_utf8(value.trim_ascii()).unwrap_or_default();
+        let value = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
+        let value = if value.len() > MAX_COOKIE_BYTES { "" } else { value };
+        if !found.contains(&value) {
+            found.push(value);
         }
     }
     found

@@ -11,6 +11,7 @@ pub mod jwks;
 pub mod openapi;
 pub mod origin;
 pub mod plain;
+mod prepared;
 pub mod request;
 pub mod routes;
 pub mod throttle;
@@ -25,6 +26,7 @@ use tokio::time::Instant;
 use tracing::{debug, error};
 use warp::{Filter, reply::Response};
 
+use self::prepared::Prepared;
 pub use self::{
     cookie::Cookies,
     error::ApiError,
@@ -37,7 +39,7 @@ use crate::{
     door::{Body, BodyError, Found, Head, Panic, Reply, Room, Router, Share, body, panics},
     live::Live,
     metrics::Requests,
-    service::{Services, random::base62},
+    service::{Services, random::RequestIds},
 };
 
 /// What the public door is configured to do.
@@ -134,6 +136,8 @@ pub struct App {
     pub requests: Arc<Requests>,
     router: Arc<Router<Route>>,
     bodies: Arc<Room>,
+    ids: Arc<RequestIds>,
+    prepared: Prepared,
 }
 
 /// The session token for clients without cookies.
@@ -157,19 +161,19 @@ impl App {
         }
         let (jwks, router, bodies) = (jwks::Prepared::default(), Arc::new(router), Arc::default());
         let requests = Arc::new(Requests::of(routes::ROUTES.iter().map(|route| (route.verb.as_str(), route.path))));
-        Self { services, settings, cookies, jwks, requests, router, bodies }
+        let entropy = &*services.entropy;
+        let (ids, prepared) = (Arc::new(RequestIds::new(entropy)), Prepared::new(entropy));
+        Self { services, settings, cookies, jwks, requests, router, bodies, ids, prepared }
     }
 
     /// The same door after its configuration was read again. The mounts are those of the start.
     #[must_use]
     pub fn successor(&self, services: Arc<Services>, settings: Settings, cookies: Cookies) -> Self {
-        let (router, jwks, bodies) = (self.router.clone(), jwks::Prepared::default(), self.bodies.clone());
-        Self { services, settings, cookies, jwks, requests: self.requests.clone(), router, bodies }
-    }
-
-    #[allow(clippy::expect_used)]
-    fn request_id(&self) -> RequestId {
-        base62(&*self.services.entropy, 16).parse().expect("base62 text is an id")
+        let (router, requests, bodies) = (self.router.clone(), self.requests.clone(), self.bodies.clone());
+        // What was prepared is as the configuration of before would have it.
+        let prepared = Prepared::new(&*services.entropy);
+        let (jwks, ids) = (jwks::Prepared::default(), self.ids.clone());
+        Self { services, settings, cookies, jwks, requests, router, bodies, ids, prepared }
     }
 
     /// The one filter.
@@ -187,7 +191,7 @@ impl App {
         S: Stream<Item = Result<B, warp::Error>> + Send,
         B: Buf + Send,
     {
-        let (id, began, mut asked) = (self.request_id(), Instant::now(), None);
+        let (id, began, mut asked) = (self.ids.draw(), Instant::now(), None);
         let caught = panics::catch(self.dispatch(&head, body, &id, &mut asked)).await;
         let mut reply = caught.unwrap_or_else(|Panic { said, location }| {
             error!(request.id = %id, location, "a handler panicked: {}", printable(&said));
@@ -247,7 +251,7 @@ impl App {
             let mut share = Share::of(&self.bodies, self.settings.max_body_total);
             let body = self.body(head, stream, route.body, &mut share).await?;
             origin::check(self, head, route.origin, &body)?;
-            let req = Req::new(self, head.clone(), body, params, id.clone(), renewed.clone());
+            let req = Req::new(head.clone(), body, params, id.clone(), renewed.clone());
             in_time((route.handler)(self, req)).await
         };
         let recorded = |e: ApiError| if is_plain { e } else { e.as_recorded() };
@@ -279,17 +283,17 @@ impl App {
         let host = head.single(header::HOST).map_err(|_| refuse())?.ok_or_else(refuse)?;
         let served = |host: &str| {
             let settings = &self.settings;
-            let host = host.to_ascii_lowercase();
             let is_port = |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
             let (name, port) = match host.rsplit_once(':') {
                 Some((name, port)) if !host.ends_with(']') => (name, port),
-                _ => (host.as_str(), "80"),
+                _ => (host, "80"),
             };
             if !is_port(port) {
                 return false;
             }
-            host == settings.public_url.authority
-                || settings.hosts.iter().any(|h| h.as_str() == host || h.as_str() == name)
+            let is = |other: &str| other.eq_ignore_ascii_case(host) || other.eq_ignore_ascii_case(name);
+            settings.public_url.authority.eq_ignore_ascii_case(host)
+                || settings.hosts.iter().any(|known| is(known.as_str()))
                 || settings.mode == Mode::Development && crate::domain::origin::is_loopback_host(name)
         };
         // A target in absolute form names a host too (RFC 9112 §3.2.2).

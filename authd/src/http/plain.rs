@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     domain::{GivenFields, User},
-    door::Reply,
+    door::{JSON, Reply},
     service::{
         accounts::{self, Identifier, SignIn, SignUp},
         sessions::{self, Opened},
@@ -94,7 +94,7 @@ pub(super) fn set_session_cookies(app: &App, req: &Req, opened: &Opened, reply: 
 
 /// Marks the browser as one of the user's own. A sign-in that is not to be remembered leaves no mark.
 pub(super) fn remember_device(app: &App, req: &Req, user: &User, reply: &mut Reply) {
-    let value = req.requester.device.after_sign_in(&app.services, user);
+    let value = req.requester(app).device.after_sign_in(&app.services, user);
     reply.add(header::SET_COOKIE, app.cookies.device(&value));
 }
 
@@ -133,7 +133,7 @@ pub async fn sign_up(app: &App, req: Req) -> Result<Reply, ApiError> {
     let wish = wish(app, &req, remember, mode == Mode::Token).await?;
     let (username, locked) = (given_username(app, &req)?, GivenFields::default());
     let wanted = SignUp { email, username, locked, name, image: None, fields, password, wish, target: None };
-    let made = accounts::sign_up(&app.services, wanted, &req.requester).await?;
+    let made = accounts::sign_up(&app.services, wanted, req.requester(app)).await?;
     let reply = match &made.opened {
         Some(opened) => opened_reply(app, &req, opened, mode).await?,
         None => Reply::json(&UserOnlyBody { user: tokens::user_body(&app.services, &made.user) }),
@@ -165,7 +165,7 @@ pub async fn sign_in(app: &App, req: Req) -> Result<Reply, ApiError> {
     let mode = mode_of(&req, mode);
     let wish = wish(app, &req, remember, mode == Mode::Token).await?;
     let wanted = SignIn { by, password, new_password, wish, target: None };
-    let opened = accounts::sign_in(&app.services, wanted, &req.requester).await;
+    let opened = accounts::sign_in(&app.services, wanted, req.requester(app)).await;
     let opened = opened.map_err(|error| if is_named { of_username(error) } else { error.into() })?;
     opened_reply(app, &req, &opened, mode).await
 }
@@ -182,7 +182,7 @@ pub async fn refresh(app: &App, req: Req) -> Result<Reply, ApiError> {
         if !matches!(cookie, CookieSession::None) || req.head.has(header::AUTHORIZATION) {
             return Err(ApiError::new(ErrorCode::AmbiguousCredentials));
         }
-        let refreshed = tokens::refresh(&app.services, token, &req.requester).await?;
+        let refreshed = tokens::refresh(&app.services, token, req.requester(app)).await?;
         let (live, token) = refreshed.map_err(|refusal| ApiError::new(refusal.code()))?;
         return token_reply(app, &live, Some(&token)).await;
     }
@@ -213,7 +213,7 @@ pub async fn refresh(app: &App, req: Req) -> Result<Reply, ApiError> {
 pub async fn sign_out(app: &App, req: Req) -> Result<Reply, ApiError> {
     let refresh_token = req.optional_fields(|f| f.optional_string("refresh_token"))?;
     let shown = req.shown_sessions(app, refresh_token).await?;
-    let ended = sessions::sign_out(&app.services, shown, &req.requester).await?;
+    let ended = sessions::sign_out(&app.services, shown, req.requester(app)).await?;
     let mut reply = Reply::json(&LogoutBody { success: true, ended: ended.sessions });
     sign_out_cookies(app, &req, &mut reply);
     Ok(reply)
@@ -231,8 +231,19 @@ pub async fn me(app: &App, req: Req) -> Result<Reply, ApiError> {
         (live, Some(token)) => use_cookie(app, live, &token).await,
         (live, None) => (live, vec![]),
     };
+    let body = app.prepared.me.get(&live, None);
+    let body = body.unwrap_or_else(|| app.prepared.me.keep(app.prepared.cut(&live, None, &me_body(app, &live))));
+    let mut reply = Reply::bytes(JSON, body.whole());
+    reply.add(AUTHD_USER, live.user.id.as_str());
+    for cookie in cookies {
+        reply.add(header::SET_COOKIE, cookie);
+    }
+    Ok(reply)
+}
+
+fn me_body(app: &App, live: &Live) -> MeBody {
     let session = &live.session;
-    let mut reply = Reply::json(&MeBody {
+    MeBody {
         user: tokens::user_body(&app.services, &live.user),
         session: MeSession {
             id: session.id.clone(),
@@ -241,10 +252,5 @@ pub async fn me(app: &App, req: Req) -> Result<Reply, ApiError> {
             ip_address: session.ip_address.clone(),
             user_agent: session.user_agent.clone(),
         },
-    });
-    reply.add(AUTHD_USER, live.user.id.as_str());
-    for cookie in cookies {
-        reply.add(header::SET_COOKIE, cookie);
     }
-    Ok(reply)
 }

@@ -17,8 +17,9 @@ pub struct Req {
     pub head: Arc<Head>,
     /// The parsed body.
     pub body: Body,
-    /// Where it came from.
-    pub requester: Requester,
+    id: RequestId,
+    /// Made when it is asked for the first time: most requests change nothing, and nobody records who made them.
+    requester: OnceLock<Requester>,
     /// The values of the path's `{parameters}`.
     params: Vec<(String, String)>,
     /// The cookies that this use of a session renews.
@@ -30,23 +31,27 @@ pub(super) type Renewed = Arc<OnceLock<Vec<String>>>;
 
 impl Req {
     pub(super) fn new(
-        app: &App,
         head: Arc<Head>,
         body: Body,
         params: Vec<(String, String)>,
         id: RequestId,
         renewed: Renewed,
     ) -> Self {
-        let address = client::address(app, &head);
-        let source = address.map(|address| address.to_string());
-        let requester = Requester {
-            address,
-            source,
-            user_agent: head.user_agent(),
-            request_id: Some(id),
-            device: app.cookies.read_device(&head),
-        };
-        Self { head, body, requester, params, renewed }
+        Self { head, body, id, requester: OnceLock::new(), params, renewed }
+    }
+
+    /// Where it came from.
+    pub fn requester(&self, app: &App) -> &Requester {
+        self.requester.get_or_init(|| {
+            let address = client::address(app, &self.head);
+            Requester {
+                address,
+                source: address.map(|address| address.to_string()),
+                user_agent: self.head.user_agent(),
+                request_id: Some(self.id.clone()),
+                device: app.cookies.read_device(&self.head),
+            }
+        })
     }
 
     /// These cookies are to be set by whatever is answered.

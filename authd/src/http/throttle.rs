@@ -54,10 +54,10 @@ pub fn is_plain(route: &Route) -> bool {
 /// # Errors
 /// How long to wait.
 pub fn check(app: &App, head: &Head, is_route: bool) -> Result<(), Span> {
-    let Some(path) = below_mount(app, head.path()).filter(|path| *path != FREE) else { return Ok(()) };
     if !app.settings.throttle_requests {
         return Ok(());
     }
+    let Some(path) = below_mount(app, head.path()).filter(|path| *path != FREE) else { return Ok(()) };
     let plain = PLAIN.iter().find(|(name, _)| path == *name);
     let recorded = RULES.iter().find(|(beginning, _)| path.starts_with(beginning));
     let (beginning, rule) = plain.or(recorded).copied().unwrap_or(("", DEFAULT));

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use memchr::memmem;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -82,19 +83,19 @@ impl Connection {
     }
 }
 
-/// Whether an answer is there whole; `None` as long as its head is not.
+/// Whether an answer is there whole; `None` as long as its head is not. Looks as little as can be at each: the longer of two answers
+/// must not cost more to read.
 fn whole(bytes: &[u8]) -> Option<bool> {
-    let head = bytes.windows(4).position(|w| w == b"\r\n\r\n")?;
-    let text = std::str::from_utf8(&bytes[..head]).ok()?;
-    let field = |name: &str| {
-        text.split("\r\n").find_map(|line| {
-            let (key, value) = line.split_once(':')?;
-            key.eq_ignore_ascii_case(name).then(|| value.trim())
-        })
+    let head = memmem::find(bytes, b"\r\n\r\n")?;
+    let field = |name: &[u8]| {
+        let rest = &bytes[memmem::find(&bytes[..head], name)? + name.len()..head];
+        std::str::from_utf8(&rest[..memmem::find(rest, b"\r\n").unwrap_or(rest.len())]).ok()
     };
-    match field("content-length") {
+    match field(b"ontent-length: ").or_else(|| field(b"ontent-Length: ")) {
         Some(length) => Some(bytes.len() >= head + 4 + length.parse::<usize>().ok()?),
-        None if field("transfer-encoding").is_some() => Some(bytes.ends_with(b"0\r\n\r\n")),
+        None if field(b"ransfer-encoding: ").or_else(|| field(b"ransfer-Encoding: ")).is_some() => {
+            Some(bytes.ends_with(b"0\r\n\r\n"))
+        }
         None => Some(true),
     }
 }

@@ -1,4 +1,4 @@
-//! Who answers, each a process of its own: authd, a bare warp route that returns as many bytes, the real Better Auth server.
+//! Who answers, each a process of its own: authd, a bare warp route that returns the same bytes, the real Better Auth server.
 
 use std::{
     io::{BufRead, BufReader},
@@ -142,13 +142,37 @@ pub fn bare() -> Peer {
     start(command, None, |line| Some(loopback(line.strip_prefix("bare ")?.parse().ok()?)))
 }
 
-/// What [`bare`] runs: `GET /N` answers N bytes of JSON.
+/// What [`bare`] runs: `POST /learn` takes an answer as it was sent, and from then on `GET /say/N` gives it, head and body; N counts
+/// from 0.
 pub async fn serve_bare() {
-    let route = warp::path!(usize)
-        .map(|bytes: usize| warp::reply::with_header(vec![b' '; bytes], "content-type", "application/json"));
+    static LEARNED: [std::sync::OnceLock<(http::HeaderMap, bytes::Bytes)>; 16] =
+        [const { std::sync::OnceLock::new() }; 16];
+    let learn = warp::path!("learn").and(warp::body::bytes()).map(|answer: bytes::Bytes| {
+        let free = LEARNED.iter().position(|place| place.get().is_none()).unwrap();
+        LEARNED[free].set(parts(&answer)).unwrap();
+        free.to_string()
+    });
+    let say = warp::path!("say" / usize).map(|number: usize| {
+        let (headers, body) = LEARNED[number].get().unwrap();
+        let mut response = warp::reply::Response::new(body.clone().into());
+        *response.headers_mut() = headers.clone();
+        response
+    });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("bare {}", listener.local_addr().unwrap().port());
-    warp::serve(route).incoming(listener).run().await;
+    warp::serve(say.or(learn)).incoming(listener).run().await;
+}
+
+/// The headers of an answer but for those that hyper writes, and its body.
+fn parts(answer: &bytes::Bytes) -> (http::HeaderMap, bytes::Bytes) {
+    let end = answer.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
+    let head = std::str::from_utf8(&answer[..end]).unwrap();
+    let lines = head.split("\r\n").skip(1).map(|line| line.split_once(": ").unwrap());
+    let headers = lines
+        .filter(|(name, _)| !matches!(*name, "date" | "content-length" | "connection"))
+        .map(|(name, value)| (name.parse::<http::HeaderName>().unwrap(), value.parse().unwrap()))
+        .collect();
+    (headers, answer.slice(end + 4..))
 }
 
 /// The real Better Auth server on Node, if its packages are there; or why not.

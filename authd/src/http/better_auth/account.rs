@@ -43,7 +43,7 @@ pub async fn update(app: &App, req: Req) -> Result<Reply, ApiError> {
     if email {
         return Err(ApiError::new(ErrorCode::EmailCanNotBeUpdated));
     }
-    if !own::update(&app.services, &caller.live, wanted, &req.requester).await.map_err(of_own)? {
+    if !own::update(&app.services, &caller.live, wanted, req.requester(app)).await.map_err(of_own)? {
         return Err(nothing_to_update());
     }
     Ok(with_cookie(app, &req, &caller, Reply::json(&StatusBody { status: true })).await)
@@ -97,7 +97,7 @@ pub async fn change_password(app: &App, req: Req) -> Result<Reply, ApiError> {
     })?;
     let caller = req.caller(app).await?;
     let has_cookie = caller.shown.is_some() || req.cookie_sessions(app).await?.contains(&caller.live.session.id);
-    let changed = own::change_password(&app.services, &caller.live, wanted, &req.requester).await;
+    let changed = own::change_password(&app.services, &caller.live, wanted, req.requester(app)).await;
     let (user, opened) = changed.map_err(of_own)?;
     let token = opened.as_ref().map(|opened| wire_token(app, &opened.live.session, Some(&opened.token)));
     let tokens = match &opened {
@@ -129,7 +129,7 @@ pub async fn change_password(app: &App, req: Req) -> Result<Reply, ApiError> {
 pub async fn verify_password(app: &App, req: Req) -> Result<Reply, ApiError> {
     let password = req.fields(|f| f.string("password").into())?;
     let caller = req.caller(app).await?;
-    let checked = own::check_password(&app.services, &caller.live.user, &password, &req.requester).await;
+    let checked = own::check_password(&app.services, &caller.live.user, &password, req.requester(app)).await;
     // As recorded, an account without a password is not told from a wrong one here.
     checked.map_err(|error| if error == ServiceError::NoPassword { ServiceError::WrongPassword } else { error })?;
     Ok(Reply::json(&StatusBody { status: true }))
@@ -170,7 +170,7 @@ pub async fn delete(app: &App, req: Req) -> Result<Reply, ApiError> {
         DeletionWish { password, token, target }
     })?;
     let caller = req.caller(app).await?;
-    match own::delete(&app.services, &caller.live, wish, &req.requester).await.map_err(of_deletion)? {
+    match own::delete(&app.services, &caller.live, wish, req.requester(app)).await.map_err(of_deletion)? {
         Deletion::Done => {
             let mut reply = Reply::json(&DeletedBody { success: true, message: "User deleted".into() });
             delete_session_cookies(app, &mut reply);
@@ -206,7 +206,7 @@ pub async fn delete_by_link(app: &App, req: Req) -> Result<Reply, ApiError> {
         return Ok(no_such_route());
     }
     let caller = req.optional_caller(app).await?.ok_or(ApiError::new(ErrorCode::FailedToGetUserInfo))?;
-    own::delete_by_link(&app.services, &caller.live, &token, &req.requester).await.map_err(of_deletion)?;
+    own::delete_by_link(&app.services, &caller.live, &token, req.requester(app)).await.map_err(of_deletion)?;
     let mut reply = match req.head.query("callbackURL").filter(|target| !target.is_empty()) {
         Some(target) => redirect(&target),
         None => Reply::json(&DeletedBody { success: true, message: "User deleted".into() }),

@@ -26,7 +26,7 @@ pub async fn send_verification(app: &App, req: Req) -> Result<Reply, ApiError> {
     let email = email.ok_or(ApiError::new(ErrorCode::InvalidEmail))?;
     let caller = req.optional_caller(app).await?;
     let live = caller.as_ref().map(|caller| &caller.live);
-    email::send_proof(&app.services, &email, live, &target, &req.requester).await?;
+    email::send_proof(&app.services, &email, live, &target, req.requester(app)).await?;
     Ok(Reply::json(&StatusBody { status: true }))
 }
 
@@ -41,7 +41,7 @@ pub async fn verify(app: &App, req: Req) -> Result<Reply, ApiError> {
     let live = caller.as_ref().map(|caller| &caller.live);
     let wish = wish(app, &req, None, false).await?;
     let place = target.as_deref().unwrap_or_default();
-    let followed = match email::follow(&app.services, &token, live, place, &wish, &req.requester).await {
+    let followed = match email::follow(&app.services, &token, live, place, &wish, req.requester(app)).await {
         Ok(followed) => followed,
         Err(problem @ (ServiceError::BadLink | ServiceError::LinkExpired | ServiceError::OtherUser)) => {
             let refusal = ApiError::from(problem);
@@ -87,7 +87,7 @@ pub async fn change(app: &App, req: Req) -> Result<Reply, ApiError> {
         req.fields(|f| (f.email("newEmail"), f.optional_string("callbackURL").unwrap_or_default().to_owned()))?;
     let to = to.ok_or(ApiError::new(ErrorCode::InvalidEmail))?;
     let caller = req.caller(app).await?;
-    let asked = email::ask_for_change(&app.services, &caller.live, &to, &target, &req.requester).await;
+    let asked = email::ask_for_change(&app.services, &caller.live, &to, &target, req.requester(app)).await;
     let changed = asked.map_err(|error| match error {
         ServiceError::MailOff => ApiError::new(ErrorCode::VerificationEmailNotEnabled).without_its_code(),
         ServiceError::UserNotFound => ApiError::new(ErrorCode::Unauthorized),

@@ -22,7 +22,7 @@ pub async fn request(app: &App, req: Req) -> Result<Reply, ApiError> {
     let (email, target) =
         req.fields(|f| (f.email("email"), f.optional_string("redirectTo").unwrap_or_default().to_owned()))?;
     let email = email.ok_or(ApiError::new(ErrorCode::InvalidEmail))?;
-    service::request(&app.services, &email, &target, &req.requester).await.map_err(|error| match error {
+    service::request(&app.services, &email, &target, req.requester(app)).await.map_err(|error| match error {
         ServiceError::MailOff => ApiError::new(ErrorCode::ResetPasswordDisabled),
         error => error.into(),
     })?;
@@ -79,7 +79,7 @@ pub async fn reset(app: &App, req: Req) -> Result<Reply, ApiError> {
     if token.is_empty() {
         return Err(bad(ServiceError::BadLink));
     }
-    service::reset(&app.services, &token, &password, &req.requester).await.map_err(bad)?;
+    service::reset(&app.services, &token, &password, req.requester(app)).await.map_err(bad)?;
     Ok(Reply::json(&StatusBody { status: true }))
 }
 

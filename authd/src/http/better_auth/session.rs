@@ -9,10 +9,10 @@ use url::form_urlencoded;
 
 use super::{add_session_data, session_body};
 use crate::{
-    door::Reply,
+    door::{JSON, Reply},
     http::{
         ApiError, App, Req,
-        auth::{CookieSession, set_auth_jwt, use_cookie},
+        auth::{CookieSession, SET_AUTH_JWT, accompanying_jwt, jwt_header, set_auth_jwt, use_cookie},
         plain::{delete_session_cookies, sign_out_cookies},
     },
     service::{sessions, tokens},
@@ -25,22 +25,31 @@ fn no_store(reply: Reply) -> Reply {
         .header(header::PRAGMA, HeaderValue::from_static("no-cache"))
 }
 
-fn body_of(app: &App, live: &Live, own: Option<&SecretString>, needs_refresh: Option<bool>) -> Reply {
+fn body_of(app: &App, live: &Live, own: Option<&SecretString>, needs_refresh: Option<bool>) -> GetSessionBody {
     let session = session_body(app, &live.session, own);
-    no_store(Reply::json(&GetSessionBody {
-        session,
-        user: tokens::user_body(&app.services, &live.user),
-        needs_refresh,
-    }))
+    GetSessionBody { session, user: tokens::user_body(&app.services, &live.user), needs_refresh }
 }
 
-async fn shown(
-    app: &App,
-    live: &Live,
-    own: Option<&SecretString>,
-    needs_refresh: Option<bool>,
-) -> Result<Reply, ApiError> {
-    set_auth_jwt(app, live, body_of(app, live, own, needs_refresh)).await
+/// For who showed the session's own credential.
+async fn shown(app: &App, live: &Live, own: &SecretString, needs_refresh: Option<bool>) -> Result<Reply, ApiError> {
+    if needs_refresh.is_some() {
+        let body = body_of(app, live, Some(own), needs_refresh);
+        return set_auth_jwt(app, live, no_store(Reply::json(&body))).await;
+    }
+    let jwt = accompanying_jwt(app, live).await?;
+    let body = match app.prepared.sessions.get(live, jwt.as_ref()) {
+        Some(body) => body,
+        None => {
+            let jwt = jwt.map(|jwt| Ok::<_, ApiError>((jwt.clone(), jwt_header(&jwt)?))).transpose()?;
+            let body = body_of(app, live, Some(app.prepared.place()), None);
+            app.prepared.sessions.keep(app.prepared.cut(live, jwt, &body))
+        }
+    };
+    let reply = no_store(Reply::bytes(JSON, body.with(own)));
+    Ok(match body.jwt() {
+        Some(jwt) => reply.header(SET_AUTH_JWT, jwt),
+        None => reply,
+    })
 }
 
 /// `GET /get-session`: the session and its user, or `null` with 200, never 401. A use that prolongs the session sets the
@@ -67,7 +76,7 @@ pub async fn get_by_post(app: &App, req: Req) -> Result<Reply, ApiError> {
 
 async fn answer(app: &App, req: &Req, is_deferred: bool) -> Result<Reply, ApiError> {
     if let Some(accepted) = req.lenient_jwt(app).await? {
-        return Ok(body_of(app, &accepted.live, None, None));
+        return Ok(no_store(Reply::json(&body_of(app, &accepted.live, None, None))));
     }
     let (live, token, due, cookies) = match req.cookie_session(app).await? {
         CookieSession::Alive(live, token) if req.has_flag("disableRefresh") => (live, token, None, vec![]),
@@ -90,7 +99,7 @@ async fn answer(app: &App, req: &Req, is_deferred: bool) -> Result<Reply, ApiErr
             return Ok(reply);
         }
     };
-    let mut reply = shown(app, &live, Some(&token.token), due).await?;
+    let mut reply = shown(app, &live, &token.token, due).await?;
     for cookie in cookies {
         reply.add(header::SET_COOKIE, cookie);
     }
@@ -119,7 +128,7 @@ pub async fn sign_out(app: &App, req: Req) -> Result<Reply, ApiError> {
         f.optional_string("state");
     })?;
     let shown = req.cookie_sessions(app).await?;
-    sessions::sign_out(&app.services, shown, &req.requester).await?;
+    sessions::sign_out(&app.services, shown, req.requester(app)).await?;
     let mut reply = Reply::json(&SuccessBody { success: true });
     sign_out_cookies(app, &req, &mut reply);
     Ok(reply)

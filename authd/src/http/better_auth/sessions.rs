@@ -49,7 +49,7 @@ pub async fn revoke(app: &App, req: Req) -> Result<Reply, ApiError> {
     }
     let is_own = handle.as_ref() == Some(&caller.live.session.id);
     if let Some(id) = handle {
-        sessions::revoke_own(&app.services, &caller.live, id, &req.requester).await?;
+        sessions::revoke_own(&app.services, &caller.live, id, req.requester(app)).await?;
     }
     let mut reply = Reply::json(&DONE);
     if is_own {
@@ -66,7 +66,7 @@ pub async fn revoke(app: &App, req: Req) -> Result<Reply, ApiError> {
 pub async fn revoke_all(app: &App, req: Req) -> Result<Reply, ApiError> {
     let caller = req.caller(app).await?;
     let all = Ending::OfUser { user: caller.live.user.id.clone(), except: None };
-    sessions::revoke_by_owner(&app.services, &caller.live, all, &req.requester).await?;
+    sessions::revoke_by_owner(&app.services, &caller.live, all, req.requester(app)).await?;
     let mut reply = Reply::json(&DONE);
     delete_session_cookies(app, &mut reply);
     Ok(reply)
@@ -80,6 +80,6 @@ pub async fn revoke_others(app: &App, req: Req) -> Result<Reply, ApiError> {
     let caller = req.caller(app).await?;
     let live = &caller.live;
     let others = Ending::OfUser { user: live.user.id.clone(), except: Some(live.session.id.clone()) };
-    sessions::revoke_by_owner(&app.services, live, others, &req.requester).await?;
+    sessions::revoke_by_owner(&app.services, live, others, req.requester(app)).await?;
     Ok(Reply::json(&DONE))
 }

@@ -35,7 +35,7 @@ pub async fn email(app: &App, req: Req) -> Result<Reply, ApiError> {
     let email = if is_wire_syntax(email) { email.parse().map_err(|_| invalid())? } else { return Err(invalid()) };
     let wish = wish(app, &req, remember, false).await?;
     let wanted = SignIn { by: Identifier::Email(email), password, new_password, wish, target: callback.clone() };
-    let opened = accounts::sign_in(&app.services, wanted, &req.requester).await?;
+    let opened = accounts::sign_in(&app.services, wanted, req.requester(app)).await?;
     Ok(signed_in(app, &req, &opened, callback))
 }
 

@@ -39,7 +39,7 @@ pub async fn email(app: &App, req: Req) -> Result<Reply, ApiError> {
     let email = email.ok_or(ApiError::new(ErrorCode::InvalidEmail))?;
     let wish = wish(app, &req, remember, false).await?;
     let wanted = SignUp { email, name, image, fields, locked, username, password, wish, target };
-    let made = accounts::sign_up(&app.services, wanted, &req.requester).await?;
+    let made = accounts::sign_up(&app.services, wanted, req.requester(app)).await?;
     let token = made.opened.as_ref().map(|opened| wire_token(app, &opened.live.session, Some(&opened.token)));
     let mut reply = Reply::json(&SignUpBody { token, user: tokens::user_body(&app.services, &made.user) });
     if let Some(opened) = &made.opened {

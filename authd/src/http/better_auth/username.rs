@@ -59,7 +59,7 @@ pub async fn sign_in(app: &App, req: Req) -> Result<Reply, ApiError> {
     let wish = wish(app, &req, remember, false).await?;
     let (by, target) = (Identifier::Username(username), callback.clone());
     let wanted = SignIn { by, password: password.into(), new_password, wish, target };
-    let opened = accounts::sign_in(&app.services, wanted, &req.requester).await.map_err(of_username)?;
+    let opened = accounts::sign_in(&app.services, wanted, req.requester(app)).await.map_err(of_username)?;
     Ok(signed_in(app, &req, &opened, callback))
 }
 

@@ -29,7 +29,7 @@ pub async fn begin(app: &App, req: Req) -> Result<Reply, ApiError> {
     let own = caller.session()?;
     let remember = own.live.session.remember;
     let own = own.shown.as_ref().ok_or_else(|| ApiError::new(ErrorCode::Forbidden))?;
-    let opened = impersonation::begin(&app.services, &admin, &user, &req.requester).await?;
+    let opened = impersonation::begin(&app.services, &admin, &user, req.requester(app)).await?;
     let live = &opened.live;
     let mut reply = Reply::json(&SessionAndUserBody {
         session: session_body(app, &live.session, Some(&opened.token)),
@@ -53,7 +53,7 @@ pub async fn end(app: &App, req: Req) -> Result<Reply, ApiError> {
     let caller = caller.session()?;
     let kept = app.cookies.read_admin_session(&req.head);
     let token = kept.as_ref().map(|kept| kept.token.expose());
-    let stopped = impersonation::end(&app.services, &caller.live, token, &req.requester).await?;
+    let stopped = impersonation::end(&app.services, &caller.live, token, req.requester(app)).await?;
     let (own, kept) = match (stopped, kept) {
         (Stopped::Own(own), Some(kept)) => (own, kept),
         (Stopped::WasNone, _) => {

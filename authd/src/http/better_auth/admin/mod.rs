@@ -16,6 +16,6 @@ use crate::{
 
 /// Who asks, for the use cases. Where the plugin is off there are no such routes; a reload may come in between.
 fn administrator<'a>(app: &'a App, req: &'a Req, caller: &'a AdminCaller) -> Result<Administrator<'a>, ApiError> {
-    let admin = Administrator::new(&app.services, caller.who(), &req.requester);
+    let admin = Administrator::new(&app.services, caller.who(), req.requester(app));
     admin.ok_or_else(|| ApiError::new(ErrorCode::NotFound))
 }
