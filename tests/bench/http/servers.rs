@@ -188,3 +188,25 @@ pub fn better_auth() -> Result<Peer, String> {
     command.arg(folder.join("peer.mjs")).env("NODE_ENV", "production");
     Ok(start(command, None, |line| Some(loopback(line.strip_prefix("peer http://localhost:")?.parse().ok()?))))
 }
+
+/// fastapi-users on uvicorn, if its packages are there; or why not.
+pub fn fastapi_users(dir: TempDir) -> Result<Peer, String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench");
+    let python = folder.join(".venv/bin/python");
+    if !python.is_file() {
+        return Err("needs the packages of tests/bench/requirements.txt in tests/bench/.venv".into());
+    }
+    let mut command = Command::new(python);
+    command.arg(folder.join("fastapi_users.py")).arg(dir.path().join("users.sqlite"));
+    Ok(start(command, Some(dir), |line| Some(loopback(line.strip_prefix("peer ")?.parse().ok()?))))
+}
+
+/// Brings accounts in, an account a line.
+pub fn import(dir: &Path, accounts: &str) {
+    let file = dir.join("accounts.jsonl");
+    std::fs::write(&file, accounts).unwrap();
+    let mut command = Command::new(authd_program().with_file_name("authctl"));
+    command.arg("--socket").arg(dir.join("a.sock")).args(["import", "users", "--yes"]).arg(file).env("HOME", dir);
+    let done = command.output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+}
