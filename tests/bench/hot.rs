@@ -3,6 +3,10 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use authd::{
+    door::{Found, Router},
+    http::{Route, routes::ROUTES},
+};
 use tests::{PASSWORD, Server};
 use tikv_jemallocator::Jemalloc;
 use tokio::{
@@ -100,10 +104,47 @@ fn counted(runtime: &Runtime, address: std::net::SocketAddr, request: &[u8], man
     runtime.block_on(repeat(address, request, many));
 }
 
+/// Only the finding of a route, of a table as it is built for two mounts: `route-one` in a table of that route alone, `route-first` and
+/// `route-last` in the whole table, `routes` all of it one after the other.
+fn routing(which: &str, many: u64) {
+    let paths: Vec<(http::Method, String, &'static Route)> = ROUTES
+        .iter()
+        .flat_map(|route| {
+            let mounts: &[&str] = if route.is_mounted { &["/api/auth", "/api"] } else { &[""] };
+            mounts.iter().map(move |mount| (route.verb.method(), format!("{mount}{}", route.path), route))
+        })
+        .collect();
+    let (first, last) = (&paths[..1], &paths[paths.len() - 1..]);
+    let (known, asked) = match which {
+        "route-one" => (last, last),
+        "route-first" => (&paths[..], first),
+        "route-last" => (&paths[..], last),
+        _ => (&paths[..], &paths[..]),
+    };
+    let mut router = Router::default();
+    for (method, path, route) in known {
+        router.insert(method.clone(), path, *route);
+    }
+    // A value where the path has a parameter.
+    let asked: Vec<(http::Method, String)> =
+        asked.iter().map(|(method, path, _)| (method.clone(), path.replace(['{', '}'], "x"))).collect();
+    counted_routing(&router, &asked, many);
+}
+
+#[inline(never)]
+fn counted_routing(router: &Router<Route>, asked: &[(http::Method, String)], many: u64) {
+    for (method, path) in asked.iter().cycle().take(usize::try_from(many).unwrap()) {
+        assert!(matches!(std::hint::black_box(router).find(method, path), Found::Route(..)), "{method} {path}");
+    }
+}
+
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let [path, many] = &words[..] else { return };
     let many = many.parse().unwrap();
+    if path.starts_with("route") {
+        return routing(path, many);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (address, request, server) = runtime.block_on(async {
         if path == "bare" {
