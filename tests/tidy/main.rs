@@ -327,6 +327,7 @@ const LAYERS: &[Layer] = &[
             "bytes",
             "futures_util",
             "http",
+            "memchr",
             "percent_encoding",
             "quick_cache",
             "serde",

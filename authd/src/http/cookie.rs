@@ -171,8 +171,9 @@ impl Cookies {
     /// The value of a signed cookie, if its signature is good: percent-decoded once, cut at the last dot, a signature of
     /// exactly 44 characters ending in `=`, compared in constant time before anything else is done with it (SE-06).
     fn verified(&self, encoded: &str) -> Option<Shown> {
-        let decoded = percent_decode_str(encoded).decode_utf8().ok()?;
-        let (value, signature) = decoded.rsplit_once('.')?;
+        let mut decoded = Vec::with_capacity(encoded.len());
+        decoded.extend(percent_decode_str(encoded));
+        let (value, signature) = std::str::from_utf8(&decoded).ok()?.rsplit_once('.')?;
         if signature.len() != 44 || !signature.ends_with('=') {
             return None;
         }
@@ -324,10 +325,19 @@ fn is_same_token(a: &Shown, b: &Shown) -> bool {
 /// The pairs of a request's cookies by RFC 6265bis §5.8.3 as servers read it: parted by `;`, and at the first `=`. They need not be
 /// text: what other cookies of the site look like does not matter.
 fn pairs(head: &Head) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let lines = head.headers.get_all(header::COOKIE).iter();
-    lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).filter_map(|pair| {
-        let at = pair.iter().position(|byte| *byte == b'=')?;
-        Some((pair[..at].trim_ascii(), &pair[at + 1..]))
+    head.headers.get_all(header::COOKIE).iter().flat_map(|line| {
+        let mut left = Some(line.as_bytes());
+        std::iter::from_fn(move || {
+            loop {
+                let rest = left.take()?;
+                let end = memchr::memchr(b';', rest);
+                left = end.map(|end| &rest[end + 1..]);
+                let pair = &rest[..end.unwrap_or(rest.len())];
+                if let Some(at) = memchr::memchr(b'=', pair) {
+                    return Some((pair[..at].trim_ascii(), &pair[at + 1..]));
+                }
+            }
+        })
     })
 }
 
