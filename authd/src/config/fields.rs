@@ -9,7 +9,9 @@ use super::{
     setting::{Fault, Setting, quoted},
     source::unknown,
 };
-use crate::domain::{Field, FieldProblem, FieldSet, FieldType, FieldValue, Session, User, field::Number};
+use crate::domain::{
+    Field, FieldProblem, FieldSet, FieldType, FieldValue, Session, User, field::Number, token::is_registered_claim,
+};
 
 /// The fields of users.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,8 +32,8 @@ const MAX_NAME_BYTES: usize = 64;
 /// What the table of a field has.
 const KEYS: [&str; 5] = ["type", "required", "default", "input", "returned"];
 
-/// Names that mean something on the wire of a user: fields of Better Auth's and of its plugins, members of the bodies that
-/// set them, and claims of tokens.
+/// Names that mean something on the wire of a user: fields of Better Auth's and of its plugins, and members of the bodies that
+/// set them.
 const OF_USERS: &[&str] = &[
     "id",
     "name",
@@ -59,14 +61,6 @@ const OF_USERS: &[&str] = &[
     "phoneNumberVerified",
     "isAnonymous",
     "lastLoginMethod",
-    "iss",
-    "sub",
-    "aud",
-    "exp",
-    "nbf",
-    "iat",
-    "jti",
-    "sid",
 ];
 
 /// The same of a session.
@@ -89,13 +83,16 @@ const OF_SESSIONS: &[&str] = &[
 /// Whose fields they are: what is special about them.
 struct Owner {
     taken: &'static [&'static str],
+    /// Whether the fields are claims of JWTs, too.
+    is_in_tokens: bool,
     most: usize,
     /// Whether somebody can give a value when the record is made.
     is_given: bool,
 }
 
-const USER: Owner = Owner { taken: OF_USERS, most: User::MAX_FIELD_BYTES, is_given: true };
-const SESSION: Owner = Owner { taken: OF_SESSIONS, most: Session::MAX_FIELD_BYTES, is_given: false };
+const USER: Owner = Owner { taken: OF_USERS, is_in_tokens: true, most: User::MAX_FIELD_BYTES, is_given: true };
+const SESSION: Owner =
+    Owner { taken: OF_SESSIONS, is_in_tokens: false, most: Session::MAX_FIELD_BYTES, is_given: false };
 
 macro_rules! fields {
     ($type:ident, $owner:ident) => {
@@ -196,6 +193,8 @@ impl Reading<'_> {
         let name = self.name;
         if owner.taken.contains(&name) {
             self.refuse(format!("'{name}' means something already: take another name"));
+        } else if owner.is_in_tokens && is_registered_claim(name) {
+            self.refuse(format!("'{name}' is a claim of tokens with a meaning of its own: take another name"));
         } else if !name.starts_with(|c: char| c.is_ascii_alphabetic())
             || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
             || name.len() > MAX_NAME_BYTES
@@ -300,6 +299,7 @@ pub(super) fn only_by_operators(set: &FieldSet) -> Vec<&str> {
 mod tests {
     use super::*;
     use crate::config::{Config, Flags, Problem, load};
+    use crate::domain::token::REGISTERED_CLAIMS;
 
     fn read(file: &str) -> Result<Config, Vec<Problem>> {
         let dir = tempfile::tempdir().unwrap();
@@ -365,7 +365,7 @@ mod tests {
     fn op_01_every_problem_has_its_line() {
         let cases = [
             ("[user.fields.role]\ntype = \"string\"", "user.fields.role (line 1): 'role' means something already"),
-            ("[user.fields.sid]\ntype = \"string\"", "user.fields.sid (line 1): 'sid' means something already"),
+            ("[user.fields.sid]\ntype = \"string\"", "user.fields.sid (line 1): 'sid' is a claim of tokens with a"),
             (
                 "[session.fields.impersonatedBy]\ntype = \"string\"\nrequired = false",
                 "session.fields.impersonatedBy (line 1): 'imp",
@@ -408,6 +408,18 @@ mod tests {
         let two = problems("[user.fields.role]\ntype = \"json\"\n[user.fields.ok]\ntype = \"x\"");
         assert_eq!(two.len(), 3, "{two:?}");
         assert!(two[2].contains("user.fields.ok.type (line 4)"), "{two:?}");
+    }
+
+    #[test]
+    fn tk_14_no_field_of_users_has_the_name_of_a_registered_claim() {
+        let field = |of: &str, name: &str| format!("[{of}.fields.{name}]\ntype = \"string\"\nrequired = false");
+        for name in REGISTERED_CLAIMS {
+            let found = problems(&field("user", name));
+            assert!(found.len() == 1 && found[0].starts_with(&format!("user.fields.{name} (line 1)")), "{found:?}");
+        }
+        // Those of sessions are in no token.
+        assert_eq!(problems(&field("session", "scope")), Vec::<String>::new());
+        assert_eq!(problems(&field("user", "plan")), Vec::<String>::new());
     }
 
     #[test]

@@ -10,6 +10,34 @@ pub const ACCESS_TOKEN_TYPE: &str = "at+jwt";
 /// No token lives longer than this, whatever its claims say.
 pub const MAX_TOKEN_LIFE: Span = Span::from_days(1);
 
+/// Claims that the registries and authd give a meaning (RFC 7519 §4.1, RFC 8693, RFC 9068, RFC 7800): neither the
+/// application's hook nor a field of users, which users may fill in, has such a name.
+pub const REGISTERED_CLAIMS: [&str; 18] = [
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "nbf",
+    "iat",
+    "jti",
+    "sid",
+    "act",
+    "may_act",
+    "role",
+    "roles",
+    "scope",
+    "client_id",
+    "cnf",
+    "azp",
+    "auth_time",
+    "amr",
+];
+
+/// Whether a claim of this name has a meaning of its own.
+pub fn is_registered_claim(name: &str) -> bool {
+    REGISTERED_CLAIMS.contains(&name)
+}
+
 /// What a verified token says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
