@@ -36,6 +36,9 @@ const MAX_COPY_LIFE: Span = Span::from_mins(1);
 /// Longer than anybody means: a number with a unit too many.
 const MAX_RETENTION: Span = Span::from_days(36_500);
 
+/// What `authd init` writes where it is told no name.
+const TEMPLATE_HOST: &str = "auth.example.com";
+
 /// The most work of a hash, in KiB that are written: 4 GiB, some seconds of one processor.
 const MAX_WORK: u64 = 4 << 20;
 
@@ -80,7 +83,10 @@ pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut
     if let Some(domain) = &s.cookies.domain {
         let host = s.http.public_url.as_ref().map_or("localhost", |url| url.host.as_str());
         if !domain.covers(host) {
-            refuse("cookies.domain", format!("the service is called {host}, which is not below {domain}"));
+            refuse(
+                "cookies.domain",
+                format!("the service is called {host} (http.public_url), which is not below {domain}"),
+            );
         }
     }
     if s.cookies.cache_life > MAX_COPY_LIFE || s.cookies.cache_life < Span::from_secs(1) {
@@ -164,6 +170,11 @@ pub(super) fn check(mode: Mode, s: &Settings, origins: &[Origin], problems: &mut
     }
     if !s.password.blocklist {
         advice.push("password.blocklist is off: users may choose passwords that everybody guesses".into());
+    }
+    if s.http.public_url.as_ref().is_some_and(|url| url.host == TEMPLATE_HOST) {
+        advice.push(format!(
+            "http.public_url is {TEMPLATE_HOST}, which is an example: write by what name clients call authd"
+        ));
     }
     let is_public = s.http.public_url.as_ref().is_some_and(|url| !url.is_loopback());
     if is_public && s.http.listen.ip().is_loopback() && s.http.trusted_proxies.is_empty() {
@@ -276,7 +287,8 @@ fn http(mode: Mode, s: &Settings, refuse: &mut impl FnMut(&str, String)) {
         refuse(
             "http.listen",
             format!(
-                "{} is not a loopback address: without a configuration file authd serves this machine only",
+                "{} is not a loopback address: without a configuration file authd serves this machine only; authd init \
+                 makes one",
                 http.listen
             ),
         );
@@ -339,7 +351,8 @@ fn passwords(s: &Settings, refuse: &mut impl FnMut(&str, String)) {
         refuse(
             "password.argon2_memory",
             format!(
-                "with {} passes every sign-in would take many seconds: at most 4 GiB, passes together",
+                "with {} passes (password.argon2_iterations) every sign-in would take many seconds: at most 4 GiB, passes \
+                 together",
                 p.argon2_iterations
             ),
         );

@@ -100,8 +100,8 @@ macro_rules! settings {
         }, )+ )+ ];
 
         impl Settings {
-            /// Takes every setting from the sources, with the default where none has it. `None` if one cannot be read;
-            /// then the sources know why.
+            /// Takes every setting from the sources, with the default where none has it or what it has cannot be read; the
+            /// sources then know why. `None` where a default cannot be read, which the tests rule out.
             fn take(sources: &mut source::Sources<'_>) -> Option<Self> {
                 // Not `?` at once: all problems are to be found.
                 $( let $section = { $( let $name = sources.take::<$type>($table, stringify!($name), $default); )+

@@ -125,9 +125,13 @@ pub(super) struct Sources<'i> {
     values: BTreeMap<(&'static str, &'static str), (Raw<'i>, Origin)>,
     origins: Vec<Origin>,
     problems: Vec<Problem>,
+    /// The settings whose values cannot be read, so that the defaults stand in their place.
+    unread: Vec<String>,
 }
 
 impl Sources<'_> {
+    /// The value of a setting; the default where there is none, and where it cannot be read, so that the others are checked
+    /// all the same.
     pub(super) fn take<T: Setting>(&mut self, section: &'static str, name: &'static str, default: &str) -> Option<T> {
         let of_text = |text: &str| T::from_text(text).map_err(|message| vec![Fault::whole(message)]);
         let (result, origin) = match self.values.remove(&(section, name)) {
@@ -142,7 +146,14 @@ impl Sources<'_> {
             origin: at.map_or_else(|| origin.clone(), |span| Origin::File(line_of(text, &span))),
             message,
         };
-        result.map_err(|faults| self.problems.extend(faults.into_iter().map(problem))).ok()
+        result.map_or_else(
+            |faults| {
+                self.unread.push(format!("{section}.{name}"));
+                self.problems.extend(faults.into_iter().map(problem));
+                T::from_text(default).ok()
+            },
+            Some,
+        )
     }
 }
 
@@ -208,7 +219,8 @@ pub fn load(flags: &Flags, env: &[(String, String)]) -> Result<Config, Vec<Probl
         None => (String::new(), vec![]),
     };
     let (table, syntax) = DeTable::parse_recoverable(&text);
-    let mut sources = Sources { text: &text, values: BTreeMap::new(), origins: vec![], problems: vec![] };
+    let mut sources =
+        Sources { text: &text, values: BTreeMap::new(), origins: vec![], problems: vec![], unread: vec![] };
     let name = file.as_ref().map_or_else(String::new, |f| f.display().to_string());
     for error in syntax {
         let line = error.span().map_or(1, |span| line_of(&text, &span));
@@ -223,8 +235,9 @@ pub fn load(flags: &Flags, env: &[(String, String)]) -> Result<Config, Vec<Probl
 
     let settings = Settings::take(&mut sources);
     let mode = if file.is_some() { Mode::Production } else { Mode::Development };
-    let Sources { origins, mut problems, .. } = sources;
+    let Sources { origins, mut problems, unread, .. } = sources;
     let Some(settings) = settings else { return Err(problems) };
+    let of_reading = problems.len();
     let places = match Places::find(mode, &settings, &origins, env) {
         Ok(places) => Some(places),
         Err(more) => {
@@ -236,12 +249,21 @@ pub fn load(flags: &Flags, env: &[(String, String)]) -> Result<Config, Vec<Probl
     if let Some(places) = &places {
         check::files(&settings, places, &origins, &mut problems);
     }
+    let mut at = 0..;
+    problems.retain(|problem| at.next() < Some(of_reading) || !unread.iter().any(|path| rests_on(problem, path)));
     match places {
         Some(places) if problems.is_empty() => {
             Ok(Config { mode, file, settings, places, origins, advice, advice_around: of_file })
         }
         _ => Err(problems),
     }
+}
+
+/// Whether a problem is of this setting, or of another beside it: a message names every setting that it rests on. Where the
+/// default stands in the place of what cannot be read, nothing is said of it.
+fn rests_on(problem: &Problem, path: &str) -> bool {
+    let is_word_break = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_'));
+    problem.key == path || problem.message.split(is_word_break).any(|word| word.trim_end_matches('.') == path)
 }
 
 /// The text of a configuration, unless everybody on the machine may change it: who can write it chooses the origins that are
@@ -368,6 +390,83 @@ mod tests {
         assert!(found.contains(&"passwords (line 6): there is no such section; did you mean 'password'?".into()));
         assert!(found.iter().any(|p| p.starts_with("token.expires_in (line 10): 'soon' is not a duration")));
         assert_eq!(problems(SOUND), Vec::<String>::new());
+    }
+
+    /// A sound configuration in which settings rest on each other: section, name, value.
+    const LEANING: &[(&str, &str, &str)] = &[
+        ("http", "public_url", "\"https://auth.example.com\""),
+        ("http", "listen", "\"0.0.0.0:8000\""),
+        ("http", "max_body", "\"32KiB\""),
+        ("http", "max_body_total", "\"32KiB\""),
+        ("password", "min_length", "70"),
+        ("password", "max_length", "70"),
+        ("password", "argon2_memory", "2097152"),
+        ("password", "argon2_iterations", "2"),
+        ("session", "expires_in", "\"40d\""),
+        ("session", "absolute", "\"60d\""),
+        ("session", "unremembered", "\"60d\""),
+        ("session", "update_age", "\"40d\""),
+        ("session", "legacy_secret_file", "\"/nonexistent/legacy\""),
+        ("session", "legacy_secret_until", "\"2027-01-01\""),
+        ("cookies", "domain", "\"auth.example.com\""),
+        ("mail", "host", "\"mail.example.com\""),
+        ("mail", "from", "\"no-reply@example.com\""),
+        ("mail", "username", "\"authd\""),
+        ("mail", "password_file", "\"/nonexistent/mail\""),
+        ("email", "verification_required", "true"),
+        ("hooks", "sign_in_before", "\"http://hooks.example.com/authd\""),
+        ("hooks", "token_claims", "\"https://hooks.example.com/authd\""),
+        ("hooks", "password_before", "\"https://hooks.example.com/authd\""),
+        ("hooks", "sign_up_before", "\"https://hooks.example.com/authd\""),
+        ("hooks", "allow_plain_http", "true"),
+        ("hooks", "fail_open", "[\"sign_in.before\", \"token.claims\", \"password.before\", \"sign_up.before\"]"),
+        ("events", "url", "\"http://hooks.example.com/authd\""),
+        ("events", "allow_plain_http", "true"),
+        ("events", "give_up_after", "\"20d\""),
+        ("events", "retention", "\"30d\""),
+        ("metrics", "listen", "\"0.0.0.0:9464\""),
+        ("metrics", "allow_remote", "true"),
+        ("admin_plugin", "default_role", "\"guest\""),
+        ("admin_plugin", "roles", "[\"guest\", \"admin user:list\"]"),
+        ("username", "min_length", "40"),
+        ("username", "max_length", "50"),
+    ];
+
+    /// That configuration, with these values in the place of those there.
+    fn leaning(other: &[(&str, &str, &str)]) -> Vec<String> {
+        let is_other =
+            |(section, name, _): &&(&str, &str, &str)| !other.iter().any(|o| (o.0, o.1) == (*section, *name));
+        let lines = LEANING.iter().filter(is_other).chain(other);
+        problems(&lines.map(|(section, name, value)| format!("{section}.{name} = {value}\n")).collect::<String>())
+    }
+
+    #[test]
+    fn op_01_a_value_that_cannot_be_read_hides_no_other_problem_and_makes_none() {
+        assert_eq!(leaning(&[]), Vec::<String>::new());
+        for setting in SETTINGS.iter().filter(|setting| !setting.section.contains('.')) {
+            let found = leaning(&[(setting.section, setting.name, "{ x = 1 }")]);
+            let is_named = found.iter().all(|problem| problem.starts_with(&setting.path()));
+            assert!(found.len() == 1 && is_named, "{}: {found:#?}", setting.path());
+        }
+        let found = leaning(&[
+            ("http", "public_url", "\"http://auth.example.com\""),
+            ("password", "min_length", "3"),
+            ("log", "level", "\"loud\""),
+            ("session", "absolute", "\"long\""),
+        ]);
+        for said in ["log.level", "session.absolute", "http.public_url", "password.min_length"] {
+            assert!(found.iter().any(|problem| problem.starts_with(said)), "{said}: {found:#?}");
+        }
+        assert_eq!(found.len(), 4, "{found:#?}");
+    }
+
+    #[test]
+    fn a_problem_rests_on_the_settings_that_its_message_names() {
+        let problem = |message: &str| Problem { key: "a.b".into(), origin: Origin::Default, message: message.into() };
+        assert!(rests_on(&problem(""), "a.b"));
+        assert!(rests_on(&problem("at least http.max_body."), "http.max_body"));
+        assert!(rests_on(&problem("it (http.max_body) is"), "http.max_body"));
+        assert!(!rests_on(&problem("at least http.max_body_total"), "http.max_body"));
     }
 
     #[test]

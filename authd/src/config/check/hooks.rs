@@ -7,16 +7,20 @@ use crate::{
     domain::Hook,
 };
 
+/// Every hook, with the name of its setting and the address in it.
+fn all(s: &Settings) -> [(Hook, &'static str, Option<&TargetUrl>); 4] {
+    let hooks = &s.hooks;
+    [
+        (Hook::SignUp, "hooks.sign_up_before", hooks.sign_up_before.as_ref()),
+        (Hook::SignIn, "hooks.sign_in_before", hooks.sign_in_before.as_ref()),
+        (Hook::Claims, "hooks.token_claims", hooks.token_claims.as_ref()),
+        (Hook::Password, "hooks.password_before", hooks.password_before.as_ref()),
+    ]
+}
+
 /// Where each hook is called, with the name of its setting.
 pub(in crate::config) fn targets(s: &Settings) -> impl Iterator<Item = (Hook, &'static str, &TargetUrl)> {
-    let hooks = &s.hooks;
-    let all = [
-        (Hook::SignUp, "hooks.sign_up_before", &hooks.sign_up_before),
-        (Hook::SignIn, "hooks.sign_in_before", &hooks.sign_in_before),
-        (Hook::Claims, "hooks.token_claims", &hooks.token_claims),
-        (Hook::Password, "hooks.password_before", &hooks.password_before),
-    ];
-    all.into_iter().filter_map(|(hook, key, url)| Some((hook, key, url.as_ref()?)))
+    all(s).into_iter().filter_map(|(hook, key, url)| Some((hook, key, url?)))
 }
 
 pub(super) fn check(s: &Settings, refuse: &mut impl FnMut(&str, String)) {
@@ -29,8 +33,8 @@ pub(super) fn check(s: &Settings, refuse: &mut impl FnMut(&str, String)) {
         }
     }
     for name in &hooks.fail_open {
-        if !targets(s).any(|(hook, ..)| hook == name.0) {
-            refuse("hooks.fail_open", format!("{name} has no address: set it, or take the name out"));
+        for (_, key, _) in all(s).into_iter().filter(|(hook, _, url)| *hook == name.0 && url.is_none()) {
+            refuse("hooks.fail_open", format!("{name} has no address: set {key}, or take the name out"));
         }
     }
     if !(Span::from_millis(100)..=Span::from_secs(10)).contains(&hooks.timeout) {

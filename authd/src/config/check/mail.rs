@@ -31,13 +31,20 @@ pub(super) fn check(mode: Mode, s: &Settings, refuse: &mut impl FnMut(&str, Stri
         smtp(s, refuse);
     }
     if delivery == Delivery::Off {
-        for (key, needs_mail) in [
-            ("email.verification_required", s.email.verification_required),
-            ("email.change_enabled", s.email.change_enabled && !s.email.change_unverified_at_once),
-            ("account.delete_by_mail", s.account.delete_by_mail),
+        for (key, needs_mail, way_out) in [
+            ("email.verification_required", s.email.verification_required, ""),
+            (
+                "email.change_enabled",
+                s.email.change_enabled && !s.email.change_unverified_at_once,
+                ", or email.change_unverified_at_once",
+            ),
+            ("account.delete_by_mail", s.account.delete_by_mail, ""),
         ] {
             if needs_mail {
-                refuse(key, "it needs mail, and there is none: set mail.host and mail.from".into());
+                refuse(
+                    key,
+                    format!("it needs mail, and there is none (mail.delivery): set mail.host and mail.from{way_out}"),
+                );
             }
         }
     }
