@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # How many instructions a request of the hot paths costs, client and server together, counted by callgrind: the same on a quiet machine
-# and on a busy one. Compared with tests/bench/instructions.txt; AUTHD_UPDATE=1 writes that anew.
+# and on a busy one. Compared with tests/bench/instructions.txt; UPDATE=1 writes that anew.
 #
 # Fails if a path costs over a fifth more than is written there. That is far more than noise (measured: under 1 %), and
 # what a new compiler changes; what has become cheaper by a fifth is only said, so that it is written down.
@@ -28,7 +28,7 @@ each() { # path: instructions a request
 
 failed=0
 {
-  echo "# Instructions a request, client and server together: made by AUTHD_UPDATE=1 tests/bench/instructions.sh"
+  echo "# Instructions a request, client and server together: made by UPDATE=1 tests/bench/instructions.sh"
   for path in bare first last nowhere get-session me token jwks route-one route-first route-last routes; do
     now=$(each "$path")
     then=$(sed -n "s/^$path \([0-9]*\)$/\1/p" "$known" 2>/dev/null || true)
@@ -37,11 +37,11 @@ failed=0
     if [ -n "$then" ] && [ "$now" -gt $((then + then / 5)) ]; then
       echo "$path has become dearer by more than a fifth" >&2; failed=1
     elif [ -n "$then" ] && [ "$now" -lt $((then - then / 5)) ]; then
-      echo "$path has become cheaper by more than a fifth: AUTHD_UPDATE=1 $0 writes it down" >&2
-    elif [ -z "$then" ] && [ -z "${AUTHD_UPDATE:-}" ]; then
+      echo "$path has become cheaper by more than a fifth: UPDATE=1 $0 writes it down" >&2
+    elif [ -z "$then" ] && [ -z "${UPDATE:-}" ]; then
       echo "$path is not in $known" >&2; failed=1
     fi
   done
 } >"$work/now"
-if [ -n "${AUTHD_UPDATE:-}" ]; then cp "$work/now" "$known"; exit 0; fi
+if [ -n "${UPDATE:-}" ]; then cp "$work/now" "$known"; exit 0; fi
 exit "$failed"

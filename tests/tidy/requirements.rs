@@ -1,5 +1,5 @@
 //! The table of requirements and the tests that show them: `tests/REQUIREMENTS.md`. Tests cite ids in their names
-//! (`th_01_…`); what no test shows has its reason here. `AUTHD_UPDATE=1` writes the table anew.
+//! (`th_01_…`); what no test shows has its reason here. `UPDATE=1` writes the table anew.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -74,7 +74,7 @@ fn citations() -> BTreeMap<String, BTreeSet<String>> {
 fn table(required: &BTreeMap<String, String>) -> String {
     let citations = citations();
     let mut text = String::from(
-        "# Requirements and their tests\n\nMade by `tests/tidy` from the names of the tests; `AUTHD_UPDATE=1 cargo test -p tests --test tidy` writes it anew.\n\n| id | what | shown by |\n|---|---|---|\n",
+        "# Requirements and their tests\n\nMade by `tests/tidy` from the names of the tests; `UPDATE=1 cargo test -p tests --test tidy` writes it anew.\n\n| id | what | shown by |\n|---|---|---|\n",
     );
     for (id, what) in required {
         let shown = match citations.get(id) {
@@ -123,11 +123,11 @@ fn every_requirement_has_a_test_or_a_reason() {
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
 
     let (path, wanted) = (root().join("tests/REQUIREMENTS.md"), table(&required));
-    if std::env::var("AUTHD_UPDATE").is_ok_and(|value| value == "1") {
+    if std::env::var("UPDATE").is_ok_and(|value| value == "1") {
         std::fs::write(&path, &wanted).unwrap();
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == wanted, "tests/REQUIREMENTS.md is not up to date: run with AUTHD_UPDATE=1");
+    assert!(committed == wanted, "tests/REQUIREMENTS.md is not up to date: run with UPDATE=1");
 }
 
 #[test]
