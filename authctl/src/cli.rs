@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
 use common::{Scope, SecretString, ServiceName, Span};
 
 /// Administer authd over its admin socket.
@@ -46,8 +46,9 @@ impl Format {
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
 pub struct Global {
-    /// The admin socket [default: the first there is of /run/authd/admin.sock and the user's own]
-    #[arg(long, value_name = "PATH", env = "AUTHCTL_SOCKET", hide_env_values = true, global = true)]
+    /// The admin socket [env: AUTHCTL_SOCKET] [default: the first there is of /run/authd/admin.sock and the user's own]
+    // Not by clap's `env`: to clap the variable is an argument that was given, and so a part of every usage that it prints.
+    #[arg(long, value_name = "PATH", global = true)]
     pub socket: Option<PathBuf>,
     /// How the answer is written
     #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT", global = true)]
@@ -144,6 +145,7 @@ pub enum Import {
     /// Take an import back: deletes the accounts that came with it, with everything that belongs to them
     Undo {
         /// Its id
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         import: String,
         /// Whether to ask.
         #[command(flatten)]
@@ -257,15 +259,20 @@ pub struct Consent {
 #[derive(Debug, Subcommand)]
 pub enum Throttle {
     /// Accounts and clients that have to wait before the next sign-in
+    ///
+    /// Because too many sign-ins failed. Who sends too many requests waits too (429, `throttle.requests`): that is neither listed nor
+    /// cleared, and over within a minute, as `Retry-After` says. The metric `authd_http_requests_throttled_total` counts it.
     List,
     /// Let somebody try again at once
+    ///
+    /// Forgets failed sign-ins; not how many requests a client has sent (`throttle.requests`), which is over within a minute.
     #[command(group = clap::ArgGroup::new("target").required(true))]
     Clear {
         /// Who signs in to this account: id, address or name
-        #[arg(long, value_name = "USER", group = "target")]
+        #[arg(long, value_name = "USER", group = "target", value_parser = NonEmptyStringValueParser::new())]
         user: Option<String>,
         /// Who comes from this address (IPv6: its /64)
-        #[arg(long, value_name = "ADDRESS", group = "target")]
+        #[arg(long, value_name = "ADDRESS", group = "target", value_parser = NonEmptyStringValueParser::new())]
         source: Option<String>,
         /// Everybody
         #[arg(long, group = "target")]
@@ -285,13 +292,14 @@ pub enum Mail {
     /// Send a test mail now, and say how that went
     Test {
         /// To whom
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         to: String,
     },
     /// Try mails again at once that have failed
     #[command(group = clap::ArgGroup::new("which").required(true))]
     Retry {
         /// The id of one
-        #[arg(group = "which")]
+        #[arg(group = "which", value_parser = NonEmptyStringValueParser::new())]
         id: Option<String>,
         /// All of them
         #[arg(long, group = "which")]
@@ -301,6 +309,7 @@ pub enum Mail {
     Preview {
         /// Which: verify-email, reset-password, confirm-change, verify-change, delete-user, email-changed, password-reset,
         /// account-exists, test
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         template: String,
         /// The HTML, instead of the text
         #[arg(long)]
@@ -355,6 +364,7 @@ pub enum Hook {
     /// Call a hook now with made-up values, and say what it answers
     Test {
         /// Which: one that `authctl hook list` shows
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         hook: String,
     },
 }
@@ -365,7 +375,7 @@ pub enum User {
     /// Make an account
     Create {
         /// The address
-        #[arg(long)]
+        #[arg(long, value_parser = NonEmptyStringValueParser::new())]
         email: Option<String>,
         /// The display name
         #[arg(long)]
@@ -374,7 +384,7 @@ pub enum User {
         #[arg(long)]
         role: Option<String>,
         /// The name to sign in with
-        #[arg(long)]
+        #[arg(long, value_parser = NonEmptyStringValueParser::new())]
         username: Option<String>,
         /// The address counts as proved
         #[arg(long)]
@@ -404,12 +414,17 @@ pub enum User {
     /// Show one account
     Show {
         /// Id, e-mail address, username or name
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         user: String,
     },
-    /// Set a password; ends all sessions of the user
+    /// Set a password; ends all sessions of the user, and asks first if a person is there and there are any
     SetPassword {
         /// Id, e-mail address, username or name
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         user: String,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
         /// Where the password comes from.
         #[command(flatten)]
         password: PasswordSource,
@@ -417,6 +432,7 @@ pub enum User {
     /// Shut an account; ends all sessions of the user
     Disable {
         /// Id, e-mail address, username or name
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         user: String,
         /// Whether to ask.
         #[command(flatten)]
@@ -425,14 +441,16 @@ pub enum User {
     /// Open an account again
     Enable {
         /// Id, e-mail address, username or name
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         user: String,
     },
     /// Ban a user, for good or for some time; ends all sessions of the user. The reason is that of --reason
     Ban {
         /// Id, e-mail address, username or name
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         user: String,
         /// How long, such as 7d; without it for good
-        #[arg(long, value_name = "DURATION")]
+        #[arg(long, value_name = "DURATION", value_parser = some_time)]
         expires_in: Option<Span>,
         /// Whether to ask.
         #[command(flatten)]
@@ -441,11 +459,13 @@ pub enum User {
     /// Lift a ban
     Unban {
         /// Id, e-mail address, username or name
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         user: String,
     },
     /// Give a user roles, in place of those before
     Role {
         /// Id, e-mail address, username or name
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         user: String,
         /// One, or some separated by commas
         role: String,
@@ -456,6 +476,7 @@ pub enum User {
     /// Delete an account with everything that belongs to it
     Delete {
         /// Id, e-mail address, username or name
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         user: String,
         /// Whether to ask.
         #[command(flatten)]
@@ -468,15 +489,22 @@ fn field(text: &str) -> Result<(String, String), String> {
     pair.map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or_else(|| "write NAME=VALUE".to_owned())
 }
 
-fn at_least_one() -> RangedU64ValueParser<usize> {
-    RangedU64ValueParser::new().range(1..)
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "write a whole number from 1 on, or --all".to_owned())
+}
+
+fn some_time(text: &str) -> Result<Span, String> {
+    match text.parse()? {
+        Span::ZERO => Err("it would end at once: write a time such as 7d".to_owned()),
+        span => Ok(span),
+    }
 }
 
 /// How much of a list.
 #[derive(Debug, Clone, Args)]
 pub struct Page {
     /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one(), conflicts_with = "all")]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one, conflicts_with = "all")]
     pub limit: usize,
     /// All there are
     #[arg(long)]
@@ -489,7 +517,7 @@ pub enum Session {
     /// List sessions
     List {
         /// Only those of this user
-        #[arg(long, value_name = "USER")]
+        #[arg(long, value_name = "USER", value_parser = NonEmptyStringValueParser::new())]
         user: Option<String>,
         /// How many.
         #[command(flatten)]
@@ -498,15 +526,17 @@ pub enum Session {
     /// Show one session
     Show {
         /// Its id
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         session: String,
     },
     /// End sessions: at once, for cookies and tokens alike
+    #[command(group = clap::ArgGroup::new("which").required(true))]
     Revoke {
         /// Their ids
-        #[arg(required_unless_present = "user", conflicts_with = "user")]
+        #[arg(group = "which", value_parser = NonEmptyStringValueParser::new())]
         sessions: Vec<String>,
         /// All of this user
-        #[arg(long, value_name = "USER")]
+        #[arg(long, value_name = "USER", group = "which", value_parser = NonEmptyStringValueParser::new())]
         user: Option<String>,
         /// Refuse unless it is exactly so many
         #[arg(long, value_name = "N")]
@@ -557,6 +587,7 @@ pub enum Keys {
     /// Declare a key unusable: its tokens are refused from now on
     Revoke {
         /// Its id
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         kid: String,
         /// Whether to ask.
         #[command(flatten)]
@@ -590,7 +621,7 @@ pub enum ServiceToken {
         #[arg(long, value_name = "A,B,…", value_delimiter = ',', required = true)]
         scope: Vec<Scope>,
         /// How long it is good, such as 90d; without it until it is revoked
-        #[arg(long, value_name = "DURATION")]
+        #[arg(long, value_name = "DURATION", value_parser = some_time)]
         expires: Option<Span>,
     },
     /// List services that have a token
@@ -631,7 +662,7 @@ pub enum Audit {
     /// List audit records, newest first
     List {
         /// Only about this user
-        #[arg(long, value_name = "USER")]
+        #[arg(long, value_name = "USER", value_parser = NonEmptyStringValueParser::new())]
         user: Option<String>,
         /// Only of this kind, for example session.revoked
         #[arg(long, value_name = "EVENT")]
@@ -648,7 +679,7 @@ pub enum Audit {
     /// Erase what the records say of a user: who, from where, why; the events and the chain stay
     Erase {
         /// Id, e-mail address, username or name; the id also of a user who was deleted
-        #[arg(long, value_name = "USER")]
+        #[arg(long, value_name = "USER", value_parser = NonEmptyStringValueParser::new())]
         user: String,
         /// Only records before this time (2026-11-22T12:00:00Z, or 30d for so long ago)
         #[arg(long, value_name = "TIME")]

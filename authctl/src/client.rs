@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     io::ErrorKind,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -125,12 +125,12 @@ impl Admin {
     /// No socket is named and none is found.
     pub fn find(global: &Global) -> Result<(Self, Vec<String>), Error> {
         let mut notes = vec![];
-        let by_variable = std::env::var_os("AUTHCTL_SOCKET").map(PathBuf::from);
-        let (socket, trust) = match &global.socket {
+        let by_variable = std::env::var_os("AUTHCTL_SOCKET").filter(|path| !path.is_empty()).map(PathBuf::from);
+        let (socket, trust) = match (&global.socket, by_variable) {
+            (Some(socket), _) => (socket.clone(), Trust::of_named(socket)),
             // `su` keeps the variables of whoever was there before.
-            Some(socket) if Some(socket) == by_variable.as_ref() => (socket.clone(), Trust::of_found()),
-            Some(socket) => (socket.clone(), Trust::of_named(socket)),
-            None => search(&candidates(|name| std::env::var(name).ok()), &mut notes)?,
+            (None, Some(socket)) => (socket, Trust::of_found()),
+            (None, None) => search(&candidates(|name| std::env::var(name).ok()), &mut notes)?,
         };
         let idempotency = match &global.idempotency_key {
             Some(key) => key.clone(),
@@ -367,7 +367,10 @@ fn check_version(headers: &http::HeaderMap) -> Result<(), Error> {
 
 fn unreachable(socket: &Path, error: &std::io::Error) -> Error {
     let shown = socket.display();
+    let is_other = socket.metadata().is_ok_and(|meta| !meta.file_type().is_socket());
     match error.kind() {
+        _ if is_other => Error::new(Exit::Unreachable, format!("{shown} is no socket"))
+            .fix("name the socket of authd with --socket PATH, such as /run/authd/admin.sock"),
         ErrorKind::NotFound => Error::new(Exit::Unreachable, format!("there is no admin socket at {shown}"))
             .cause("authd is not running, or keeps its socket elsewhere")
             .fix("start authd (systemctl start authd), or name its socket with --socket PATH"),

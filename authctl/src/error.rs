@@ -70,6 +70,9 @@ pub enum Error {
         /// What to type next.
         fix: Option<String>,
     },
+    /// The question was answered with no.
+    #[error("declined; nothing was done")]
+    Declined,
     /// The reader of our output has seen enough.
     #[error("the output was closed")]
     Closed,
@@ -95,11 +98,6 @@ impl Error {
     pub fn needs_yes(what: &str) -> Self {
         Self::usage(format!("{what} needs a word from you, and there is no terminal to ask"))
             .fix("add --yes, or --dry-run to see what it would do")
-    }
-
-    /// The question was answered with no.
-    pub fn declined() -> Self {
-        Self::new(Exit::Refused, "declined; nothing was done")
     }
 
     /// There is nothing to do.
@@ -130,6 +128,7 @@ impl Error {
         match self {
             Self::Refused(body) => body.code.parse().map_or(Exit::Failed, exit_of),
             Self::Here { exit, .. } => *exit,
+            Self::Declined => Exit::Refused,
             Self::Closed => Exit::Done,
         }
     }
@@ -140,14 +139,18 @@ impl Error {
                 (Some(&b.code), b.message.clone(), b.cause.as_deref(), b.fix.as_deref(), b.request_id.as_deref())
             }
             Self::Here { message, cause, fix, .. } => (None, message.clone(), cause.as_deref(), fix.as_deref(), None),
+            Self::Declined => (None, self.to_string(), None, None, None),
             Self::Closed => (None, String::new(), None, None, None),
         }
     }
 
     /// For people.
     pub fn to_text(&self, io: &Io) -> String {
-        if matches!(self, Self::Closed) {
-            return String::new();
+        match self {
+            Self::Closed => return String::new(),
+            // Who says no knows it: that is no error.
+            Self::Declined => return format!("{self}\n"),
+            Self::Refused(_) | Self::Here { .. } => {}
         }
         let (code, message, cause, fix, request) = self.parts();
         let code = code.map_or_else(String::new, |code| format!("  [{}]", printable(code)));

@@ -116,6 +116,15 @@ impl Io {
         Ok(writeln!(self.err, "{}", printable(text))?)
     }
 
+    /// Words beside the point, or of a state. The colour comes last, so that it is none of what becomes visible.
+    ///
+    /// # Errors
+    /// Standard error is gone.
+    pub fn remark(&mut self, paint: Paint, text: &str) -> Result<(), Error> {
+        let text = self.paint_err(paint, &printable(text));
+        Ok(writeln!(self.err, "{text}")?)
+    }
+
     /// Words after a mark.
     ///
     /// # Errors
@@ -137,7 +146,7 @@ impl Io {
             None => Err(Error::needs_yes(what)),
             Some(prompt) => match prompt.confirm(&printable(question))? {
                 true => Ok(()),
-                false => Err(Error::declined()),
+                false => Err(Error::Declined),
             },
         }
     }
@@ -175,7 +184,7 @@ struct Terminal;
 fn gone(error: dialoguer::Error) -> Error {
     let dialoguer::Error::IO(error) = error;
     match error.kind() {
-        std::io::ErrorKind::Interrupted => Error::declined(),
+        std::io::ErrorKind::Interrupted => Error::Declined,
         _ => Error::failed(format!("the terminal cannot be read: {error}")),
     }
 }

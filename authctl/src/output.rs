@@ -80,6 +80,11 @@ pub struct Shape {
     pub record: &'static [Column],
 }
 
+/// `1 user`, `2 users`
+pub fn many(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
 /// Writes a list.
 ///
 /// # Errors
@@ -102,7 +107,7 @@ pub fn list(io: &mut Io, global: &Global, shape: &Shape, items: Vec<Value>, more
         }
     }
     if more && matches!(global.output, Format::Table) {
-        io.say(&io.paint_err(Paint::Faint, "there are more: --limit N or --all"))?;
+        io.remark(Paint::Faint, "there are more: --limit N or --all")?;
     }
     Ok(())
 }
@@ -203,13 +208,16 @@ fn columns(global: &Global, usual: &[Column], sample: Option<&Value>) -> Vec<Col
     }
 }
 
-/// A value as plain text. What is neither a word nor a list of words is JSON.
+/// A value as plain text. What is neither a text nor a list of texts is JSON.
 fn plain(value: &Value) -> String {
     let word = |item: &Value| item.as_str().is_some_and(|text| !text.contains(' '));
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         Value::Array(items) if items.iter().all(word) => items.iter().map(plain).collect::<Vec<_>>().join(" "),
+        Value::Array(items) if items.iter().all(Value::is_string) => {
+            items.iter().map(plain).collect::<Vec<_>>().join(", ")
+        }
         other => other.to_string(),
     }
 }
@@ -322,7 +330,7 @@ fn table(io: &mut Io, columns: &[Column], items: &[Value], may_leave_out: bool) 
     if let left_out @ [_, ..] = &columns[kept.len()..] {
         let names: Vec<String> = left_out.iter().map(heading).collect();
         let text = format!("no room for {}: --fields, or -o csv", names.join(", "));
-        io.say(&io.paint_err(Paint::Faint, &text))?;
+        io.remark(Paint::Faint, &text)?;
     }
     Ok(())
 }
@@ -416,6 +424,19 @@ pub(crate) mod tests {
         let (mut io, out) = io(width);
         list(&mut io, &global(args), &SHAPE, items(), false).unwrap();
         out.text()
+    }
+
+    #[test]
+    fn remarks_have_the_colour_itself_and_not_its_letters() {
+        let (mut io, _) = io(Some(40));
+        let err = Sink::default();
+        (io.err, io.err_colour) = (Box::new(err.clone()), true);
+        list(&mut io, &global(&[]), &SHAPE, items(), true).unwrap();
+        io.remark(Paint::Faint, "a\u{1b}[31m").unwrap();
+        assert_eq!(
+            err.text(),
+            "\u{1b}[2mthere are more: --limit N or --all\u{1b}[0m\n\u{1b}[2ma\\u{1b}[31m\u{1b}[0m\n"
+        );
     }
 
     #[test]

@@ -34,6 +34,17 @@ pub fn local(at: UnixTime) -> String {
     }
 }
 
+/// A line of the daemon's with its points in time as [`local`] writes them.
+pub fn localised(line: &str) -> String {
+    let word = |word: &str| {
+        let end = word.trim_end_matches([',', ';', ')']);
+        // An instant in UTC, and not a day or a number.
+        let at = end.parse::<UnixTime>().ok().filter(|_| end.contains('T') && end.ends_with('Z'));
+        at.map_or_else(|| word.to_owned(), |at| local(at) + &word[end.len()..])
+    };
+    line.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use common::Span;
@@ -55,5 +66,19 @@ mod tests {
             assert_eq!(relative(now.plus(span), now), future);
         }
         assert_eq!(relative(now.plus(Span::from_days(7)).minus(Span::from_millis(1)), now), "in 7d");
+    }
+
+    #[test]
+    fn points_in_time_of_a_line_are_local() {
+        let at = UnixTime::from_secs(1_800_000_000);
+        let there = local(at);
+        assert_eq!(
+            localised(&format!("k signs from {at} on; gone at {at}")),
+            format!("k signs from {there} on; gone at {there}")
+        );
+        assert_eq!(localised(&format!("until {at}; then")), format!("until {there}; then"));
+        for same in ["", "7d  1800000000", "2027-01-15", "T Z TZ"] {
+            assert_eq!(localised(same), same);
+        }
     }
 }

@@ -56,7 +56,7 @@ pub fn card(config: &Config, running: &Running, env: &[(String, String)]) -> Str
          \x20 On the command line:\n\
          \n\
          \x20   curl -s {url}/api/auth/signup -H 'content-type: application/json' \\\n\
-         \x20     -d '{{\"email\":\"ada@example.com\",\"password\":\"correct horse battery\"}}'\n\
+         \x20     -d '{{\"email\":\"you@example.com\",\"password\":\"correct horse battery\"}}'\n\
          \x20   {authctl}{socket} user list\n\
          \x20   {authctl}{socket} status\n\
          \n\

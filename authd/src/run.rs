@@ -337,6 +337,10 @@ fn announce(config: &Config, running: &Running, env: &[(String, String)]) -> Res
     for advice in config.advice().filter(|_| config.mode == Mode::Production) {
         warn!("{advice}");
     }
+    // Before the log's word, which comes by a thread of its own: on a terminal the two stand in one order.
+    if config.mode == Mode::Development {
+        out(&card::card(config, running, env))?;
+    }
     info!(
         version = env!("CARGO_PKG_VERSION"),
         mode = config.mode.as_str(),
@@ -346,10 +350,7 @@ fn announce(config: &Config, running: &Running, env: &[(String, String)]) -> Res
         "authd is ready"
     );
     notify(&[NotifyState::Ready, NotifyState::Status(&running.status())]);
-    match config.mode {
-        Mode::Development => out(&card::card(config, running, env)),
-        Mode::Production => Ok(()),
-    }
+    Ok(())
 }
 
 /// Tells systemd, if it listens.

@@ -373,6 +373,9 @@ pub struct UserChanged {
     /// Whether nothing was done because only a preview was asked for.
     #[serde(default)]
     pub dry_run: bool,
+    /// What is worth a word.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub notes: Vec<String>,
 }
 
 /// A session as operators see it.
@@ -598,7 +601,8 @@ pub struct AuditView {
     pub event: String,
     /// Who did it: a user, an operator (uid and pid on the socket) or the daemon itself.
     pub actor: Value,
-    /// By what that was known: `password`, `session` (its cookie or a JWT), `refresh_token`, `socket`, `daemon`.
+    /// By what that was known: `password`, `session` (its cookie or a JWT), `impersonation`, `refresh_token`, `mail_link`,
+    /// `service_token`, `socket`, `daemon`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub method: Option<String>,
     /// How it ended for them: `success`, or `failure` where a refresh token was shown that had been used before.
@@ -607,6 +611,9 @@ pub struct AuditView {
     /// To whom.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub user: Option<UserId>,
+    /// The user's address as it is now; absent if the account is gone.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub email: Option<String>,
     /// By which session, or to which.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub session: Option<SessionId>,
@@ -664,6 +671,9 @@ pub struct ThrottleView {
     pub kind: String,
     /// Whom it is about: a user's id, a network, or both with a slash between them; `unknown` for an address that nobody has.
     pub subject: String,
+    /// The address of the user that it is about.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub email: Option<String>,
     /// Failures that are not forgotten yet.
     pub failures: u32,
     /// When the next attempt may be made.

@@ -200,10 +200,10 @@ findings! {
         UsernameTaken = "username_taken", "usernames that another account has: accounts without one";
         SessionTaken = "session_taken", "sessions whose id or token another session has: not imported";
     }
-    "dead" {
+    "unusable" {
         EmailInvalid = "email_invalid", "accounts whose address is none: not imported";
         IdInvalid = "id_invalid", "accounts whose id is none: not imported";
-        RowInvalid = "row_invalid", "rows that cannot be read: not imported";
+        RowInvalid = "row_invalid", "lines that are no JSON object: not imported";
         SessionExpired = "session_expired", "sessions that have expired";
         SessionInvalid = "session_invalid", "sessions without a sound id or token";
         SessionOfBanned = "session_of_banned", "sessions of banned accounts";

@@ -5,4 +5,5 @@
 mod commands;
 mod help;
 mod imports;
+mod mistakes;
 mod prompts;

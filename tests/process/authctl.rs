@@ -500,13 +500,13 @@ async fn cl_01_user_create_asks_on_a_terminal_and_the_password_is_not_shown() {
 }
 
 /// What a command shows on a terminal.
-async fn on_a_terminal(host: &Host, env: &[(&str, &str)]) -> String {
+async fn on_a_terminal(host: &Host, line: &[&str], env: &[(&str, &str)]) -> String {
     let (terminal, slave) = Terminal::new();
-    let mut run = host.authctl().args(["status"]).env("TERM", "xterm");
+    let mut run = host.authctl().args(line).env("TERM", "xterm");
     for (name, value) in env {
         run = run.env(name, value);
     }
-    let mut child = run.command.stdin(Stdio::null()).stdout(slave).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = run.command.stdin(Stdio::null()).stdout(slave.try_clone().unwrap()).stderr(slave).spawn().unwrap();
     drop(run);
     assert_eq!(timeout(LIMIT, child.wait()).await.unwrap().unwrap().code(), Some(0));
     terminal.end().await
@@ -516,10 +516,20 @@ async fn on_a_terminal(host: &Host, env: &[(&str, &str)]) -> String {
 async fn colours_are_for_terminals_and_not_where_no_color_is_set() {
     let host = host!();
     let daemon = host.daemon().start().await;
-    assert!(on_a_terminal(&host, &[]).await.contains('\u{1b}'));
-    assert!(on_a_terminal(&host, &[("NO_COLOR", "")]).await.contains('\u{1b}'), "empty is unset (no-color.org)");
-    assert!(!on_a_terminal(&host, &[("NO_COLOR", "1")]).await.contains('\u{1b}'));
-    assert!(!on_a_terminal(&host, &[("TERM", "dumb")]).await.contains('\u{1b}'));
+    for email in ["ada@example.com", "bob@example.com"] {
+        host.create_user(email).await.ok();
+    }
+    for line in [&["status"][..], &["user", "list", "--limit", "1"]] {
+        let shown = on_a_terminal(&host, line, &[]).await;
+        assert!(shown.contains('\u{1b}') && !shown.contains("\\u{1b}"), "{shown}");
+        assert_eq!(shown.contains("there are more"), line.len() > 1, "{shown}");
+        let unset = on_a_terminal(&host, line, &[("NO_COLOR", "")]).await;
+        assert!(unset.contains('\u{1b}'), "empty is unset (no-color.org)");
+        for plain in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+            let shown = on_a_terminal(&host, line, &[plain]).await;
+            assert!(!shown.contains('\u{1b}') && !shown.contains("\\u{1b}"), "{shown}");
+        }
+    }
     let piped = host.ctl("status").await.ok();
     assert!(!piped.out.contains('\u{1b}') && !piped.err.contains('\u{1b}'), "{piped:?}");
     daemon.stop().await.ok();
@@ -534,6 +544,15 @@ async fn authctl_socket_names_the_socket_and_the_flag_wins() {
     assert_eq!(authctl().env("AUTHCTL_SOCKET", host.path("none.sock")).end().await.exit, 6);
     let both = authctl().env("AUTHCTL_SOCKET", host.path("none.sock")).flag("--socket", host.socket());
     both.end().await.ok();
+    // It is no argument that was typed, and no part of what is said of those.
+    let env = |run: tests::process::Run| run.env("AUTHCTL_SOCKET", host.socket());
+    let wrong = env(host.run(host.authctl_program()).args(["session", "revoke", "--yes"])).end().await;
+    assert!(wrong.exit == 2 && wrong.err.contains("--user <USER>") && !wrong.err.contains("--socket"), "{wrong:?}");
+    let bare = env(host.run(host.authctl_program())).end().await;
+    assert!(bare.exit == 2 && bare.err.contains("Commands:") && !bare.err.contains("error:"), "{bare:?}");
+    // Empty is unset.
+    let none = host.run(host.authctl_program()).args(["status"]).env("AUTHCTL_SOCKET", "").end().await;
+    assert!(!none.err.contains("there is no admin socket at"), "{none:?}");
     daemon.stop().await.ok();
 }
 

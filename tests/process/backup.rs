@@ -232,6 +232,16 @@ async fn backups_are_kept_listed_verified_streamed_and_pruned() {
     assert_eq!((&verified["users"], &verified["recoverable"]), (&json!(1), &json!(false)));
     let streamed = host.authctl().args(["backup", "create", "-"]).env("AUTHCTL_SOCKET", host.socket()).end().await.ok();
     assert!(streamed.out.starts_with("age-encryption.org/v1"), "{}", streamed.err);
+    // A place that cannot be written is known before anything is made.
+    let nowhere = host.path("nowhere/b.age");
+    failed(&host.ctl(&format!("backup create {}", nowhere.display())).await, 1, &["cannot be written"]);
+    let left = host.path("left.age");
+    fs::write(host.path("left.age.unborn"), "").unwrap();
+    failed(&host.ctl(&format!("backup create {}", left.display())).await, 1, &["left.age.unborn", "remove it"]);
+    assert!(!left.exists());
+    assert_eq!(host.ctl("backup list -o id").await.ok().out.lines().count(), 3);
+    let listed = host.ctl("backup list").await.ok();
+    assert!(listed.out.contains(" KiB  ") && listed.err.contains("set backup.directory"), "{listed:?}");
     failed(&host.ctl("backup verify authd-1-2.backup").await, 3, &["no such backup"]);
     failed(&host.ctl("backup prune --keep 1").await, 2, &["--yes"]);
     assert_eq!(host.ctl("backup prune --keep 1 --dry-run -o id").await.ok().out.lines().count(), 2);

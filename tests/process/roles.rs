@@ -146,6 +146,73 @@ fn az_01_every_verb_and_every_route_is_in_the_matrix_of_roles() {
     }
 }
 
+/// Verbs as the manual writes them: `noun one`, `two`; those of each noun behind each other.
+fn in_words(verbs: &[&str]) -> String {
+    let mut nouns: Vec<(&str, Vec<&str>)> = vec![];
+    for verb in verbs {
+        let (noun, last) = verb.rsplit_once(' ').unwrap_or(("", verb));
+        match nouns.iter_mut().find(|(known, _)| *known == noun && !noun.is_empty()) {
+            Some((_, lasts)) => lasts.push(last),
+            None => nouns.push((noun, vec![last])),
+        }
+    }
+    let of_noun = |(noun, lasts): &(&str, Vec<&str>)| {
+        let whole = format!("{noun} {}", lasts[0]);
+        let words = std::iter::once(whole.trim_start()).chain(lasts[1..].iter().copied());
+        words.map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+    };
+    nouns.iter().map(of_noun).collect::<Vec<_>>().join("; ")
+}
+
+/// The manual's table: each verb at the least role that may do anything by it.
+fn table_of_roles() -> String {
+    let verbs = verbs();
+    let of = |role: Role| {
+        let mut found: Vec<&str> = vec![];
+        for (line, ..) in MATRIX {
+            let is_of = |line: &str, verb: &str| format!("{line} ").starts_with(&format!("{verb} "));
+            let Some(verb) = verbs.iter().find(|verb| is_of(line, verb)) else { continue };
+            let least = MATRIX.iter().filter(|(line, ..)| is_of(line, verb)).map(|(.., least)| *least).min();
+            if least == Some(role) && !found.contains(&verb.as_str()) {
+                found.push(verb);
+            }
+        }
+        format!("| `{role}` | {} |\n", in_words(&found))
+    };
+    let rows: String = Role::ALL.map(of).concat();
+    format!("| role | may, beside what those before it may |\n|---|---|\n{rows}")
+}
+
+#[test]
+fn the_manuals_table_of_roles_is_the_matrix() {
+    const BEGIN: &str = "<!-- Made from the tests: UPDATE=1 cargo test -p tests --test process table_of_roles -->\n";
+    let path = tests::pages::root().join("packaging/manual/src/authctl.md");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = page.split_once(BEGIN).expect("the mark before the table");
+    let (there, after) = rest.split_once("\n\n").unwrap();
+    let made = table_of_roles();
+    if there != made.trim_end() && std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, format!("{before}{BEGIN}{made}\n{after}")).unwrap();
+        return;
+    }
+    assert_eq!(there, made.trim_end(), "UPDATE=1 writes it anew");
+}
+
+#[test]
+fn the_manuals_table_of_commands_has_every_verb_and_no_other() {
+    let page = std::fs::read_to_string(tests::pages::root().join("packaging/manual/src/authctl.md")).unwrap();
+    let table = page.split_once("## Commands\n").unwrap().1.split_once("\n\n`authctl --help`").unwrap().0;
+    let mut found = BTreeSet::new();
+    for row in table.lines().filter(|line| line.starts_with("| `")) {
+        let first = row.split(" | ").next().unwrap();
+        let words: Vec<&str> = first.split('`').skip(1).step_by(2).collect();
+        let noun = words[0].rsplit_once(' ').map_or(String::new(), |(noun, _)| format!("{noun} "));
+        found.insert(words[0].to_owned());
+        found.extend(words[1..].iter().map(|verb| format!("{noun}{verb}")));
+    }
+    assert_eq!(found, verbs());
+}
+
 /// Runs a program of the host's; whether it succeeded.
 fn host_does(line: &str) -> bool {
     let mut words = line.split(' ');

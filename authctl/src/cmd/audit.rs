@@ -12,7 +12,7 @@ use crate::{
     cli::{Audit, Consent, Format},
     error::{Error, Exit},
     io::Paint,
-    output::{self, Shape, text, time},
+    output::{self, Shape, many, text, time},
     times,
 };
 
@@ -56,6 +56,9 @@ pub(super) async fn run(cx: &mut Context<'_>, command: Audit) -> Result<Exit, Er
             if asked || !cx.global.output.is_json() {
                 items.iter_mut().for_each(in_words);
             }
+            if cx.global.output == Format::Table && cx.global.fields.is_empty() {
+                items.iter_mut().for_each(by_address);
+            }
             output::list(cx.io, &cx.global, &SHAPE, items, more)?;
             Ok(Exit::Done)
         }
@@ -97,6 +100,13 @@ fn in_words(item: &mut Value) {
     item["what"] = what.into();
 }
 
+/// People know each other by address; what is piped or asked for by name is the id.
+fn by_address(item: &mut Value) {
+    if let Some(email) = item.get("email").cloned() {
+        item["user"] = email;
+    }
+}
+
 async fn verify(cx: &mut Context<'_>) -> Result<Exit, Error> {
     let verdict: AuditVerdict = cx.admin.get("/v1/audit/verify").await?;
     if cx.global.output == Format::Table && cx.global.fields.is_empty() {
@@ -107,7 +117,8 @@ async fn verify(cx: &mut Context<'_>) -> Result<Exit, Error> {
                 printable(problem.as_deref().unwrap_or_default())
             ),
             (None, _) => {
-                let mut line = format!("{}  {} records, unbroken", cx.io.paint(Paint::Good, "ok"), verdict.records);
+                let mut line =
+                    format!("{}  {}, unbroken", cx.io.paint(Paint::Good, "ok"), many(verdict.records, "record"));
                 if verdict.erased > 0 {
                     line += &format!("; {} of them erased", verdict.erased);
                 }
@@ -124,10 +135,6 @@ async fn verify(cx: &mut Context<'_>) -> Result<Exit, Error> {
     Ok(if verdict.ok { Exit::Done } else { Exit::CheckFailed })
 }
 
-fn counted(records: u64) -> String {
-    if records == 1 { "1 record".into() } else { format!("{records} records") }
-}
-
 async fn erase(cx: &mut Context<'_>, user: String, before: Option<String>, consent: &Consent) -> Result<Exit, Error> {
     const PATH: &str = "/v1/audit/erase";
     cx.admin.acts(&["audit erase", &user, before.as_deref().unwrap_or_default()]);
@@ -139,21 +146,21 @@ async fn erase(cx: &mut Context<'_>, user: String, before: Option<String>, conse
         );
     }
     if consent.dry_run {
-        cx.io.say(&format!("would erase {}", counted(would.records)))?;
+        cx.io.say(&format!("would erase {}", many(would.records, "record")))?;
         output::record(cx.io, &cx.global, &ERASED, &would)?;
         return Ok(Exit::Done);
     }
-    let question = format!("Erase for good what {} say of {}?", counted(would.records), would.user);
+    let question = format!("Erase for good what {} say of {}?", many(would.records, "record"), would.user);
     cx.io.confirm(consent.yes, "erasing audit records", &question)?;
     // By id: what was confirmed is what happens, whoever has the name by now.
     let request = EraseAudit { user: would.user.to_string(), before, dry_run: false };
     let erased: AuditErased = cx.admin.post(PATH, &request).await?;
-    cx.done(&format!("erased what {} said", counted(erased.records)))?;
+    cx.done(&format!("erased what {} said", many(erased.records, "record")))?;
     if cx.global.output != Format::Table {
         output::record(cx.io, &cx.global, &ERASED, &erased)?;
     }
     if erased.left > 0 {
-        return Err(Error::failed(format!("{} are left: they are too many for one act", counted(erased.left)))
+        return Err(Error::failed(format!("{} left: too many for one act", many(erased.left, "record")))
             .fix("the same command again"));
     }
     Ok(Exit::Done)

@@ -3,7 +3,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::Write,
+    io::{ErrorKind, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::Command,
@@ -23,14 +23,14 @@ use crate::{
     client::segment,
     error::{Error, Exit},
     io::{Io, Paint},
-    output::{self, Shape, text, time},
+    output::{self, Shape, many, text, time},
     times::local,
 };
 
 const SHAPE: Shape = Shape {
     plural: "backups",
     id: "name",
-    columns: &[text("name", "NAME"), text("bytes", "BYTES"), time("madeAt", "MADE")],
+    columns: &[text("name", "NAME"), text("bytes", "SIZE"), time("madeAt", "MADE")],
     record: &[],
 };
 
@@ -121,8 +121,8 @@ pub(super) async fn run(cx: &mut Context<'_>, command: Backup) -> Result<Exit, E
             let name = backup.to_string_lossy().into_owned();
             let job: BackupJob = cx.admin.post("/v1/backups/verify", &VerifyBackup { name }).await?;
             let found = followed(cx, job, "reading").await?;
-            cx.done(&format!("{} is whole: every byte was read", found.name))?;
             output::record(cx.io, &cx.global, &CONTENTS, &found)?;
+            cx.done(&format!("{} is whole: every byte was read", found.name))?;
         }
         Backup::Prune { keep, consent } => prune(cx, keep, consent.yes, consent.dry_run).await?,
         Backup::Recipient(_) => {
@@ -136,17 +136,25 @@ pub(super) async fn run(cx: &mut Context<'_>, command: Backup) -> Result<Exit, E
     Ok(Exit::Done)
 }
 
-fn values(items: &[BackupView]) -> Vec<Value> {
-    items.iter().map(|item| serde_json::to_value(item).unwrap_or_default()).collect()
+/// For people the size has a unit, as everywhere.
+fn values(global: &Global, items: &[BackupView]) -> Vec<Value> {
+    let value = |item: &BackupView| {
+        let mut value = serde_json::to_value(item).unwrap_or_default();
+        if global.output == Format::Table {
+            value["bytes"] = bytes(item.bytes).into();
+        }
+        value
+    };
+    items.iter().map(value).collect()
 }
 
 async fn list(cx: &mut Context<'_>) -> Result<(), Error> {
     let there: BackupList = cx.admin.get("/v1/backups").await?;
-    output::list(cx.io, &cx.global, &SHAPE, values(&there.items), false)?;
+    output::list(cx.io, &cx.global, &SHAPE, values(&cx.global, &there.items), false)?;
     if cx.global.output == Format::Table {
         let by_itself = match (&there.every, there.keep) {
             (Some(every), Some(keep)) => format!("one every {every}, {keep} kept"),
-            _ => "none by itself (backup.directory)".into(),
+            _ => "none are made by themselves: set backup.directory".into(),
         };
         cx.io.say(&format!("in {}; {by_itself}", there.directory))?;
         if there.recipients.is_empty() {
@@ -165,7 +173,8 @@ async fn followed(cx: &mut Context<'_>, mut job: BackupJob, what: &str) -> Resul
         let there: BackupList = cx.admin.get("/v1/backups").await?;
         let gone = || Error::failed("the backup was not done: the daemon does not know of it any more");
         job = there.job.filter(|job| job.id == id).ok_or_else(gone)?;
-        bar.set_length(job.total);
+        // The total is an estimate until the end.
+        bar.set_length(job.total.max(job.done));
         bar.set_position(job.done);
     }
     bar.finish_and_clear();
@@ -190,24 +199,32 @@ fn bar(cx: &Context<'_>, what: &str) -> ProgressBar {
 
 async fn create(cx: &mut Context<'_>, file: Option<PathBuf>) -> Result<(), Error> {
     let to_stdout = file.as_deref() == Some(Path::new("-"));
-    let target = file.filter(|_| !to_stdout);
-    // Before anything is made.
-    if let Some(target) = target.as_ref().filter(|target| target.symlink_metadata().is_ok()) {
-        return Err(Error::new(Exit::Conflict, format!("{} is there already", target.display()))
-            .fix("name a file that is not there yet"));
-    }
-    let job: BackupJob = cx.admin.post("/v1/backups", &json!({})).await?;
-    let made = followed(cx, job, "making").await?;
-    match &target {
-        Some(target) => save(cx, &made.name, target).await?,
-        None if to_stdout => {
-            download(cx, &made.name, None).await?;
-            return dropped(cx, &made.name).await;
+    // Before anything is made: a large backup takes long, and a place that cannot be written is known at once.
+    let mut target = file.filter(|_| !to_stdout).map(Target::open).transpose()?;
+    let made = match cx.admin.post::<BackupJob>("/v1/backups", &json!({})).await {
+        Ok(job) => followed(cx, job, "making").await,
+        Err(e) => Err(e),
+    };
+    let made = match (made, &target) {
+        (Err(e), Some(target)) => {
+            target.forget();
+            return Err(e);
         }
-        None => {}
+        (made, _) => made?,
+    };
+    if let Some(target) = &mut target {
+        save(cx, &made.name, target).await.map_err(|e| still_there(e, &made.name))?;
+    } else if to_stdout {
+        download(cx, &made.name, None).await.map_err(|e| still_there(e, &made.name))?;
     }
-    let place = target.as_ref().map_or_else(|| made.name.clone(), |target| target.display().to_string());
-    cx.done(&format!("{place}: {} users, up to {}, read back", made.users, local(made.made_at)))?;
+    if target.is_some() || to_stdout {
+        dropped(cx, &made.name).await.map_err(|e| still_there(e, &made.name))?;
+    }
+    if to_stdout {
+        return Ok(());
+    }
+    let place = target.as_ref().map_or_else(|| made.name.clone(), |target| target.path.display().to_string());
+    cx.done(&format!("{place}: {}, up to {}, read back", many(made.users, "user"), local(made.made_at)))?;
     if !made.recoverable && cx.global.output == Format::Table {
         cx.io.say_marked(Paint::Warn, "!", "no recovery recipient: it opens with the master key only")?;
     }
@@ -217,24 +234,61 @@ async fn create(cx: &mut Context<'_>, file: Option<PathBuf>) -> Result<(), Error
     Ok(())
 }
 
+/// The backup was made, and what was to be done with it was not.
+fn still_there(error: Error, name: &str) -> Error {
+    error.cause(format!("the backup is made, and stays in the daemon's directory as {name}"))
+}
+
 /// It has left the daemon's directory.
 async fn dropped(cx: &mut Context<'_>, name: &str) -> Result<(), Error> {
     let _: BackupsPruned = cx.admin.delete(&format!("/v1/backups/{}", segment(name))).await?;
     Ok(())
 }
 
-/// Downloads it into a file of the caller's, for its owner only, which has its name when all of it is on disk.
-async fn save(cx: &mut Context<'_>, name: &str, target: &Path) -> Result<(), Error> {
-    let cannot = |e: std::io::Error| Error::failed(format!("{} cannot be written: {e}", target.display()));
-    let mut unborn = target.as_os_str().to_owned();
-    unborn.push(".unborn");
-    let unborn = PathBuf::from(unborn);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unborn).map_err(cannot)?;
-    let saved = download(cx, name, Some(&mut file)).await;
-    let named = saved.and_then(|()| file.sync_all().and_then(|()| std::fs::hard_link(&unborn, target)).map_err(cannot));
-    std::fs::remove_file(&unborn).map_err(cannot)?;
-    named?;
-    dropped(cx, name).await
+/// A file of the caller's, for its owner only, which has its name when all of it is on disk.
+struct Target {
+    path: PathBuf,
+    /// The name until then.
+    unborn: PathBuf,
+    file: File,
+}
+
+impl Target {
+    fn open(path: PathBuf) -> Result<Self, Error> {
+        if path.symlink_metadata().is_ok() {
+            return Err(Error::new(Exit::Conflict, format!("{} is there already", path.display()))
+                .fix("name a file that is not there yet"));
+        }
+        let mut unborn = path.as_os_str().to_owned();
+        unborn.push(".unborn");
+        let unborn = PathBuf::from(unborn);
+        let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unborn);
+        let file = opened.map_err(|e| {
+            let error = Error::failed(format!("{} cannot be written: {e}", unborn.display()));
+            match e.kind() {
+                ErrorKind::AlreadyExists => error.fix("it is left of a backup that broke off: remove it"),
+                _ => error,
+            }
+        })?;
+        Ok(Self { path, unborn, file })
+    }
+
+    /// Under its own name, on disk.
+    fn finish(&self) -> Result<(), Error> {
+        let done = self.file.sync_all().and_then(|()| std::fs::hard_link(&self.unborn, &self.path));
+        done.map_err(|e| Error::failed(format!("{} cannot be written: {e}", self.path.display())))
+    }
+
+    /// Nothing is left of its first name; if that fails, the next run says so.
+    fn forget(&self) {
+        let _ = std::fs::remove_file(&self.unborn);
+    }
+}
+
+async fn save(cx: &mut Context<'_>, name: &str, target: &mut Target) -> Result<(), Error> {
+    let saved = download(cx, name, Some(&mut target.file)).await.and_then(|()| target.finish());
+    target.forget();
+    saved
 }
 
 async fn download(cx: &mut Context<'_>, name: &str, mut file: Option<&mut File>) -> Result<(), Error> {
@@ -263,18 +317,18 @@ async fn download(cx: &mut Context<'_>, name: &str, mut file: Option<&mut File>)
 async fn prune(cx: &mut Context<'_>, keep: u32, yes: bool, dry_run: bool) -> Result<(), Error> {
     cx.admin.acts(&["backup prune", &keep.to_string()]);
     let would: BackupsPruned = cx.admin.post("/v1/backups/prune", &PruneBackups { keep, dry_run: true }).await?;
-    let count = would.removed.len();
+    let count = would.removed.len() as u64;
     if dry_run || count == 0 {
         if cx.global.output == Format::Table {
-            cx.io.say(&format!("would remove {count} backups"))?;
+            cx.io.say(&format!("would remove {}", many(count, "backup")))?;
         }
-        return output::list(cx.io, &cx.global, &SHAPE, values(&would.removed), false);
+        return output::list(cx.io, &cx.global, &SHAPE, values(&cx.global, &would.removed), false);
     }
-    cx.io.confirm(yes, "removing backups", &format!("Remove {count} backups?"))?;
+    cx.io.confirm(yes, "removing backups", &format!("Remove {}?", many(count, "backup")))?;
     let done: BackupsPruned = cx.admin.post("/v1/backups/prune", &PruneBackups { keep, dry_run: false }).await?;
-    cx.done(&format!("removed {} backups", done.removed.len()))?;
+    cx.done(&format!("removed {}", many(done.removed.len() as u64, "backup")))?;
     if cx.global.output != Format::Table {
-        output::list(cx.io, &cx.global, &SHAPE, values(&done.removed), false)?;
+        output::list(cx.io, &cx.global, &SHAPE, values(&cx.global, &done.removed), false)?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 const SHAPE: Shape = Shape {
-    plural: "events",
+    plural: "events; there are some only where the application is told of them (events.url)",
     id: "id",
     columns: &[
         text("seq", "SEQ"),

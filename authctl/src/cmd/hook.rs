@@ -10,7 +10,7 @@ use crate::{
 };
 
 const SHAPE: Shape = Shape {
-    plural: "hooks",
+    plural: "hooks are configured: hooks.sign_up_before, sign_in_before, token_claims, password_before",
     id: "hook",
     columns: &[
         text("hook", "HOOK"),

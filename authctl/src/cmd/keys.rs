@@ -14,6 +14,7 @@ use crate::{
     client::segment,
     error::{Error, Exit},
     output::{self, Shape, state, text, time},
+    times::localised,
 };
 
 const SHAPE: Shape = Shape {
@@ -91,7 +92,7 @@ async fn rewrap(cx: &mut Context<'_>, file: &Path, consent: &Consent) -> Result<
         if consent.dry_run {
             return show_rewrapped(cx, &would);
         }
-        would.timeline.iter().try_for_each(|line| cx.io.say(&format!("  {line}")))?;
+        would.timeline.iter().try_for_each(|line| cx.io.say(&format!("  {}", localised(line))))?;
     }
     cx.io.confirm(consent.yes, "changing the master key", "Change the master key?")?;
     let done: KeysRewrapped = cx.admin.post("/v1/keys/rewrap", &request(false)).await?;
@@ -104,11 +105,11 @@ async fn rewrap(cx: &mut Context<'_>, file: &Path, consent: &Consent) -> Result<
 fn show_rewrapped(cx: &mut Context<'_>, done: &KeysRewrapped) -> Result<Exit, Error> {
     match cx.global.output {
         Format::Table if done.dry_run => {
-            done.timeline.iter().try_for_each(|line| cx.io.say(&format!("  {line}")))?;
+            done.timeline.iter().try_for_each(|line| cx.io.say(&format!("  {}", localised(line))))?;
         }
         Format::Table => {
             for line in &done.timeline {
-                cx.done(line)?;
+                cx.done(&localised(line))?;
             }
         }
         Format::Id => writeln!(cx.io.out, "{}", printable(&done.to))?,
@@ -143,7 +144,7 @@ async fn change(
 }
 
 fn would_say(cx: &mut Context<'_>, would: &KeysChanged) -> Result<(), Error> {
-    would.timeline.iter().try_for_each(|line| cx.io.say(&format!("  {line}")))
+    would.timeline.iter().try_for_each(|line| cx.io.say(&format!("  {}", localised(line))))
 }
 
 fn show(cx: &mut Context<'_>, changed: &KeysChanged) -> Result<Exit, Error> {
@@ -151,7 +152,7 @@ fn show(cx: &mut Context<'_>, changed: &KeysChanged) -> Result<Exit, Error> {
         Format::Table if changed.dry_run => would_say(cx, changed)?,
         Format::Table => {
             for line in &changed.timeline {
-                cx.done(line)?;
+                cx.done(&localised(line))?;
             }
         }
         // A key that was made to be shown is not there afterwards: what would be touched is the other one.

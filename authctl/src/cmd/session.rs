@@ -10,7 +10,7 @@ use crate::{
     cli::{Consent, Session},
     client::segment,
     error::{Error, Exit},
-    output::{self, Shape, flag, state, text, time},
+    output::{self, Shape, flag, many, state, text, time},
 };
 
 const SHAPE: Shape = Shape {
@@ -80,9 +80,7 @@ fn ids(texts: &[String]) -> Result<Vec<SessionId>, Error> {
 }
 
 fn counted(revoked: &Revoked) -> String {
-    let sessions = if revoked.ended == 1 { "1 session".into() } else { format!("{} sessions", revoked.ended) };
-    let users = if revoked.users == 1 { "1 user".into() } else { format!("{} users", revoked.users) };
-    format!("{sessions} of {users}")
+    format!("{} of {}", many(revoked.ended, "session"), many(revoked.users, "user"))
 }
 
 async fn revoke(

@@ -11,7 +11,7 @@ use crate::{
     cli::Format,
     error::{Error, Exit},
     io::Paint,
-    output::{self, Shape, state, text, time},
+    output::{self, Shape, many, state, text, time},
     times::{local, relative},
 };
 
@@ -32,14 +32,9 @@ const RECORD: &[output::Column] = &[
     text("connections", "connections"),
     text("dataDir", "data"),
     text("config", "configuration"),
-    time("configReadAt", "read"),
+    time("configReadAt", "config read"),
     text("role", "your role"),
 ];
-
-/// `1 user`, `2 users`
-fn many(count: u64, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
-}
 
 /// `smtp mail.example.com:587, 3 waiting, 1 given up; last failure …`
 fn mail(mail: &MailStatus) -> String {

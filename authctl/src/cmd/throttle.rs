@@ -2,6 +2,8 @@
 
 use common::admin::{ClearThrottles, ThrottleTarget, ThrottlesCleared};
 
+use serde_json::Value;
+
 use super::Context;
 use crate::{
     cli::{Format, Throttle},
@@ -24,10 +26,22 @@ const SHAPE: Shape = Shape {
 const CLEARED: Shape =
     Shape { plural: "throttles", id: "cleared", columns: &[], record: &[text("cleared", "cleared")] };
 
+/// People know each other by address: it takes the place of the id, which stands alone or before a slash.
+fn by_address(item: &mut Value) {
+    let text = |name: &str| item.get(name).and_then(Value::as_str);
+    if let (Some(email), Some(subject)) = (text("email"), text("subject")) {
+        let place = subject.split_once('/').map_or_else(String::new, |(_, place)| format!("/{place}"));
+        item["subject"] = format!("{email}{place}").into();
+    }
+}
+
 pub(super) async fn run(cx: &mut Context<'_>, command: Throttle) -> Result<Exit, Error> {
     match command {
         Throttle::List => {
-            let (items, more) = cx.admin.pages("/v1/throttles", &[], usize::MAX).await?;
+            let (mut items, more) = cx.admin.pages("/v1/throttles", &[], usize::MAX).await?;
+            if cx.global.output == Format::Table && cx.global.fields.is_empty() {
+                items.iter_mut().for_each(by_address);
+            }
             output::list(cx.io, &cx.global, &SHAPE, items, more)?;
         }
         Throttle::Clear { user, source, .. } => {

@@ -28,7 +28,7 @@ pub(super) async fn run(cx: &mut Context<'_>, command: Token) -> Result<Exit, Er
     let report: TokenReport = cx.admin.post(path, &TokenRequest { token }).await?;
     match cx.global.output {
         Format::Table if cx.global.fields.is_empty() => match verifying {
-            true => verdict(cx, &report)?,
+            true => verdict(cx, &report, true)?,
             false => explain(cx, &report)?,
         },
         Format::Id => {
@@ -43,15 +43,17 @@ pub(super) async fn run(cx: &mut Context<'_>, command: Token) -> Result<Exit, Er
     Ok(if verifying && !report.valid { Exit::CheckFailed } else { Exit::Done })
 }
 
-fn verdict(cx: &mut Context<'_>, report: &TokenReport) -> Result<(), Error> {
+/// One line; with the `reason`, where no list of checks says it.
+fn verdict(cx: &mut Context<'_>, report: &TokenReport, reason: bool) -> Result<(), Error> {
     let line = match (&report.code, &report.session) {
         (None, Some(session)) => {
             format!("{}  {} of {}", cx.io.paint(Paint::Good, "valid"), report.kind, printable(&session.email))
         }
         (None, None) => format!("{}  {}", cx.io.paint(Paint::Good, "valid"), report.kind),
         (Some(code), _) => {
-            let reason = report.reason.as_deref().unwrap_or_default();
-            format!("{}  {code}  {}", cx.io.paint(Paint::Bad, "not valid"), printable(reason))
+            let reason = report.reason.as_deref().filter(|_| reason);
+            let reason = reason.map(|text| format!("  {}", printable(text))).unwrap_or_default();
+            format!("{}  {code}{reason}", cx.io.paint(Paint::Bad, "not valid"))
         }
     };
     Ok(writeln!(cx.io.out, "{line}")?)
@@ -72,7 +74,7 @@ fn claim(name: &str, value: &Value, now: UnixTime) -> String {
 }
 
 fn explain(cx: &mut Context<'_>, report: &TokenReport) -> Result<(), Error> {
-    verdict(cx, report)?;
+    verdict(cx, report, false)?;
     let now = times::now();
     for (title, part) in [("header", &report.header), ("claims", &report.claims)] {
         let Some(Value::Object(members)) = part else { continue };

@@ -1,7 +1,7 @@
 //! `authctl user …`
 
 use common::{
-    Span,
+    Email, Span,
     admin::{BanUser, CreateUser, SetPassword, SetRole, UserChanged, UserView},
 };
 use serde_json::Value;
@@ -11,7 +11,8 @@ use crate::{
     cli::{Consent, Page, PasswordSource, User},
     client::segment,
     error::{Error, Exit},
-    output::{self, Shape, flag, text, time},
+    io::Paint,
+    output::{self, Shape, flag, many, text, time},
 };
 
 const SHAPE: Shape = Shape {
@@ -22,7 +23,7 @@ const SHAPE: Shape = Shape {
         text("name", "NAME"),
         text("role", "ROLE"),
         flag("emailVerified", "VERIFIED"),
-        flag("banned", "DISABLED"),
+        flag("banned", "BANNED"),
         time("createdAt", "CREATED"),
         text("id", "ID"),
     ],
@@ -33,7 +34,7 @@ const SHAPE: Shape = Shape {
         text("name", "name"),
         text("role", "role"),
         flag("emailVerified", "email verified"),
-        flag("banned", "disabled"),
+        flag("banned", "banned"),
         text("banReason", "reason"),
         time("banExpires", "until"),
         text("password", "password"),
@@ -61,7 +62,7 @@ pub(super) async fn run(cx: &mut Context<'_>, command: User) -> Result<Exit, Err
             output::record(cx.io, &cx.global, &SHAPE, &found)?;
             Ok(Exit::Done)
         }
-        User::SetPassword { user, password } => set_password(cx, &user, &password).await,
+        User::SetPassword { user, yes, password } => set_password(cx, &user, yes, &password).await,
         User::Disable { user, consent } => disable(cx, &user, &consent).await,
         User::Enable { user } => {
             cx.admin.acts(&["user enable", &user]);
@@ -106,6 +107,10 @@ async fn create(
         (None, Some(prompt)) => prompt.line("E-mail address", false)?,
         (None, None) => return Err(Error::usage("an e-mail address is needed: --email ADDRESS")),
     };
+    // Before a name and twice a password are typed.
+    if asked && email.parse::<Email>().is_err() {
+        return Err(Error::usage(format!("'{email}' is no e-mail address")).fix("write it as ada@example.com"));
+    }
     let name = match (name, &mut cx.io.prompt) {
         (Some(name), _) => name,
         (None, Some(prompt)) if asked => prompt.line("Name (may be empty)", true)?,
@@ -129,9 +134,9 @@ async fn create(
         fields,
     };
     let user: UserView = cx.admin.post("/v1/users", &wanted).await?;
-    cx.done(&format!("{} is created", user.email))?;
     let value = with_password(&user, shown.as_ref().map(common::SecretString::expose))?;
     output::record(cx.io, &cx.global, &SHAPE, &value)?;
+    cx.done(&format!("{} is created", user.email))?;
     Ok(Exit::Done)
 }
 
@@ -147,34 +152,39 @@ async fn list(cx: &mut Context<'_>, search: Option<String>, banned: bool, page: 
     Ok(Exit::Done)
 }
 
-async fn set_password(cx: &mut Context<'_>, user: &str, source: &PasswordSource) -> Result<Exit, Error> {
+async fn set_password(cx: &mut Context<'_>, user: &str, yes: bool, source: &PasswordSource) -> Result<Exit, Error> {
     cx.admin.acts(&["user set-password", user]);
     // Whether there is such a user is worth knowing before a password is typed.
     let found: UserView = cx.admin.get(&path(user, "")).await?;
+    let sessions = found.sessions.unwrap_or_default();
+    // A script has said what it means by the password that it hands over.
+    if sessions > 0 && cx.io.prompt.is_some() {
+        let question = format!("Set another password for {}? ({})", found.email, would_end(sessions));
+        cx.io.confirm(yes, "setting a password", &question)?;
+    }
     let (password, generated) = secrets::new_password(cx, source)?;
     let shown = generated.then(|| password.clone());
     let wanted = SetPassword { password, temporary: source.temporary };
     let changed: UserChanged = cx.admin.post(&path(found.id.as_str(), "/password"), &wanted).await?;
-    cx.done(&format!("the password of {} is set; {}", found.email, ended(changed.ended_sessions)))?;
     let value = with_password(&changed.user, shown.as_ref().map(common::SecretString::expose))?;
     output::record(cx.io, &cx.global, &SHAPE, &value)?;
+    cx.done(&format!("the password of {} is set; {}", found.email, ended(changed.ended_sessions)))?;
     Ok(Exit::Done)
 }
 
 fn ended(sessions: u64) -> String {
-    match sessions {
-        0 => "no session ended".into(),
-        1 => "1 session ended".into(),
-        n => format!("{n} sessions ended"),
-    }
+    if sessions == 0 { "no session ended".into() } else { format!("{} ended", many(sessions, "session")) }
 }
 
 fn would_end(sessions: u64) -> String {
-    match sessions {
-        0 => "no session would end".into(),
-        1 => "1 session would end".into(),
-        n => format!("{n} sessions would end"),
+    if sessions == 0 { "no session would end".into() } else { format!("{} would end", many(sessions, "session")) }
+}
+
+fn say_notes(cx: &mut Context<'_>, changed: &UserChanged) -> Result<Exit, Error> {
+    for note in &changed.notes {
+        cx.io.say_marked(Paint::Warn, "!", note)?;
     }
+    Ok(Exit::Done)
 }
 
 fn finish(cx: &mut Context<'_>, changed: &UserChanged, done: &str, was: &str) -> Result<Exit, Error> {
@@ -183,8 +193,9 @@ fn finish(cx: &mut Context<'_>, changed: &UserChanged, done: &str, was: &str) ->
     }
     let sessions =
         if changed.ended_sessions > 0 { format!("; {}", ended(changed.ended_sessions)) } else { String::new() };
-    cx.done(&format!("{} {done}{sessions}", changed.user.email))?;
     output::record(cx.io, &cx.global, &SHAPE, &changed.user)?;
+    say_notes(cx, changed)?;
+    cx.done(&format!("{} {done}{sessions}", changed.user.email))?;
     Ok(Exit::Done)
 }
 
@@ -234,7 +245,7 @@ async fn set_role(cx: &mut Context<'_>, user: &str, wanted: &SetRole, consent: &
     if consent.dry_run {
         cx.io.say(&format!("the role of {email} would be {role}"))?;
         output::record(cx.io, &cx.global, &SHAPE, &preview.user)?;
-        return Ok(Exit::Done);
+        return say_notes(cx, &preview);
     }
     cx.io.confirm(consent.yes, "giving a role", &format!("Give {email} the role {role}?"))?;
     let changed: UserChanged = cx.admin.post(&path(preview.user.id.as_str(), "/role"), wanted).await?;

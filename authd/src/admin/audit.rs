@@ -32,6 +32,7 @@ fn view(record: &AuditRecord) -> AuditView {
         method: known("method"),
         result: known("result"),
         user: text("user").and_then(|id| id.parse().ok()),
+        email: None,
         session: text("session").and_then(|id| id.parse().ok()),
         source: text("source"),
         request_id: text("requestId"),
@@ -78,7 +79,11 @@ pub async fn list(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
         limit: req.limit()?,
     };
     let page = audit::list(&app.services, query).await?;
-    Ok(Reply::json(&Page { items: page.items.iter().map(view).collect::<Vec<_>>(), next: page.next }))
+    let mut items: Vec<AuditView> = page.items.iter().map(view).collect();
+    for item in &mut items {
+        item.email = users::address_of(&app.services, item.user.as_ref()).await?;
+    }
+    Ok(Reply::json(&Page { items, next: page.next }))
 }
 
 /// `GET /v1/audit/verify`

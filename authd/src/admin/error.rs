@@ -149,7 +149,7 @@ impl From<ServiceError> for AdminError {
             S::ServiceNameTaken => Self::new(ErrorCode::ServiceNameTaken)
                 .fix("take another name, or revoke that one: authctl token service revoke NAME"),
             S::ServiceNotFound => Self::new(ErrorCode::ServiceNotFound).fix("authctl token service list"),
-            S::NoSuchRole => Self::new(ErrorCode::NoSuchRole).fix("see admin_plugin.roles: authctl config show"),
+            S::NoSuchRole => Self::new(ErrorCode::NoSuchRole).fix("see admin_plugin.roles: authd config show"),
             S::InvalidEmail => Self::new(ErrorCode::InvalidEmail),
             S::UsernameTaken => Self::new(ErrorCode::UsernameTaken),
             S::Username(UsernameProblem::TooShort) => Self::new(ErrorCode::UsernameTooShort),

@@ -99,7 +99,10 @@ pub async fn show(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
         notes,
         listen: info.listen.clone(),
         public_url: info.public_url.clone(),
-        config: info.config.as_ref().map(|path| path.display().to_string()),
+        config: info
+            .config
+            .as_ref()
+            .map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string()),
         config_read_at: Some(read.at),
         needs_restart: read.needs_restart.clone(),
         role: Some(req.role.as_str().into()),

@@ -1,13 +1,16 @@
 //! Who has to wait before the next sign-in.
 
-use common::admin::{ClearThrottles, Page, ThrottleTarget, ThrottleView, ThrottlesCleared};
+use common::{
+    UserId,
+    admin::{ClearThrottles, Page, ThrottleTarget, ThrottleView, ThrottlesCleared},
+};
 
 use super::{AdminApp, AdminError, AdminReq, users::require_for_role};
 use crate::{
     domain::{EventKind, Role},
     door::Reply,
     service::{
-        throttle::{self, Which},
+        throttle::{self, Waiting, Which},
         users,
     },
 };
@@ -15,15 +18,17 @@ use crate::{
 /// `GET /v1/throttles`
 ///
 /// # Errors
-/// None.
+/// The store cannot be read.
 pub async fn list(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
     let services = &app.services;
-    let items: Vec<ThrottleView> = services
-        .throttles
-        .waiting(services.clock.now())
-        .into_iter()
-        .map(|w| ThrottleView { kind: w.kind.into(), subject: w.subject, failures: w.failures, until: w.until })
-        .collect();
+    let mut items = vec![];
+    for Waiting { kind, subject, failures, until } in services.throttles.waiting(services.clock.now()) {
+        // Of a place the user stands before the slash; a network is nobody's id.
+        let user = subject.split('/').next().filter(|_| kind != "source");
+        let user = user.and_then(|id| id.parse::<UserId>().ok());
+        let email = users::address_of(services, user.as_ref()).await?;
+        items.push(ThrottleView { kind: kind.into(), subject, email, failures, until });
+    }
     Ok(Reply::json(&Page { items, next: None }))
 }
 

@@ -8,10 +8,10 @@ use http::StatusCode;
 
 use super::{AdminApp, AdminError, AdminReq, fields::of_user};
 use crate::{
-    domain::{Ban, EventKind, HashScheme, Role, User},
+    domain::{Ban, EventKind, HashScheme, PasswordProblem, Role, User},
     door::Reply,
     service::{
-        fields,
+        ServiceError, fields,
         usernames::GivenUsername,
         users::{self, Changed, NewAccount},
     },
@@ -41,16 +41,20 @@ fn view(app: &AdminApp, user: &User, now: UnixTime) -> UserView {
     }
 }
 
-fn changed(app: &AdminApp, changed: &Changed) -> Reply {
+fn as_changed(app: &AdminApp, changed: &Changed) -> UserChanged {
     let user = view(app, &changed.user, app.services.clock.now());
     let ended_sessions = changed.ended.unwrap_or_default().sessions;
-    Reply::json(&UserChanged { user, changed: changed.ended.is_some(), ended_sessions, dry_run: false })
+    UserChanged { user, changed: changed.ended.is_some(), ended_sessions, dry_run: false, notes: vec![] }
+}
+
+fn changed(app: &AdminApp, changed: &Changed) -> Reply {
+    Reply::json(&as_changed(app, changed))
 }
 
 async fn preview(app: &AdminApp, user: &User, changes: bool) -> Result<Reply, AdminError> {
     let ended_sessions = users::sessions_of(&app.services, &user.id).await?;
     let user = view(app, user, app.services.clock.now());
-    Ok(Reply::json(&UserChanged { user, changed: changes, ended_sessions, dry_run: true }))
+    Ok(Reply::json(&UserChanged { user, changed: changes, ended_sessions, dry_run: true, notes: vec![] }))
 }
 
 fn is_dry_run(req: &AdminReq) -> Result<bool, AdminError> {
@@ -66,6 +70,21 @@ pub(super) fn require_for_role(app: &AdminApp, req: &AdminReq, role: &str) -> Re
         return Ok(());
     }
     req.require(Role::Admin, &format!("{} {}, on an account whose role is not {plain}", req.head.method, req.route))
+}
+
+/// How long a password may be is said in numbers: they are the configuration's.
+fn refused(app: &AdminApp, error: ServiceError) -> AdminError {
+    let policy = &app.services.policy.password;
+    let cause = match &error {
+        ServiceError::Password(PasswordProblem::TooShort) => {
+            format!("it has fewer than {} characters", policy.min_length)
+        }
+        ServiceError::Password(PasswordProblem::TooLong) => {
+            format!("it has more than {} characters", policy.max_length)
+        }
+        _ => return error.into(),
+    };
+    AdminError::from(error).cause(cause)
 }
 
 /// `GET /v1/users?search=&banned=&cursor=&limit=`
@@ -90,7 +109,10 @@ pub async fn list(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
 /// `ValidationError`, `InvalidEmail`, the rules of passwords, `UserAlreadyExists`.
 pub async fn create(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let wanted: CreateUser = req.json()?;
-    let email = wanted.email.parse().map_err(|_| AdminError::new(ErrorCode::InvalidEmail))?;
+    let email = wanted.email.parse().map_err(|_| {
+        let cause = format!("'{}' is no e-mail address", wanted.email);
+        AdminError::new(ErrorCode::InvalidEmail).cause(cause).fix("write it as ada@example.com")
+    })?;
     require_for_role(app, &req, wanted.role.as_deref().unwrap_or(app.services.policy.default_role()))?;
     wanted.role.as_deref().map_or(Ok(()), |role| users::check_roles(&app.services, role))?;
     let fields = of_user(app, &req, &wanted.fields)?;
@@ -107,7 +129,7 @@ pub async fn create(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> 
         ban: None,
     };
     let now = app.services.clock.now();
-    let user = users::create(&app.services, account, req.act(now)).await?;
+    let user = users::create(&app.services, account, req.act(now)).await.map_err(|e| refused(app, e))?;
     req.log_done(EventKind::UserCreated, user.id.as_str());
     Ok(Reply::json(&view(app, &user, now)).status(StatusCode::CREATED))
 }
@@ -134,7 +156,8 @@ pub async fn set_password(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminE
     let user = users::find(&app.services, req.param("user")).await?;
     require_for_role(app, &req, &user.role)?;
     let act = req.act(app.services.clock.now());
-    let done = users::set_password(&app.services, &user, &wanted.password, wanted.temporary, None, act).await?;
+    let done = users::set_password(&app.services, &user, &wanted.password, wanted.temporary, None, act).await;
+    let done = done.map_err(|e| refused(app, e))?;
     req.log_done(EventKind::PasswordSet, user.id.as_str());
     Ok(changed(app, &done))
 }
@@ -168,7 +191,7 @@ pub async fn ban(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     let ban =
         Ban { reason: req.reason.clone(), expires_at: wanted.expires_in.map(|secs| now.plus(Span::from_secs(secs))) };
     if ban.expires_at.is_some_and(|end| end <= now) {
-        return Err(AdminError::validation("a ban lasts for some time: expiresIn is at least 1"));
+        return Err(AdminError::validation("a ban lasts for some time, a second at least (expiresIn)"));
     }
     if is_dry_run(&req)? {
         return preview(app, &user, user.ban.as_ref() != Some(&ban)).await;
@@ -194,14 +217,24 @@ pub async fn set_role(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError
         let as_it_would_be = User { role: role.clone(), ..User::clone(&user) };
         let view = view(app, &as_it_would_be, app.services.clock.now());
         let changed = user.role != role;
-        return Ok(Reply::json(&UserChanged { user: view, changed, ended_sessions: 0, dry_run: true }));
+        let notes = role_notes(app, &role);
+        return Ok(Reply::json(&UserChanged { user: view, changed, ended_sessions: 0, dry_run: true, notes }));
     }
     if user.role == role {
         return Ok(changed(app, &Changed { user, ended: None }));
     }
+    let notes = role_notes(app, &role);
     let done = users::set_role(&app.services, &user.id, role, req.act(app.services.clock.now())).await?;
     req.log_done(EventKind::RoleSet, user.id.as_str());
-    Ok(changed(app, &done))
+    Ok(Reply::json(&UserChanged { notes, ..as_changed(app, &done) }))
+}
+
+/// Which roles there are authd knows by its admin plugin only: without that, a slip of the pen is a role too.
+fn role_notes(app: &AdminApp, role: &str) -> Vec<String> {
+    let policy = &app.services.policy;
+    let is_unknown = policy.admin.is_none() && role.split(',').any(|role| role != policy.default_role());
+    let note = || format!("admin_plugin.enabled is off: authd does not know what {role} means, and takes every word");
+    is_unknown.then(note).into_iter().collect()
 }
 
 /// `POST /v1/users/{user}/enable`
@@ -230,7 +263,12 @@ pub async fn delete(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> 
     let now = app.services.clock.now();
     let ended = users::delete(&app.services, &user.id, req.act(now)).await?;
     req.log_done(EventKind::UserDeleted, user.id.as_str());
-    let body =
-        UserChanged { user: view(app, &user, now), changed: true, ended_sessions: ended.sessions, dry_run: false };
+    let body = UserChanged {
+        user: view(app, &user, now),
+        changed: true,
+        ended_sessions: ended.sessions,
+        dry_run: false,
+        notes: vec![],
+    };
     Ok(Reply::json(&body))
 }

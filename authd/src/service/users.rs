@@ -169,6 +169,15 @@ pub async fn find(app: &Services, reference: &str) -> Result<Arc<User>, ServiceE
     }
 }
 
+/// The address of a user, for operators, whom an id tells little; `None` if there is no such account.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn address_of(app: &Services, user: Option<&UserId>) -> Result<Option<String>, ServiceError> {
+    let Some(user) = user else { return Ok(None) };
+    Ok(app.store.user(user).await?.map(|user| user.email.to_string()))
+}
+
 /// A page of users.
 ///
 /// # Errors

@@ -24,7 +24,7 @@ use crate::{
     cli::{Consent, Import},
     client::segment,
     error::{Error, Exit},
-    output::{self, Shape, text, time},
+    output::{self, Shape, many, text, time},
 };
 
 const PLAN: Shape = Shape {
@@ -178,12 +178,17 @@ async fn import(cx: &mut Context<'_>, name: &str, source: &dyn Source, consent: 
         return Err(Error::nothing("nothing to do: no account of it is new"));
     }
     let others = plan.accounts.saturating_sub(users);
-    let others = if others > 0 { format!("; {others} others stay out: see --dry-run") } else { String::new() };
-    let question = format!("Import {users} accounts with {sessions} sessions?{others}");
+    let others = match others {
+        0 => String::new(),
+        1 => "; 1 other stays out: see --dry-run".into(),
+        others => format!("; {others} others stay out: see --dry-run"),
+    };
+    let counted = |users, sessions| format!("{} with {}", many(users, "account"), many(sessions, "session"));
+    let question = format!("Import {}?{others}", counted(users, sessions));
     cx.io.confirm(consent.yes, "an import", &question)?;
     let done = read(cx, name, source, &id, false).await.map_err(|e| went_wrong(e, &id))?;
     let (users, sessions) = (done.findings.count(Finding::User), done.findings.count(Finding::Session));
-    cx.done(&format!("{users} accounts with {sessions} sessions are imported as {id}"))?;
+    cx.done(&format!("imported {} as {id}", counted(users, sessions)))?;
     if done.import != id {
         cx.io.say("the source changed while it was read: import it again for what was added")?;
     }
@@ -198,7 +203,7 @@ fn went_wrong(error: Error, import: &ImportId) -> Error {
         Error::Here { .. } => error.fix(format!(
             "the same command goes on where this one ended; authctl import undo {import} takes back what is done"
         )),
-        Error::Refused(_) | Error::Closed => error,
+        Error::Refused(_) | Error::Declined | Error::Closed => error,
     }
 }
 
@@ -207,10 +212,10 @@ async fn undo(cx: &mut Context<'_>, import: &str, consent: &Consent) -> Result<E
     let preview: ImportUndone = cx.admin.post(&path, &UndoImport { dry_run: true }).await?;
     let ImportView { id, users, .. } = preview.import;
     if consent.dry_run {
-        cx.io.say(&format!("{users} accounts would be deleted, with everything that belongs to them"))?;
+        cx.io.say(&format!("would delete {}, with everything that belongs to them", many(users, "account")))?;
         return report(cx, &id, 0, 0);
     }
-    let question = format!("Delete the {users} accounts of {id}, with everything that belongs to them?");
+    let question = format!("Delete {} of {id}, with everything that belongs to them?", many(users, "account"));
     cx.io.confirm(consent.yes, "taking an import back", &question)?;
     let bar = bar(cx, users, "deleting");
     let (mut deleted, mut ended) = (0, 0);
@@ -223,7 +228,7 @@ async fn undo(cx: &mut Context<'_>, import: &str, consent: &Consent) -> Result<E
         }
     }
     bar.finish_and_clear();
-    cx.done(&format!("{id} is taken back: {deleted} accounts are deleted, {ended} sessions ended"))?;
+    cx.done(&format!("{id} is taken back: deleted {}, ended {}", many(deleted, "account"), many(ended, "session")))?;
     report(cx, &id, deleted, ended)
 }
 

@@ -57,9 +57,16 @@ impl Source for Users {
             let mut others: BTreeMap<String, u64> = BTreeMap::new();
             let mut lines = Lines::of(&file)?;
             while let Some((number, line)) = lines.next()? {
-                let Ok(Json::Object(row)) = serde_json::from_str::<Json>(&line) else {
-                    seen.findings.add(Finding::RowInvalid, &format!("line {number}"));
-                    continue;
+                let row = match serde_json::from_str(&line) {
+                    Ok(Json::Object(row)) => row,
+                    Ok(_) => {
+                        seen.findings.add(Finding::RowInvalid, &format!("line {number}: no JSON object"));
+                        continue;
+                    }
+                    Err(_) => {
+                        seen.findings.add(Finding::RowInvalid, &format!("line {number}: not JSON"));
+                        continue;
+                    }
                 };
                 let account = reader.account(row, number, &mut others)?;
                 if account.password.is_none() {

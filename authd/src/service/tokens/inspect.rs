@@ -149,8 +149,9 @@ async fn judge_session(
             Ok(report.failed("session", found, ErrorCode::SessionEnded))
         }
         Found::Nothing => {
+            let user = subject.map_or("USER", UserId::as_str);
             let found =
-                format!("{id} was signed out, revoked or swept away (authctl audit list --user USER shows which)");
+                format!("{id} was signed out, revoked or swept away (authctl audit list --user {user} shows which)");
             Ok(report.failed("session", found, ErrorCode::SessionRevoked))
         }
     }
