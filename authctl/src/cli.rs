@@ -329,7 +329,7 @@ pub enum Events {
         #[command(flatten)]
         page: Page,
     },
-    /// The last events; with --follow those that come too, a line of JSON each
+    /// The last events; with --follow those that come too, a line of JSON each, and without it that is all
     Tail {
         /// How many of the last
         #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1000))]
@@ -660,6 +660,8 @@ pub enum Token {
 #[derive(Debug, Subcommand)]
 pub enum Audit {
     /// List audit records, newest first
+    ///
+    /// There is no tail: to follow them, watch authctl audit list --limit 20.
     List {
         /// Only about this user
         #[arg(long, value_name = "USER", value_parser = NonEmptyStringValueParser::new())]

@@ -38,7 +38,7 @@ async fn every_format_is_what_it_says() {
     let ids = list("id").await;
     assert_eq!(ids.lines().next(), json[0]["id"].as_str());
     let table = list("table").await;
-    assert!(table.starts_with("EMAIL            NAME    ROLE  VERIFIED  DISABLED  CREATED"), "{table}");
+    assert!(table.starts_with("EMAIL            NAME    ROLE  VERIFIED  BANNED  CREATED"), "{table}");
     let chosen = ctl(&server.socket).run("user list -o csv --fields email,banned").await.ok();
     assert_eq!(chosen.out, "email,banned\nada@example.com,false\nbob@example.com,false\n");
     let wrong = ctl(&server.socket).run("user list --fields nmae").await;
@@ -237,6 +237,20 @@ async fn csv_says_who_did_what() {
     assert!(of("store.created")[5].starts_with("kid="), "{rows:?}");
     let asked = ctl(&server.socket).run("audit list -o jsonl --fields by --limit 1").await.ok();
     assert_eq!(asked.json()["by"], "self");
+}
+
+#[tokio::test]
+async fn people_see_addresses_in_the_trail_and_programs_ids() {
+    let server = Server::start().await;
+    let id = server.sign_up("ada@example.com").await.text("/user/id");
+    let list = async |more: &str| ctl(&server.socket).run(&format!("audit list --event user.created {more}")).await.ok();
+    let table = list("").await.out;
+    assert!(table.contains("  self  ada@example.com") && !table.contains(&id), "{table}");
+    assert_eq!(list("-o csv --fields user,email").await.out, format!("user,email\n{id},ada@example.com\n"));
+    assert_eq!(list("--fields user").await.out, format!("USER\n{id}\n"));
+    ctl(&server.socket).run("user delete ada@example.com --yes").await.ok();
+    let table = list("").await.out;
+    assert!(table.contains(&id) && !table.contains("ada@"), "what is gone has its id only: {table}");
 }
 
 #[tokio::test]

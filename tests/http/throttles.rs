@@ -342,6 +342,9 @@ async fn operators_see_who_waits_and_let_them_try_again() {
     assert!(kinds.contains(&"account") && kinds.contains(&"source"), "{seen}");
     let table = run("throttle list").await.ok().out;
     assert!(table.contains("203.0.113.5") && table.contains("FAILED"), "{table}");
+    assert!(table.contains("  ada@example.com  "), "people see an address: {table}");
+    let of_ada = seen.as_array().unwrap().iter().find(|one| one["kind"] == "account").unwrap();
+    assert!(of_ada["email"] == "ada@example.com" && of_ada["subject"] != "ada@example.com", "{seen}");
     run("throttle clear --source 203.0.113.5").await.ok();
     let cleared = run("throttle clear --user ada@example.com --reason asked").await.ok();
     assert!(cleared.err.contains("may try again"), "{cleared:?}");
