@@ -611,7 +611,7 @@ pub struct AuditView {
     /// To whom.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub user: Option<UserId>,
-    /// The user's address as it is now; absent if the account is gone.
+    /// The user's address as it is now, which is no part of the record: where `addresses` asks for it and the account is there.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub email: Option<String>,
     /// By which session, or to which.

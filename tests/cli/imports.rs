@@ -276,7 +276,7 @@ async fn a_wave_of_later_rows_is_an_import_of_its_own_and_each_can_be_taken_back
     let nothing = ctl(&server.socket).run(&format!("import undo {first}")).await;
     assert_eq!(nothing.exit, 2, "nobody is there to ask: {nothing:?}");
     let would = ctl(&server.socket).run(&format!("import undo {first} --dry-run")).await.ok();
-    assert!(would.err.contains("6 accounts would be deleted"), "{would:?}");
+    assert!(would.err.contains("would delete 6 accounts"), "{would:?}");
     let asked = ctl(&server.socket).person(&["n"]).run(&format!("import undo {first}")).await;
     assert_eq!(asked.exit, 9, "{asked:?}");
     ctl(&server.socket).person(&["y"]).run(&format!("import undo {first}")).await.ok();

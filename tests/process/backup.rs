@@ -87,7 +87,7 @@ async fn cr_09_the_host_is_lost_and_the_file_and_the_identity_are_enough() {
     let ada = sign_up(&running, "ada@example.com").await;
     let file = host.path("a.backup");
     let made = host.ctl(&format!("backup create {}", file.display())).await.ok();
-    assert!(made.err.contains("1 users") && made.err.contains("read back"), "{made:?}");
+    assert!(made.err.contains(": 1 user, ") && made.err.contains("read back"), "{made:?}");
     assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     assert!(host.ctl("backup list -o id").await.ok().out.is_empty(), "it has left the daemon's directory");
     failed(&host.ctl(&format!("backup create {}", file.display())).await, 4, &["is there already"]);

@@ -211,9 +211,12 @@ async fn the_name_that_init_makes_up_is_noted_until_it_is_another() {
     for (file, url, is_noted) in [("made-up", None, true), ("own", Some("https://login.example.org"), false)] {
         let dir = host.path(file);
         let init = host.authd().args(["init"]).flag("--dir", &dir).flag("--data-dir", host.data());
-        url.map_or(init, |url| init.flag("--public-url", url)).end().await.ok();
-        let init = host.authd().args(["config", "check"]).flag("--config", dir.join("authd.toml"));
-        let checked = init.end().await.ok();
+        let init = match url {
+            Some(url) => init.flag("--public-url", url),
+            None => init,
+        };
+        init.end().await.ok();
+        let checked = host.authd().args(["config", "check"]).flag("--config", dir.join("authd.toml")).end().await.ok();
         assert_eq!(checked.out.contains(note), is_noted, "{checked:?}");
     }
 }

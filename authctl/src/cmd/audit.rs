@@ -49,6 +49,10 @@ pub(super) async fn run(cx: &mut Context<'_>, command: Audit) -> Result<Exit, Er
             if let Some(since) = since {
                 query.push(("since", when("--since", &since)?.to_string()));
             }
+            let addresses = cx.global.output == Format::Table && cx.global.fields.is_empty();
+            if addresses {
+                query.push(("addresses", "true".into()));
+            }
             let limit = if page.all { usize::MAX } else { page.limit };
             let (mut items, more) = cx.admin.pages("/v1/audit", &query, limit).await?;
             // JSON has both as they are, in `actor` and `details`.
@@ -56,7 +60,7 @@ pub(super) async fn run(cx: &mut Context<'_>, command: Audit) -> Result<Exit, Er
             if asked || !cx.global.output.is_json() {
                 items.iter_mut().for_each(in_words);
             }
-            if cx.global.output == Format::Table && cx.global.fields.is_empty() {
+            if addresses {
                 items.iter_mut().for_each(by_address);
             }
             output::list(cx.io, &cx.global, &SHAPE, items, more)?;

@@ -12,6 +12,7 @@ use std::{
 
 use common::{
     admin::{BackupContents, BackupJob, BackupList, BackupView, BackupsPruned, PruneBackups, VerifyBackup},
+    error::AdminErrorBody,
     text::bytes,
 };
 use indicatif::{ProgressBar, ProgressStyle};
@@ -201,24 +202,14 @@ async fn create(cx: &mut Context<'_>, file: Option<PathBuf>) -> Result<(), Error
     let to_stdout = file.as_deref() == Some(Path::new("-"));
     // Before anything is made: a large backup takes long, and a place that cannot be written is known at once.
     let mut target = file.filter(|_| !to_stdout).map(Target::open).transpose()?;
-    let made = match cx.admin.post::<BackupJob>("/v1/backups", &json!({})).await {
-        Ok(job) => followed(cx, job, "making").await,
-        Err(e) => Err(e),
-    };
-    let made = match (made, &target) {
-        (Err(e), Some(target)) => {
-            target.forget();
-            return Err(e);
-        }
-        (made, _) => made?,
-    };
-    if let Some(target) = &mut target {
-        save(cx, &made.name, target).await.map_err(|e| still_there(e, &made.name))?;
-    } else if to_stdout {
-        download(cx, &made.name, None).await.map_err(|e| still_there(e, &made.name))?;
+    let made = made(cx).await;
+    if let (Err(_), Some(target)) = (&made, &target) {
+        target.forget();
     }
+    let made = made?;
     if target.is_some() || to_stdout {
-        dropped(cx, &made.name).await.map_err(|e| still_there(e, &made.name))?;
+        let handed_over = hand_over(cx, &made.name, target.as_mut()).await;
+        handed_over.map_err(|e| still_there(e, &made.name))?;
     }
     if to_stdout {
         return Ok(());
@@ -234,15 +225,29 @@ async fn create(cx: &mut Context<'_>, file: Option<PathBuf>) -> Result<(), Error
     Ok(())
 }
 
-/// The backup was made, and what was to be done with it was not.
-fn still_there(error: Error, name: &str) -> Error {
-    error.cause(format!("the backup is made, and stays in the daemon's directory as {name}"))
+async fn made(cx: &mut Context<'_>) -> Result<BackupContents, Error> {
+    let job: BackupJob = cx.admin.post("/v1/backups", &json!({})).await?;
+    followed(cx, job, "making").await
 }
 
-/// It has left the daemon's directory.
-async fn dropped(cx: &mut Context<'_>, name: &str) -> Result<(), Error> {
+/// To a file or standard output, and out of the daemon's directory.
+async fn hand_over(cx: &mut Context<'_>, name: &str, target: Option<&mut Target>) -> Result<(), Error> {
+    match target {
+        Some(target) => save(cx, name, target).await?,
+        None => download(cx, name, None).await?,
+    }
     let _: BackupsPruned = cx.admin.delete(&format!("/v1/backups/{}", segment(name))).await?;
     Ok(())
+}
+
+/// The backup was made, and what was to be done with it was not: also where the reader of our output has had enough.
+fn still_there(error: Error, name: &str) -> Error {
+    let there = format!("the backup is made, and stays in the daemon's directory as {name}");
+    match error {
+        Error::Closed => Error::failed("the output was closed before all of it was written").cause(there),
+        Error::Refused(body) => Error::Refused(AdminErrorBody { cause: body.cause.or(Some(there)), ..body }),
+        Error::Here { .. } | Error::Declined => error.cause(there),
+    }
 }
 
 /// A file of the caller's, for its owner only, which has its name when all of it is on disk.

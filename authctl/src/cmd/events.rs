@@ -11,7 +11,7 @@ use crate::{
 };
 
 const SHAPE: Shape = Shape {
-    plural: "events; there are some only where the application is told of them (events.url)",
+    plural: "events; they are written down only with events.url or events.stream",
     id: "id",
     columns: &[
         text("seq", "SEQ"),

@@ -227,6 +227,7 @@ fn others() -> Vec<Operation> {
             .query("user", false, text())
             .query("event", false, words(&events))
             .query("since", false, json!({"type": "string", "format": "date-time"}))
+            .query("addresses", false, flag())
             .query("cursor", false, any_number())
             .query("limit", false, limit())
             .json::<Page<AuditView>>(200, "A page")

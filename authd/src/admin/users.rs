@@ -229,12 +229,19 @@ pub async fn set_role(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError
     Ok(Reply::json(&UserChanged { notes, ..as_changed(app, &done) }))
 }
 
-/// Which roles there are authd knows by its admin plugin only: without that, a slip of the pen is a role too.
+/// Which roles there are authd knows by `admin_plugin.roles` only: without that, a slip of the pen is a role too.
 fn role_notes(app: &AdminApp, role: &str) -> Vec<String> {
     let policy = &app.services.policy;
-    let is_unknown = policy.admin.is_none() && role.split(',').any(|role| role != policy.default_role());
-    let note = || format!("admin_plugin.enabled is off: authd does not know what {role} means, and takes every word");
-    is_unknown.then(note).into_iter().collect()
+    let is_known = |role: &str| {
+        role == policy.default_role()
+            || policy.admin.as_ref().is_some_and(|rules| match &rules.roles {
+                Some(_) => rules.knows(role),
+                None => role == "admin" || rules.admin_roles.iter().any(|known| known == role),
+            })
+    };
+    let unknown: Vec<&str> = role.split(',').filter(|role| !is_known(role)).collect();
+    let note = || format!("authd does not know what {} may: it is no role of admin_plugin", unknown.join(", "));
+    (!unknown.is_empty()).then(note).into_iter().collect()
 }
 
 /// `POST /v1/users/{user}/enable`
