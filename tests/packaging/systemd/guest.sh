@@ -113,7 +113,7 @@ for name in sys.argv[1:]: print("%s=%s" % (name, entry.get(name)))' "${@:2}"; }
 is_there() { [ -n "$(journalctl -o cat --no-pager -n 1 -u authd "$1")" ]; }
 wait_for is_there AUTHD_EVENT=user.created
 fields AUTHD_EVENT=user.created PRIORITY SYSLOG_IDENTIFIER MESSAGE AUTHD_TARGET AUTHD_OPERATOR AUTHD_PEER_UID AUTHD_PEER_PID AUTHD_REQUEST_ID >/tmp/said
-for line in PRIORITY=6 SYSLOG_IDENTIFIER=authd 'MESSAGE=an operator acted' 'AUTHD_TARGET=authd::.*' AUTHD_OPERATOR=bob "AUTHD_PEER_UID=$(id -u bob)" 'AUTHD_PEER_PID=[0-9]*' 'AUTHD_REQUEST_ID=[A-Za-z0-9]\{16\}'; do has "who acts: $line" "^$line\$"; done
+for line in PRIORITY=6 SYSLOG_IDENTIFIER=authd 'MESSAGE=an operator acted' 'AUTHD_TARGET=authd::.*' AUTHD_OPERATOR=bob "AUTHD_PEER_UID=$(id -u bob)" 'AUTHD_PEER_PID=[0-9]*' 'AUTHD_REQUEST_ID=admin-[A-Za-z0-9]\{16\}'; do has "who acts: $line" "^$line\$"; done
 request=$(sed -n 's/^AUTHD_REQUEST_ID=//p' /tmp/said)
 says "the audit record has the request's id too" "$request" authctl audit list --event user.created -o json
 [ "$(journalctl -u authd AUTHD_PEER_UID="$(id -u bob)" -o cat --no-pager | wc -l)" -ge 1 ] && ok "what bob did is found by his uid" || no "nothing is found by bob's uid"

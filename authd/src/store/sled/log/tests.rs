@@ -381,12 +381,12 @@ fn f_15_a_snapshot_of_a_newer_format_that_comes_from_elsewhere_is_refused() {
     let temp = tempfile::tempdir().unwrap();
     let from = |format: u32| {
         let file = temp.path().join(format.to_string());
-        let out = fs::File::options().read(true).write(true).create_new(true).open(&file).unwrap();
+        let out = File::options().read(true).write(true).create_new(true).open(&file).unwrap();
         let key = key();
         let mut writer = sorted::Writer::begin(out, format, &Position { seq: 7, mac: [1; 32] }, &*key).unwrap();
         writer.push(b"k", Some(b"v")).unwrap();
         writer.finish().unwrap();
-        read_stream(Box::new(fs::File::open(&file).unwrap()), Path::new("it"), &key).map(|(_, pairs)| pairs.count())
+        read_stream(Box::new(File::open(&file).unwrap()), Path::new("it"), &key).map(|(_, pairs)| pairs.count())
     };
     assert_eq!(from(FORMAT).unwrap(), 1);
     let refused = from(FORMAT + 1).unwrap_err().to_string();
