@@ -130,6 +130,9 @@ pub enum BackupCommand {
         /// What opens it.
         #[command(flatten)]
         from: FromBackup,
+        /// Print a JSON object, as `authctl backup … -o json` does
+        #[arg(long)]
+        json: bool,
     },
     /// Restore a backup into a place of its own, start a throw-away daemon there and sign an account in
     Drill {
@@ -139,11 +142,17 @@ pub enum BackupCommand {
         /// Where: a directory that is not there yet, on a disk with room for the store
         #[arg(long, value_name = "DIR")]
         scratch: Option<PathBuf>,
+        /// Print a JSON object, as `authctl backup … -o json` does
+        #[arg(long)]
+        json: bool,
     },
     /// Make a recovery identity in a file, and print its recipient for `backup.recipients`; a file that is there is not touched
     NewIdentity {
         /// The file to make
         file: PathBuf,
+        /// Print a JSON object, as `authctl backup … -o json` does
+        #[arg(long)]
+        json: bool,
     },
 }
 

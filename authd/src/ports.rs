@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use common::{Email, Kid, MailId, SecretString, Span, UnixTime};
+use common::{Email, Kid, MailId, SecretString, Span, UnixTime, admin::BackupContents};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -346,6 +346,24 @@ pub struct BackupContent {
     pub fingerprint: String,
     /// Whether the master key is inside, for who opens it with an identity.
     pub is_recoverable: bool,
+}
+
+impl BackupContent {
+    /// As operators see it, of a backup of this name and size.
+    pub fn view(self, name: String, bytes: u64) -> BackupContents {
+        let Self { sequence, made_at, users, sessions, entries, fingerprint, is_recoverable } = self;
+        BackupContents {
+            name,
+            bytes,
+            sequence,
+            made_at,
+            users,
+            sessions,
+            entries,
+            fingerprint,
+            recoverable: is_recoverable,
+        }
+    }
 }
 
 /// Why there is no backup, or none that is right.

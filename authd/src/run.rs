@@ -14,8 +14,9 @@ use nix::{
     sys::{
         resource::{Resource, setrlimit},
         stat::{Mode as FileMode, umask},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
     },
-    unistd::geteuid,
+    unistd::{geteuid, getpid},
 };
 use sd_notify::NotifyState;
 use tokio::{
@@ -78,9 +79,9 @@ pub fn main() -> ExitCode {
         Some(Command::Config(ConfigCommand::Init(_))) => given(&flags).and_then(|given| out(&Config::template(&given))),
         Some(Command::Config(ConfigCommand::Check)) => read(&flags, &env).and_then(|config| check(&config)),
         Some(Command::Config(ConfigCommand::Show)) => read(&flags, &env).and_then(|config| out(&config.show())),
-        Some(Command::Backup(BackupCommand::NewIdentity { file })) => {
+        Some(Command::Backup(BackupCommand::NewIdentity { file, json })) => {
             confine();
-            backup::new_identity(file).and_then(|done| out(&done))
+            backup::new_identity(file).and_then(|done| out(done.as_asked(*json)))
         }
         Some(command @ (Command::Restore { .. } | Command::Backup(_))) => {
             read(&flags, &env).and_then(|config| on_backup(&config, command))
@@ -140,18 +141,19 @@ fn on_backup(config: &Config, command: &Command) -> Result<(), Failure> {
         fingerprint: from.fingerprint.clone(),
         old_data: old_data.cloned(),
     };
-    let done = match command {
-        Command::Restore { from, old_data } => backup::restore(config, &wanted(from, old_data.as_ref()), now),
-        Command::Backup(BackupCommand::Verify { from }) => backup::verify(config, &wanted(from, None)),
-        Command::Backup(BackupCommand::Drill { from, scratch }) => {
+    match command {
+        Command::Restore { from, old_data } => out(&backup::restore(config, &wanted(from, old_data.as_ref()), now)?),
+        Command::Backup(BackupCommand::Verify { from, json }) => {
+            out(backup::verify(config, &wanted(from, None))?.as_asked(*json))
+        }
+        Command::Backup(BackupCommand::Drill { from, scratch, json }) => {
             let own = || std::env::temp_dir().join(format!("authd-drill-{}", std::process::id()));
             let scratch = scratch.clone().unwrap_or_else(own);
             let scratch = std::path::absolute(&scratch).unwrap_or(scratch);
-            backup::drill(config, &wanted(from, None), &scratch, now)
+            out(backup::drill(config, &wanted(from, None), &scratch, now)?.as_asked(*json))
         }
-        _ => return Ok(()),
-    };
-    out(&done?)
+        _ => Ok(()),
+    }
 }
 
 fn given(flags: &Flags) -> Result<Vec<(String, String)>, Failure> {
@@ -301,6 +303,9 @@ fn serve(config: &Config, flags: &Flags, env: &[(String, String)], trust_clock: 
         .map_err(|e| Failure::new(Exit::System, format!("no threads: {e}")))?;
     runtime.block_on(async {
         let mut signals = Signals::new()?;
+        if getpid().as_raw() == 1 {
+            drop(tokio::spawn(reap(listen(SignalKind::child())?)));
+        }
         let (cost, store) = (cost_for_tests(env), store_for_tests(env));
         let clock = Arc::new(clock_for_tests(env));
         let steps = Arc::<Steps>::default();
@@ -366,10 +371,21 @@ struct Signals {
     hang_up: Signal,
 }
 
+fn listen(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|e| Failure::new(Exit::System, format!("signals cannot be received: {e}")))
+}
+
+/// The first process of a container inherits what others leave behind there, a shell that somebody ran in it, say: it would stay
+/// as a zombie until it is asked how it ended. authd has no children of its own from whom this could take anything.
+async fn reap(mut ended: Signal) {
+    while ended.recv().await.is_some() {
+        let more = || waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(|status| status != WaitStatus::StillAlive);
+        while more() {}
+    }
+}
+
 impl Signals {
     fn new() -> Result<Self, Failure> {
-        let listen =
-            |kind| signal(kind).map_err(|e| Failure::new(Exit::System, format!("signals cannot be received: {e}")));
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,

@@ -1,5 +1,6 @@
 //! JSON bodies of the admin door: HTTP/1.1 over a Unix socket, paths under `/v1`.
 
+mod backups;
 mod events;
 mod hooks;
 mod mail;
@@ -9,6 +10,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use self::backups::{
+    BackupContents, BackupDrilled, BackupJob, BackupList, BackupStatus, BackupView, BackupsPruned, PruneBackups,
+    RecipientMade, VerifyBackup,
+};
 pub use self::events::{EventView, EventsReplayed, ReplayEvents};
 pub use self::hooks::{HookTested, HookView, TestHook};
 pub use self::mail::{MailFailure, MailPreview, MailSent, MailStatus, MailView, MailsRetried, RetryMails, TestMail};
@@ -91,6 +96,9 @@ pub struct Status {
     /// The mail queue.
     #[serde(default)]
     pub mail: MailStatus,
+    /// The backups in the daemon's directory.
+    #[serde(default)]
+    pub backup: BackupStatus,
     /// Lines that the log has lost because nobody read them in time.
     #[serde(default)]
     pub log_lines_dropped: u64,
@@ -131,107 +139,6 @@ pub struct SnapshotMade {
     pub took_ms: u64,
     /// The files now.
     pub store: StoreFiles,
-}
-
-/// A backup in the daemon's directory of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct BackupView {
-    /// Its name there.
-    pub name: String,
-    /// Its size.
-    pub bytes: u64,
-    /// When it was made.
-    pub made_at: UnixTime,
-}
-
-/// What a backup has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct BackupContents {
-    /// Its name.
-    pub name: String,
-    /// Everything up to this change is in it.
-    pub sequence: u64,
-    /// When it was made.
-    pub made_at: UnixTime,
-    /// Accounts.
-    pub users: u64,
-    /// Sessions; a restore ends them.
-    pub sessions: u64,
-    /// The fingerprint of the master key that opens it.
-    pub fingerprint: String,
-    /// Whether the recovery recipients can open it where the master key is lost.
-    pub recoverable: bool,
-}
-
-/// A backup that is being made, or read to its end; or was.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct BackupJob {
-    /// Tells one from another.
-    pub id: String,
-    /// `working`, `done` or `failed`.
-    pub state: String,
-    /// Bytes done.
-    pub done: u64,
-    /// Bytes there are to do; 0 while that is not known.
-    pub total: u64,
-    /// What was found, once it is done.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub contents: Option<BackupContents>,
-    /// Why it was not done.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub error: Option<String>,
-}
-
-/// `GET /v1/backups`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct BackupList {
-    /// Those that are there, the oldest first.
-    pub items: Vec<BackupView>,
-    /// Where.
-    pub directory: String,
-    /// How often one is made by itself; absent if none is.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub every: Option<String>,
-    /// How many are kept, where they are made by themselves.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub keep: Option<u64>,
-    /// The public keys of those who can open them where the master key is lost.
-    pub recipients: Vec<String>,
-    /// The last one that was asked for.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub job: Option<BackupJob>,
-}
-
-/// Body of `POST /v1/backups/verify`.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct VerifyBackup {
-    /// Which.
-    pub name: String,
-}
-
-/// Body of `POST /v1/backups/prune`.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct PruneBackups {
-    /// How many stay.
-    pub keep: u32,
-    /// Only say which would go.
-    #[serde(default)]
-    pub dry_run: bool,
-}
-
-/// Answer to `POST /v1/backups/prune` and `DELETE /v1/backups/{backup}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct BackupsPruned {
-    /// Those that went, or would.
-    pub removed: Vec<BackupView>,
-    /// Whether nothing was done.
-    pub dry_run: bool,
 }
 
 /// What the store holds.

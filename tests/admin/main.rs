@@ -4,6 +4,7 @@
 
 mod acts;
 mod audit;
+mod backups;
 mod door;
 mod forgetting;
 mod keys;

@@ -66,7 +66,7 @@ mkdir "$work/packages"
 cp -r "$work/newer" "$work/packages/newer"
 mkdir "$work/packages/current" && cp "$deb" "$work/packages/current/"
 boot --timeout 400 --deb "$deb" --copy "$work/packages:/root/packages" --copy "$here/load.py:/root/load.py" \
-  --copy "$here/hold.py:/root/hold.py" "$here/guest.sh" || rc=$?
+  --copy "$here/hold.py:/root/hold.py" --copy packaging/manual/src:/root/manual "$here/guest.sh" || rc=$?
 if [ $rc != 0 ]; then
   grep -E ' authd\[|systemd\[1\].*authd' "$work/out/journal.txt" | tail -n 60 >&2 || true
   exit 1

@@ -1,13 +1,17 @@
 //! Backups, as an operator makes and uses them: of a running daemon, verified, drilled, restored into a new place, with the host
 //! lost or not (CR-09, AZ-06).
 
-use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::{
-    PASSWORD,
+    Application, PASSWORD,
     ctl::Outcome,
-    process::{Daemon, Host, Run},
+    process::{Daemon, Host, LIMIT, Run},
 };
 
 use crate::host;
@@ -79,6 +83,63 @@ async fn is_dead(daemon: &Daemon, in_hand: &InHand) {
     assert_eq!(refreshed.status, 401, "{refreshed:?}");
 }
 
+/// What people are told in words, programs are told in the members that the manual lists: not one more, not one less.
+async fn as_json(host: &Host, file: &Path, identity: &Path, recipient: &str) {
+    let ctl = async |words: &[&Path]| {
+        let run = host.authctl().args(["backup"]).args(words).flag("--identity", identity);
+        run.args(["-o", "json"]).end().await.ok().json()
+    };
+    let verified = ctl(&[Path::new("verify"), file]).await;
+    let members = "bytes entries fingerprint madeAt name recoverable sequence sessions users";
+    assert_eq!(names(&verified), members);
+    assert_eq!(verified["name"], file.display().to_string());
+    assert_eq!(verified["bytes"], file.metadata().unwrap().len());
+    assert_eq!(
+        (&verified["users"], &verified["sessions"], &verified["recoverable"]),
+        (&json!(1), &json!(2), &json!(true))
+    );
+    let text = host.authctl().args(["backup", "verify"]).args([file]).flag("--identity", identity).end().await.ok().out;
+    for member in ["entries", "madeAt", "sequence", "fingerprint"] {
+        let value = verified[member].as_str().map_or_else(|| verified[member].to_string(), ToOwned::to_owned);
+        assert!(text.contains(&value), "{member}: {value} is not in\n{text}");
+    }
+
+    let drilled = ctl(&[Path::new("drill"), file]).await;
+    assert_eq!(names(&drilled), "madeAt name openedBy passed sequence users");
+    assert_eq!(
+        (&drilled["passed"], &drilled["openedBy"], &drilled["users"]),
+        (&json!(true), &json!("identity"), &json!(1))
+    );
+    assert_eq!((&drilled["madeAt"], &drilled["sequence"]), (&verified["madeAt"], &verified["sequence"]));
+
+    let second = host.path("second.txt");
+    let new = host.authctl().args(["backup", "recipient", "new"]).args([&second]).args(["-o", "json"]).end().await.ok();
+    assert_eq!(names(&new.json()), "file recipient");
+    assert_eq!(new.json()["file"], second.display().to_string());
+    let made = new.json()["recipient"].as_str().unwrap().to_owned();
+    assert!(made.starts_with("age1") && made != recipient, "{made}");
+    assert!(!new.out.contains("AGE-SECRET-KEY"), "the identity is in the file only");
+    let id = host.authctl().args(["backup", "verify"]).args([file]).flag("--identity", identity).args(["-o", "id"]);
+    assert_eq!(id.end().await.ok().out.trim(), file.display().to_string());
+
+    // The manual has the same.
+    let page =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/manual/src/backup-and-restore.md"));
+    let page = page.unwrap();
+    for found in [&verified, &drilled, &new.json()] {
+        for name in names(found).split(' ') {
+            assert!(page.contains(&format!("`{name}`")), "{name} is not in the manual");
+        }
+    }
+}
+
+/// The members of an object, in the order of the alphabet.
+fn names(object: &Value) -> String {
+    let mut names: Vec<&str> = object.as_object().unwrap().keys().map(String::as_str).collect();
+    names.sort_unstable();
+    names.join(" ")
+}
+
 #[tokio::test]
 async fn cr_09_the_host_is_lost_and_the_file_and_the_identity_are_enough() {
     let host = host!();
@@ -105,6 +166,7 @@ async fn cr_09_the_host_is_lost_and_the_file_and_the_identity_are_enough() {
     let verified = host.authd().args(["backup", "verify"]).args([&file]).flag("--identity", &identity).end().await.ok();
     assert!(verified.out.contains("every byte was read") && verified.out.contains("1 users"), "{verified:?}");
     host.daemon().args(["backup", "verify"]).args([&file]).end().await.ok();
+    as_json(&host, &file, &identity, &recipient).await;
     let drill = host.authd().args(["backup", "drill"]).args([&file]).flag("--identity", &identity);
     let drilled = drill.flag("--scratch", host.path("drill")).end().await.ok();
     assert!(drilled.out.contains("the drill passed") && drilled.out.contains("the identity alone"), "{drilled:?}");
@@ -217,6 +279,134 @@ async fn cr_09_what_happened_after_the_backup_is_brought_over_from_the_old_log_o
     running.stop().await.ok();
 }
 
+/// An application's backend, by its token.
+async fn update(daemon: &Daemon, token: &str, id: &str, data: Value) {
+    let body = json!({"userId": id, "data": data});
+    let done = daemon.client().bearer(token).post("/api/auth/admin/update-user", &body).await;
+    assert_eq!(done.status, 200, "{done:?}");
+}
+
+#[tokio::test]
+async fn cr_09_addresses_names_and_service_tokens_are_as_they_were_at_last_or_are_named() {
+    let host = host!();
+    let (identity, recipient) = with_identity(&host).await;
+    let with = |run: Run| run.env("AUTHD_ADMIN_PLUGIN__ENABLED", "true").env("AUTHD_USERNAME__ENABLED", "true");
+    let running = with(daemon(&host, &recipient)).start().await;
+    let mut ids = vec![];
+    for name in ["ada", "bob", "eve"] {
+        sign_up(&running, &format!("{name}@example.com")).await;
+        ids.push(host.ctl(&format!("user show {name}@example.com -o id")).await.ok().out.trim().to_owned());
+    }
+    let service = async |name: &str| {
+        let made = host.ctl(&format!("token service create {name} --scope users:read,users:write")).await.ok();
+        made.out.trim().to_owned()
+    };
+    let (stays, leaks, again) = (service("stays").await, service("leaks").await, service("again").await);
+    let file = host.path("a.backup");
+    host.ctl(&format!("backup create {}", file.display())).await.ok();
+
+    // Eve's address goes to Bob, and Bob's to Ada: whichever is brought over first finds one that is taken still.
+    update(&running, &stays, &ids[2], json!({"email": "eve2@example.com", "name": "Eve II"})).await;
+    update(&running, &stays, &ids[1], json!({"email": "eve@example.com", "emailVerified": true})).await;
+    update(&running, &stays, &ids[0], json!({"email": "bob@example.com", "username": "ada_l"})).await;
+    for name in ["leaks", "again"] {
+        host.ctl(&format!("token service revoke {name} --yes")).await.ok();
+    }
+    let renewed = service("again").await;
+    let shown =
+        async || host.ctl("user list --all -o csv --fields id,email,emailVerified,name,username").await.ok().out;
+    let at_last = shown().await;
+    running.stop().await.ok();
+
+    let state = async |daemon: &Daemon, token: &str| {
+        daemon.client().bearer(token).get("/api/auth/admin/list-users").await.status
+    };
+    for round in 0..2 {
+        if round == 1 {
+            host.daemon().args(["store", "compact"]).end().await.ok();
+        }
+        let new = host.path(&format!("new-{round}"));
+        let restored = restore(&host, &file, &new).flag("--identity", &identity).flag("--old-data", host.data());
+        let restored = restored.end().await.ok();
+        for word in [
+            "3 addresses, 2 names or other data",
+            "revoked     2 service tokens",
+            "again leaks",
+            "1 service tokens that were made since",
+            "records of the audit trail since",
+        ] {
+            assert!(restored.out.contains(word), "{word}: {restored:?}");
+        }
+        let running = with(on(&host, &new)).start().await;
+        assert_eq!(shown().await, at_last);
+        let states = [&stays, &leaks, &again, &renewed].map(|token| state(&running, token));
+        let states = futures_util::future::join_all(states).await;
+        assert_eq!(states, [200, 401, 401, 401]);
+        host.ctl("audit verify").await.ok();
+        running.stop().await.ok();
+    }
+    // Where nobody can tell what was revoked since, none is taken for good, and that is said.
+    let new = host.path("without");
+    let restored = restore(&host, &file, &new).flag("--identity", &identity).end().await.ok();
+    for word in ["revoked     3 service tokens", "another address, name, role", "erased from the audit trail"] {
+        assert!(restored.out.contains(word), "{word}: {restored:?}");
+    }
+    let running = with(on(&host, &new)).start().await;
+    assert_eq!(state(&running, &stays).await, 401);
+    assert_eq!(
+        sign_in(&running, "eve@example.com", PASSWORD).await,
+        200,
+        "the address is Eve's again: the check can fail"
+    );
+    running.stop().await.ok();
+}
+
+/// The names of so many calls, in their order.
+async fn told(app: &Application, count: usize) -> Vec<String> {
+    let mut names = vec![];
+    let all = async {
+        while names.len() < count {
+            names.extend(app.calls().iter().map(|call| call.header("webhook-id").to_owned()));
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LIMIT, all).await.unwrap_or_else(|_| panic!("{count} calls were to come"));
+    names
+}
+
+#[tokio::test]
+async fn an_event_that_waited_is_told_again_after_a_restore_by_its_own_name_and_no_other_by_that() {
+    let host = host!();
+    let (identity, recipient) = with_identity(&host).await;
+    let app = Application::start();
+    let secret = host.path("events.secret");
+    fs::write(&secret, Application::SECRET).unwrap();
+    fs::set_permissions(&secret, PermissionsExt::from_mode(0o600)).unwrap();
+    let with = |run: Run| {
+        run.env("AUTHD_EVENTS__URL", app.url("/events"))
+            .env("AUTHD_EVENTS__SECRET_FILE", &secret)
+            .env("AUTHD_EVENTS__TIMEOUT", "30s")
+    };
+    let running = with(daemon(&host, &recipient)).start().await;
+    let thinks = app.hold();
+    sign_up(&running, "ada@example.com").await;
+    let file = host.path("a.backup");
+    host.ctl(&format!("backup create {}", file.display())).await.ok();
+    drop(thinks);
+    // The account, and the sessions of the sign-up and of the sign-in.
+    let before = told(&app, 3).await;
+    running.stop().await.ok();
+
+    let new = host.path("new");
+    restore(&host, &file, &new).flag("--identity", &identity).end().await.ok();
+    let running = with(on(&host, &new)).start().await;
+    assert_eq!(told(&app, 3).await, before);
+    host.create_user("new@example.com").await.ok();
+    let later = told(&app, 1).await;
+    assert!(!before.contains(&later[0]), "{later:?} was another's: {before:?}");
+    running.stop().await.ok();
+}
+
 #[tokio::test]
 async fn backups_are_kept_listed_verified_streamed_and_pruned() {
     let host = host!();
@@ -230,6 +420,7 @@ async fn backups_are_kept_listed_verified_streamed_and_pruned() {
     assert_eq!(names.len(), 3);
     let verified = host.ctl(&format!("backup verify {} -o json", names[0])).await.ok().json();
     assert_eq!((&verified["users"], &verified["recoverable"]), (&json!(1), &json!(false)));
+    assert_eq!(self::names(&verified), "bytes entries fingerprint madeAt name recoverable sequence sessions users");
     let streamed = host.authctl().args(["backup", "create", "-"]).env("AUTHCTL_SOCKET", host.socket()).end().await.ok();
     assert!(streamed.out.starts_with("age-encryption.org/v1"), "{}", streamed.err);
     // A place that cannot be written is known before anything is made.

@@ -207,6 +207,39 @@ async fn f_15_a_start_migrates_and_keeps_the_store_for_the_authd_before() {
     daemon.stop().await.ok();
 }
 
+#[tokio::test]
+async fn f_15_a_snapshot_of_a_newer_authd_is_refused_with_both_formats() {
+    let host = host!();
+    let daemon = newer(&host).start().await;
+    host.create_user("ada@example.com").await.ok();
+    host.ctl("store snapshot").await.ok();
+    daemon.stop().await.ok();
+    let snapshot = || {
+        let files = fs::read_dir(host.data().join("log")).unwrap().map(|entry| entry.unwrap().path());
+        files.filter(|path| path.extension().is_some_and(|e| e == "snapshot")).max().unwrap()
+    };
+    assert_eq!(fs::read(snapshot()).unwrap()[8..12], [0, 0, 0, 2], "the number behind the first eight bytes");
+
+    // Where the snapshot alone is newer.
+    fs::remove_dir_all(host.data()).unwrap();
+    made(&host).await;
+    let daemon = host.daemon().start().await;
+    host.ctl("store snapshot").await.ok();
+    daemon.stop().await.ok();
+    let path = snapshot();
+    let mut bytes = fs::read(&path).unwrap();
+    assert_eq!(bytes[8..12], [0, 0, 0, 1]);
+    bytes[11] = 2;
+    fs::write(&path, bytes).unwrap();
+    let before = but_the_lock(&host);
+    let refused = host.daemon().try_start().await.err().unwrap();
+    assert!(
+        refused.exit == 78 && refused.err.contains(".snapshot has format 2, and this authd knows up to 1"),
+        "{refused:?}"
+    );
+    assert!(before == but_the_lock(&host), "something was changed");
+}
+
 /// Making the store anew is what changes all of it at once.
 #[tokio::test]
 async fn f_15_a_kill_while_the_store_is_made_anew_leaves_all_or_nothing() {

@@ -108,9 +108,15 @@ async fn f_08_the_watchdog_is_not_fed_while_the_writer_does_not_live() {
     daemon.stop().await.ok();
 }
 
-/// As in a container: nobody has set anything up, and a signal without a handler would be lost.
+/// What the kernel has as the children of this process, zombies among them.
+fn children(pid: impl std::fmt::Display) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap().trim().to_owned()
+}
+
+/// As in a container: nobody has set anything up, a signal without a handler would be lost, and whoever is left behind there is a
+/// child of the first process.
 #[tokio::test]
-async fn as_pid_1_it_serves_and_stops_on_sigterm() {
+async fn as_pid_1_it_serves_reaps_and_stops_on_sigterm() {
     let host = host!();
     let probe = host.run("unshare").args(["--pid", "--fork", "true"]).end().await;
     if probe.exit != 0 {
@@ -123,11 +129,24 @@ async fn as_pid_1_it_serves_and_stops_on_sigterm() {
         .collect();
     let daemon = host.run("unshare").args(["--pid", "--fork", "--kill-child"]).args(words);
     let daemon = daemon.env("AUTHD_TEST_CHEAP_HASHES", "1").start().await;
-    let children = format!("/proc/{0}/task/{0}/children", daemon.pid());
-    let child: i32 = std::fs::read_to_string(children).unwrap().trim().parse().unwrap();
+    let child: i32 = children(daemon.pid()).parse().unwrap();
     let status = std::fs::read_to_string(format!("/proc/{child}/status")).unwrap();
     let inside = status.lines().find(|line| line.starts_with("NSpid:")).unwrap();
     assert!(inside.ends_with("\t1"), "{inside}");
+    assert_eq!(daemon.client().get("/readyz").await.status, 200);
+
+    let gate = host.path("gate");
+    let orphan = format!("mkfifo {0}; (read -r line <{0}) >/dev/null 2>&1 & exit 0", gate.display());
+    let enter = host.run("nsenter").args(["--target", &child.to_string(), "--pid", "--", "sh", "-c", &orphan]);
+    enter.end().await.ok();
+    assert_ne!(children(child), "", "it was left behind to somebody else");
+    std::fs::write(&gate, "end\n").unwrap();
+    let reaped = async {
+        while !children(child).is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LIMIT, reaped).await.expect("a zombie is left");
     assert_eq!(daemon.client().get("/readyz").await.status, 200);
     kill(Pid::from_raw(child), Signal::SIGTERM).unwrap();
     daemon.wait().await.ok();

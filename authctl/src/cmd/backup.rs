@@ -41,6 +41,7 @@ const CONTENTS: Shape = Shape {
     columns: &[],
     record: &[
         text("name", "name"),
+        text("bytes", "bytes"),
         time("madeAt", "made"),
         text("sequence", "sequence"),
         text("users", "users"),
@@ -50,29 +51,61 @@ const CONTENTS: Shape = Shape {
     ],
 };
 
+/// What authd tells of a drill; people read it in its own words.
+const DRILLED: Shape = Shape {
+    plural: "drills",
+    id: "name",
+    columns: &[],
+    record: &[
+        text("name", "name"),
+        text("passed", "passed"),
+        text("openedBy", "opened by"),
+        time("madeAt", "made"),
+        text("sequence", "sequence"),
+        text("users", "users"),
+    ],
+};
+
+/// A recipient that was made.
+const MADE: Shape = Shape {
+    plural: "recipients",
+    id: "recipient",
+    columns: &[],
+    record: &[text("recipient", "recipient"), text("file", "file")],
+};
+
 const RECIPIENTS: Shape =
     Shape { plural: "recipients", id: "recipient", columns: &[text("recipient", "RECIPIENT")], record: &[] };
 
 /// How often is asked how far a backup has come.
 const ASK_EVERY: Duration = Duration::from_millis(100);
 
-/// The command line of authd that does this, if it is work on a file.
-pub(super) fn without_daemon(command: &Backup) -> Option<Vec<PathBuf>> {
+/// Work on a file, for which there is no need of a daemon.
+pub(super) struct OnFile {
+    /// The command line of authd that does it.
+    words: Vec<PathBuf>,
+    /// What it answers with.
+    shape: &'static Shape,
+}
+
+/// What authd is to do, if this is work on a file.
+pub(super) fn without_daemon(command: &Backup) -> Option<OnFile> {
     let words = |verb: &str, file: &PathBuf| vec!["backup".into(), verb.into(), file.clone()];
     let with = |mut words: Vec<PathBuf>, flag: &str, value: &Option<PathBuf>| {
         words.extend(value.iter().flat_map(|value| [PathBuf::from(flag), value.clone()]));
         words
     };
-    match command {
+    let (words, shape) = match command {
         Backup::Verify { backup, identity } if identity.is_some() || is_file(backup) => {
-            Some(with(words("verify", backup), "--identity", identity))
+            (with(words("verify", backup), "--identity", identity), &CONTENTS)
         }
         Backup::Drill { file, identity, scratch } => {
-            Some(with(with(words("drill", file), "--identity", identity), "--scratch", scratch))
+            (with(with(words("drill", file), "--identity", identity), "--scratch", scratch), &DRILLED)
         }
-        Backup::Recipient(Recipient::New { file }) => Some(words("new-identity", file)),
-        _ => None,
-    }
+        Backup::Recipient(Recipient::New { file }) => (words("new-identity", file), &MADE),
+        _ => return None,
+    };
+    Some(OnFile { words, shape })
 }
 
 /// Names in the list have no directory.
@@ -87,9 +120,11 @@ fn program() -> PathBuf {
 }
 
 /// Has authd do it.
-pub(super) fn by_authd(global: &Global, io: &mut Io, words: &[PathBuf]) -> Result<Exit, Error> {
+pub(super) fn by_authd(global: &Global, io: &mut Io, OnFile { words, shape }: &OnFile) -> Result<Exit, Error> {
     let program = program();
-    let done = Command::new(&program).args(words).env("AUTHD_LOG__LEVEL", "warn").output();
+    let is_for_people = global.output == Format::Table && global.fields.is_empty();
+    let form = (!is_for_people).then_some("--json");
+    let done = Command::new(&program).args(words).args(form).env("AUTHD_LOG__LEVEL", "warn").output();
     let done = done.map_err(|e| {
         Error::failed(format!("{} cannot be run: {e}", program.display())).fix("install authd on this host too")
     })?;
@@ -105,11 +140,12 @@ pub(super) fn by_authd(global: &Global, io: &mut Io, words: &[PathBuf]) -> Resul
         let error = Error::new(exit, message);
         return Err(if fix.is_empty() { error } else { error.fix(fix) });
     }
-    match global.output {
-        Format::Json | Format::Jsonl => {
-            writeln!(io.out, "{}", output::inert(&json!({"done": true, "said": out.trim_end()}).to_string()))?;
-        }
-        Format::Table | Format::Csv | Format::Id => write!(io.out, "{out}")?,
+    if is_for_people {
+        write!(io.out, "{out}")?;
+    } else {
+        let odd = |e| Error::failed(format!("{} answered what is no JSON: {e}", program.display()));
+        let found: Value = serde_json::from_str(&out).map_err(odd)?;
+        output::record(io, global, shape, &found)?;
     }
     Ok(Exit::Done)
 }

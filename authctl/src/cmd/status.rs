@@ -1,7 +1,8 @@
 //! `authctl status`
 
 use common::{
-    admin::{MailStatus, Status},
+    UnixTime,
+    admin::{BackupStatus, MailStatus, Status},
     text::bytes,
 };
 use serde_json::{Value, json};
@@ -26,6 +27,7 @@ const RECORD: &[output::Column] = &[
     text("stored", "stored"),
     text("log", "commit log"),
     text("snapshot", "snapshot"),
+    text("backup", "backup"),
     text("signingKey", "signing key"),
     text("hashing", "hashing"),
     text("mail", "mail"),
@@ -43,6 +45,18 @@ fn mail(mail: &MailStatus) -> String {
     let failure = mail.last_failure.as_ref();
     let failure = failure.map(|f| format!("; last failure {}: {}", local(f.at), f.error)).unwrap_or_default();
     format!("{delivery}, {} waiting{dead}{failure}", mail.waiting)
+}
+
+/// `2026-11-22 17:16  (3h ago), 2.1 MiB; one every 1d`
+fn backup(backup: &BackupStatus, now: UnixTime) -> String {
+    let last = backup.last.as_ref().map_or_else(
+        || "none so far".into(),
+        |last| format!("{}  ({}), {}", local(last.made_at), relative(last.made_at, now), bytes(last.bytes)),
+    );
+    match &backup.every {
+        Some(every) => format!("{last}; one every {every}"),
+        None => format!("{last}; none is made by itself"),
+    }
 }
 
 /// What people see of a status.
@@ -63,6 +77,7 @@ fn for_people(status: &Status) -> Value {
         "stored": stored.join(", "),
         "log": bytes(files.log_bytes),
         "snapshot": snapshot.unwrap_or_else(|| "none yet".into()),
+        "backup": backup(&status.backup, status.now),
         "signingKey": status.signing_key,
         "hashing": format!("{}, {} waiting, room for {}", many(hashing.threads, "thread"), hashing.queued, hashing.capacity),
         "mail": mail(&status.mail),

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use common::{
     ErrorCode,
-    admin::{BackupContents, BackupJob, BackupList, BackupView, BackupsPruned, PruneBackups, VerifyBackup},
+    admin::{BackupJob, BackupList, BackupStatus, BackupView, BackupsPruned, PruneBackups, VerifyBackup},
 };
 use http::HeaderValue;
 
@@ -12,7 +12,10 @@ use super::{AdminApp, AdminError, AdminReq};
 use crate::{
     domain::{Act, EventKind, Role},
     door::Reply,
-    service::backups::{self, BackupError, BackupFile, Job, State},
+    service::{
+        Services,
+        backups::{self, BackupError, BackupFile, Job, State},
+    },
 };
 
 /// What a backup is, while it goes over the socket.
@@ -39,18 +42,7 @@ fn view(file: &BackupFile) -> BackupView {
 fn job_view(job: &Job) -> BackupJob {
     let (state, contents, error) = match &job.state {
         State::Working => ("working", None, None),
-        State::Done(name, content) => {
-            let contents = BackupContents {
-                name: name.clone(),
-                sequence: content.sequence,
-                made_at: content.made_at,
-                users: content.users,
-                sessions: content.sessions,
-                fingerprint: content.fingerprint.clone(),
-                recoverable: content.is_recoverable,
-            };
-            ("done", Some(contents), None)
-        }
+        State::Done(file, content) => ("done", Some(content.clone().view(file.name.clone(), file.bytes)), None),
         State::Failed(error) => ("failed", None, Some(error.clone())),
     };
     let (done, total) = (&job.progress.done, &job.progress.total);
@@ -62,6 +54,27 @@ fn job_view(job: &Job) -> BackupJob {
         contents,
         error,
     }
+}
+
+/// How it stands with backups, and what of that a person should look at.
+pub(super) async fn status(app: &Services, problems: &mut Vec<String>) -> BackupStatus {
+    let (room, now) = (&app.backups, app.clock.now());
+    let (newest, unread) = match backups::newest(app, now).await {
+        Ok(newest) => (newest, None),
+        Err(e) => (None, Some(e.to_string())),
+    };
+    let failure = room.unmade().map(|failed| failed.error).or(unread);
+    let last = room.job().and_then(|job| if let State::Failed(error) = job.state { Some(error) } else { None });
+    if let Some(error) = failure.as_ref().or(last.as_ref()) {
+        problems.push(format!("the last backup failed: {error}"));
+    }
+    let missed = room.schedule.zip(newest.as_ref()).filter(|(plan, newest)| plan.is_missed(newest.made_at, now));
+    if let Some((plan, newest)) = missed {
+        problems
+            .push(format!("the newest backup is of {}, and one is to be made every {}", newest.made_at, plan.every));
+    }
+    let every = room.schedule.map(|schedule| schedule.every.to_string());
+    BackupStatus { last: newest.as_ref().map(view), every, failure }
 }
 
 fn begun(job: Option<Job>) -> Result<Reply, AdminError> {
@@ -147,7 +160,7 @@ pub async fn remove(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> 
     let file = backups::list(&app.services).await?.into_iter().find(|file| file.name == name);
     let file = file.ok_or(BackupError::Missing)?;
     let last = app.services.backups.job();
-    if !last.is_some_and(|job| matches!(job.state, State::Done(made, _) if made == name)) {
+    if !last.is_some_and(|job| matches!(job.state, State::Done(made, _) if made.name == name)) {
         req.require(Role::Admin, "remove a backup")?;
     }
     let act = Act { idempotency: None, ..req.act(app.services.clock.now()) };

@@ -11,7 +11,7 @@ use crate::{
     door::{Head, Reply},
     live::Live,
     metrics::{Page, family, process, requests::CLASSES},
-    service::{ServiceError, keys, mail, maintenance, store},
+    service::{ServiceError, backups, keys, mail, maintenance, store},
     store::StoreError,
 };
 
@@ -64,6 +64,8 @@ async fn page(app: &AdminApp) -> Result<Page, ServiceError> {
     of_use_cases(app, &mut page).await?;
     of_hashing(app, &mut page);
     of_store(app, &mut page)?;
+    of_backups(app, &mut page).await;
+    of_caches(app, &mut page);
     of_keys(app, &mut page);
     of_mail(app, &mut page).await?;
     of_process(app, &mut page);
@@ -143,11 +145,24 @@ fn of_store(app: &AdminApp, page: &mut Page) -> Result<(), ServiceError> {
         page.count(&family::STORE_SNAPSHOT_BYTES, &[], bytes);
     }
     page.flag(&family::STORE_SNAPSHOT_FAILED, files.problem.is_some());
+    Ok(())
+}
+
+async fn of_backups(app: &AdminApp, page: &mut Page) {
+    let newest = backups::newest(&app.services, app.services.clock.now()).await;
+    if let Ok(Some(newest)) = &newest {
+        page.number(&family::BACKUP, &[], seconds(newest.made_at));
+        page.count(&family::BACKUP_BYTES, &[], newest.bytes);
+    }
+    page.flag(&family::BACKUP_FAILED, newest.is_err() || app.services.backups.unmade().is_some());
+}
+
+fn of_caches(app: &AdminApp, page: &mut Page) {
+    let work = store::work(&app.services);
     for (cache, hits, misses) in work.lookups {
         page.count(&family::STORE_CACHE, &[cache, "hit"], hits);
         page.count(&family::STORE_CACHE, &[cache, "miss"], misses);
     }
-    Ok(())
 }
 
 fn of_keys(app: &AdminApp, page: &mut Page) {

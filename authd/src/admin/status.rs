@@ -6,10 +6,7 @@ use super::{AdminApp, AdminError, AdminReq, mail, store::view};
 use crate::{
     config::Mode,
     door::Reply,
-    service::{
-        backups::{Job, State},
-        events, keys, mail as service, maintenance, store,
-    },
+    service::{events, keys, mail as service, maintenance, store},
 };
 
 /// `GET /v1/status`
@@ -83,9 +80,7 @@ pub async fn show(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
     if info.mode == Mode::Production && backups.schedule.is_none() {
         notes.push("no backups are made by themselves: backup.directory says where to".into());
     }
-    if let Some(Job { state: State::Failed(error), .. }) = backups.job() {
-        problems.push(format!("the last backup failed: {error}"));
-    }
+    let backup = super::backups::status(services, &mut problems).await;
     notes.extend(info.legacy_secret_until.map(|until| maintenance::takeover_note(until, now)));
     let load = services.hasher.load();
     Ok(Reply::json(&Status {
@@ -113,6 +108,7 @@ pub async fn show(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
         hashing: Hashing { threads: load.threads as u64, queued: load.waiting as u64, capacity: load.capacity as u64 },
         connections: app.connections.get(),
         mail: mail::view(mail_summary),
+        backup,
         log_lines_dropped,
     }))
 }

@@ -3,14 +3,14 @@
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
-use common::{SecretString, UnixTime};
+use common::{SecretString, UnixTime, admin::BackupDrilled};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
 
-use super::{Wanted, restore};
+use super::{Told, Wanted, restore};
 use crate::{
     app::{self, Parts, Running},
     config::{self, Config, Flags},
@@ -31,7 +31,7 @@ const ANSWER: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// Any of it does not work.
-pub fn drill(config: &Config, wanted: &Wanted, scratch: &Path, now: UnixTime) -> Result<String, Failure> {
+pub fn drill(config: &Config, wanted: &Wanted, scratch: &Path, now: UnixTime) -> Result<Told, Failure> {
     let cannot =
         |e: std::io::Error| Failure::new(Exit::CannotCreate, format!("{} cannot be made: {e}", scratch.display()));
     let place = Scratch::make(scratch).map_err(cannot)?;
@@ -44,12 +44,24 @@ pub fn drill(config: &Config, wanted: &Wanted, scratch: &Path, now: UnixTime) ->
         let signed_in = sign_in(&running).await;
         running.stop().await;
         signed_in?;
-        let way = if wanted.identity.is_some() { "the identity alone" } else { "the master key" };
-        Ok(format!(
-            "the drill passed: restored by {way}, {} users, sequence {}, made {}; a throw-away daemon signed a new account in, \
+        let by_identity = wanted.identity.is_some();
+        let drilled = BackupDrilled {
+            name: wanted.file.display().to_string(),
+            passed: true,
+            opened_by: if by_identity { "identity" } else { "masterKey" }.into(),
+            sequence: restored.copied.sequence,
+            made_at: restored.content.made_at,
+            users: restored.copied.users,
+        };
+        let text = format!(
+            "the drill passed: restored by {}, {} users, sequence {}, made {}; a throw-away daemon signed a new account in, \
              and its token was good\n",
-            restored.copied.users, restored.copied.sequence, restored.content.made_at
-        ))
+            if by_identity { "the identity alone" } else { "the master key" },
+            drilled.users,
+            drilled.sequence,
+            drilled.made_at
+        );
+        Ok(Told::new(text, &drilled))
     })
 }
 

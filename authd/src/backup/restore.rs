@@ -1,6 +1,6 @@
 //! `authd restore` and its relatives: work on a backup without a daemon. A store is made in a directory that gets its name when
 //! all of it is done; what must not come back does not: sessions, refresh tokens, links, mails, signing keys. Where the log of
-//! the store before is still there, deletions, bans, roles and passwords of later times are brought over from it.
+//! the store before is still there, what happened to accounts in later times is brought over from it (`bringing.rs`).
 
 use std::{
     fmt::Write as _,
@@ -12,15 +12,17 @@ use std::{
     time::Duration,
 };
 
-use common::{SecretString, UnixTime, UserId, text::bytes};
+use common::{SecretString, ServiceName, UnixTime, admin::RecipientMade, text::bytes};
 use nix::{
     fcntl::{Flock, FlockArg, OFlag},
-    unistd::{User, geteuid, getpid, getuid},
+    unistd::{geteuid, getpid},
 };
 
 use tokio::time::Instant;
 
 use super::{
+    Told,
+    bringing::{Brought, bring_over, by_who_restores, revoke_services},
     file::{Content, Opening, told},
     shelf::open_plain,
 };
@@ -35,14 +37,14 @@ use crate::{
         seal::{MasterVault, Sealer},
         secret_file,
     },
-    domain::{Act, Actor, Event, EventKind, SigningKey},
+    domain::{Act, Event, EventKind, SigningKey},
     exit::{Exit, Failure},
     files::create_whole,
     opening::{bring_up, open_store, unopenable, unusable},
     ports::{BackupError, Entropy, Mac, TokenSigner},
     store::{
-        Amendment, Store, StoreError,
-        sled::{self, After, Copied, Later, SledOptions, SledStore, copy_into},
+        ServiceTokens, Store, StoreError,
+        sled::{self, After, Copied, SledOptions, SledStore, copy_into},
     },
 };
 
@@ -105,14 +107,15 @@ fn open(config: &Config, wanted: &Wanted) -> Result<Opening, Failure> {
 ///
 /// # Errors
 /// It is not whole, or does not open.
-pub fn verify(config: &Config, wanted: &Wanted) -> Result<String, Failure> {
+pub fn verify(config: &Config, wanted: &Wanted) -> Result<Told, Failure> {
     let found = open(config, wanted)?.verify().map_err(|e| refused(wanted, e))?;
     let size = wanted.file.metadata().map_or(0, |meta| meta.len());
-    let recovery = match found.is_recoverable {
+    let found = found.view(wanted.file.display().to_string(), size);
+    let recovery = match found.recoverable {
         true => "inside, for the recovery recipients",
         false => "not inside: without it this file opens for nobody",
     };
-    Ok(format!(
+    let text = format!(
         "whole       every byte was read: {}, {} entries\nmade        {}, sequence {}\nhas         {} users, {} sessions (a restore ends them)\nmaster key  {}; {recovery}\n",
         bytes(size),
         found.entries,
@@ -121,19 +124,21 @@ pub fn verify(config: &Config, wanted: &Wanted) -> Result<String, Failure> {
         found.users,
         found.sessions,
         found.fingerprint
-    ))
+    );
+    Ok(Told::new(text, &found))
 }
 
 /// Makes an identity in a file that must not exist. Answers what to do with it.
 ///
 /// # Errors
 /// It cannot be written.
-pub fn new_identity(path: &Path) -> Result<String, Failure> {
+pub fn new_identity(path: &Path) -> Result<Told, Failure> {
     let entropy = SystemEntropy::default();
     let made = Identity::generate(&entropy);
     create_whole(path, 0o600, made.file().expose().as_bytes(), &entropy)
         .map_err(|e| Failure::new(Exit::CannotCreate, format!("{} cannot be made: {e}", path.display())))?;
-    Ok(format!("{}\n", made.recipient()))
+    let made = RecipientMade { recipient: made.recipient().to_string(), file: path.display().to_string() };
+    Ok(Told::new(format!("{}\n", made.recipient), &made))
 }
 
 /// How long sled's threads may hold its files after it was closed.
@@ -217,6 +222,8 @@ pub(super) struct Restored {
     pub content: Content,
     pub copied: Copied,
     pub after: Option<Brought>,
+    /// Services whose tokens are none any more.
+    pub revoked: Vec<ServiceName>,
     pub made_master_key: bool,
 }
 
@@ -259,15 +266,22 @@ pub(super) async fn make(config: &Config, wanted: &Wanted, now: UnixTime) -> Res
     let signer: Arc<dyn TokenSigner> = Arc::new(Jwt::new(vault.clone()));
     let opening = open_store(store_path.clone(), store_options(config, SledOptions::default())).await?;
     let (store, ..) = bring_up(config, opening, &vault, content.fingerprint.clone(), &signer, &entropy, now).await?;
+    let act = by_who_restores(now);
+    let revoked = match &after {
+        Some(after) if after.reaches_back && after.broken.is_none() => after.revoked_services.clone(),
+        // Any of them may have been revoked since.
+        _ => store.service_tokens().await.map_err(|e| unusable(&e))?.into_iter().map(|token| token.name).collect(),
+    };
+    revoke_services(&store, &revoked, &act).await.map_err(|e| unusable(&e))?;
     let after = match after {
-        Some(after) => Some(bring_over(&store, after, now).await.map_err(|e| unusable(&e))?),
+        Some(after) => Some(bring_over(&store, after, &act).await.map_err(|e| unusable(&e))?),
         None => None,
     };
-    replace_keys(config, &store, &*signer, (&content, &copied), now).await?;
+    replace_keys(config, &store, &*signer, (&content, &copied), act).await?;
     drop(store);
     until_closed(&store_path).map_err(|e| unusable(&StoreError::Unavailable(e.to_string().into())))?;
     unborn.name(target)?;
-    Ok(Restored { content, copied, after, made_master_key })
+    Ok(Restored { content, copied, after, revoked, made_master_key })
 }
 
 /// sled's threads hold its files for a moment after it was closed.
@@ -294,71 +308,15 @@ async fn compare(config: &Config, store: &Path, old: PathBuf, since: u64, key: A
     done.map_err(|e| Failure::new(Exit::Software, e.to_string()))?.map_err(unopenable)
 }
 
-/// Who restores: the kernel's word.
-fn act(now: UnixTime) -> Act {
-    let (uid, pid) = (getuid(), Some(getpid().as_raw()));
-    let name = User::from_uid(uid).ok().flatten().map(|user| user.name);
-    Act { by: Actor::Operator { uid: uid.as_raw(), pid, name }, ..Act::by_daemon(now) }
-}
-
-/// What was brought over from the log of the store before.
-#[derive(Debug, Default)]
-pub(super) struct Brought {
-    deleted: u64,
-    banned: u64,
-    unbanned: u64,
-    roles: u64,
-    passwords: u64,
-    new_users: u64,
-    reaches_back: bool,
-    end: u64,
-    broken: Option<String>,
-}
-
-async fn bring_over(store: &SledStore, after: After, now: UnixTime) -> Result<Brought, StoreError> {
-    let After { later, new_users, reaches_back, end, broken } = after;
-    let mut brought = Brought { new_users, reaches_back, end, broken, ..Brought::default() };
-    let event = |kind, user: &UserId| Event::new(kind).user(user).with("restored_from", "log");
-    for change in later {
-        match change {
-            Later::Deleted(id) => {
-                store.delete_user(id.clone(), None, act(now), event(EventKind::UserDeleted, &id)).await?;
-                brought.deleted += 1;
-            }
-            Later::Changed(newer) => {
-                let Some(have) = store.user(&newer.id).await? else { continue };
-                if have.ban != newer.ban {
-                    let kind = if newer.ban.is_some() { EventKind::UserDisabled } else { EventKind::UserEnabled };
-                    *(if newer.ban.is_some() { &mut brought.banned } else { &mut brought.unbanned }) += 1;
-                    store.set_ban(newer.id.clone(), newer.ban.clone(), act(now), event(kind, &newer.id)).await?;
-                }
-                if have.role != newer.role {
-                    let amendment = Amendment { role: Some(newer.role.clone()), ..Amendment::default() };
-                    store
-                        .amend_user(newer.id.clone(), amendment, act(now), event(EventKind::RoleSet, &newer.id))
-                        .await?;
-                    brought.roles += 1;
-                }
-            }
-            Later::Password(credential) => {
-                let Some(have) = store.user(&credential.user).await? else { continue };
-                let event = event(EventKind::PasswordSet, &credential.user);
-                store.set_password(credential, have.password_change_required, None, act(now), event).await?;
-                brought.passwords += 1;
-            }
-        }
-    }
-    Ok(brought)
-}
-
 /// A new signing key, and none of those before: any of them may have been revoked since.
 async fn replace_keys(
     config: &Config,
     store: &SledStore,
     signer: &dyn TokenSigner,
     (content, copied): (&Content, &Copied),
-    now: UnixTime,
+    act: Act,
 ) -> Result<(), Failure> {
+    let now = act.at;
     let set = store.keys();
     let fresh = signer.generate(config.settings.keys.algorithm, config.settings.token.expires_in, now);
     let fresh = fresh.map_err(|e| Failure::new(Exit::System, format!("no signing key could be made: {e}")))?;
@@ -370,16 +328,25 @@ async fn replace_keys(
     let revoked = set.keys.iter().filter(|key| key.revoked_at.is_none());
     let revoked = revoked.map(|key| SigningKey { revoked_at: Some(now), sealed: Arc::from([]), ..key.clone() });
     let keys = revoked.chain([fresh]).collect();
-    store.put_keys(set.version, keys, act(now), event).await.map_err(|e| unusable(&e))
+    store.put_keys(set.version, keys, act, event).await.map_err(|e| unusable(&e))
 }
 
 fn report(config: &Config, restored: &Restored) -> String {
-    let Restored { content, copied, after, made_master_key } = restored;
+    let Restored { content, copied, after, revoked, made_master_key } = restored;
     let target = config.places.data_dir.display();
     let mut text = format!(
         "restored    {target}: {} users, everything up to {}, sequence {}\nended       all sessions ({}), with their refresh tokens; links in mails, and mails that waited\nreplaced    all signing keys by a new one: whoever verifies tokens fetches the key set anew\n",
         copied.users, content.made_at, content.sequence, copied.sessions
     );
+    if !revoked.is_empty() {
+        let names: Vec<&str> = revoked.iter().map(ServiceName::as_str).collect();
+        let _ = writeln!(
+            text,
+            "revoked     {} service tokens, make new ones (authctl token service create): {}",
+            names.len(),
+            names.join(" ")
+        );
+    }
     if *made_master_key {
         let _ = writeln!(text, "master key  written to {}", config.places.master_key.display());
     }
@@ -387,37 +354,16 @@ fn report(config: &Config, restored: &Restored) -> String {
         None => {
             let _ = writeln!(
                 text,
-                "not in it   what happened after {}: accounts that were deleted, disabled or given another role or password since are as they \
-                 were. Look for 'an operator acted' in the host's log since then; if the log directory of the store before is \
+                "not in it   what happened after {}: accounts that were made since; accounts that were deleted, disabled, or given another address, name, role or \
+                 password since are as they were; what was erased from the audit trail is there again. Look for 'an operator acted' in the host's log since then; if the log directory of the store before is \
                  there, restore again with --old-data DIR",
                 content.made_at
             );
         }
-        Some(brought) => text += &report_of_later(brought, content.sequence),
+        Some(brought) => text += &brought.report(content.sequence),
     }
     if geteuid().is_root() {
         let _ = writeln!(text, "next        give it to the user of authd: chown -R authd:authd {target}");
-    }
-    text
-}
-
-fn report_of_later(brought: &Brought, since: u64) -> String {
-    let Brought { deleted, banned, unbanned, roles, passwords, new_users, reaches_back, end, broken } = brought;
-    let mut text = format!(
-        "brought over from the old log, up to sequence {end}: {deleted} deletions, {banned} bans, {unbanned} bans lifted, {roles} \
-         roles, {passwords} passwords\n"
-    );
-    if !reaches_back {
-        let _ = writeln!(
-            text,
-            "not in it   the old log has a gap behind sequence {since}: what happened there may have come back"
-        );
-    }
-    if let Some(broken) = broken {
-        let _ = writeln!(text, "not in it   what the old log could not tell: {broken}");
-    }
-    if *new_users > 0 {
-        let _ = writeln!(text, "not in it   {new_users} accounts that were made since");
     }
     text
 }

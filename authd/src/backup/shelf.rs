@@ -48,6 +48,12 @@ fn name(now: UnixTime, sequence: u64) -> String {
     format!("{PREFIX}{time}-{sequence:020}{EXTENSION}")
 }
 
+/// When the backup of this name was made. The file's own time is that of the last copy.
+fn time_of(name: &str) -> Option<UnixTime> {
+    let (seconds, rest) = name.strip_prefix(PREFIX)?.split('-').next()?.split_at_checked(15)?;
+    format!("{seconds}.{rest}").parse().ok()
+}
+
 fn is_ours(name: &str) -> bool {
     let inner = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(EXTENSION));
     inner.is_some_and(|inner| !inner.is_empty() && inner.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
@@ -192,7 +198,8 @@ impl Backups for Shelf {
             let Ok(name) = entry.file_name().into_string() else { continue };
             let meta = entry.metadata()?;
             if meta.is_file() && is_ours(&name) {
-                let made_at = UnixTime::from_millis(meta.mtime() * 1000 + meta.mtime_nsec() / 1_000_000);
+                let changed = UnixTime::from_millis(meta.mtime() * 1000 + meta.mtime_nsec() / 1_000_000);
+                let made_at = time_of(&name).unwrap_or(changed);
                 found.push(BackupFile { name, bytes: meta.len(), made_at });
             }
         }
@@ -232,5 +239,20 @@ impl Backups for Shelf {
 
     fn recipients(&self) -> Vec<String> {
         self.recipients.iter().map(Recipient::to_string).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_says_when_it_was_made_and_one_of_another_form_does_not() {
+        let at = UnixTime::from_millis(1_800_000_000_123);
+        assert_eq!(name(at, 7), "authd-20270115T080000123Z-00000000000000000007.backup");
+        assert_eq!(time_of(&name(at, 7)), Some(at));
+        for odd in ["authd-copy.backup", "authd-1-2.backup", "authd-20270115T080000123-1.backup", "authd-é.backup"] {
+            assert_eq!(time_of(odd), None, "{odd}");
+        }
     }
 }

@@ -504,9 +504,9 @@ settings! {
         /// Where backups are kept. Set, one is made as often as `every` says; unset, they are made only when they are asked
         /// for, in the folder backups of the data directory.
         directory: Option<PathBuf> = "";
-        /// How often one is made, if something has changed.
+        /// How often one is made. What was missed while authd was stopped is made half a minute after its start.
         every: Span = "1d";
-        /// How many are kept; older ones are removed when a new one was made and read back.
+        /// How many are kept; older ones are removed once a new one was made and read back.
         keep: u32 = "7";
     }
     /// The log. The audit trail is not here but in the store.

@@ -94,6 +94,12 @@ families! {
     STORE_SNAPSHOT_BYTES = "authd_store_snapshot_bytes", Gauge;
     /// Whether the last try to make one failed (1).
     STORE_SNAPSHOT_FAILED = "authd_store_snapshot_failed", Gauge;
+    /// When the newest backup in the daemon's directory was made, in seconds since 1970. Missing: there is none.
+    BACKUP = "authd_backup_timestamp_seconds", Gauge;
+    /// Its bytes.
+    BACKUP_BYTES = "authd_backup_bytes", Gauge;
+    /// Whether none could be made when it was tried last (1).
+    BACKUP_FAILED = "authd_backup_failed", Gauge;
     /// Looks into the cache of tokens, sessions and users, by whether it was there (hit, miss).
     STORE_CACHE = "authd_store_cache_lookups_total", Counter, "cache", "result";
     /// From when the signing key signs, in seconds since 1970. Missing: no key signs.

@@ -17,6 +17,11 @@ use crate::{
     store::StoreError,
 };
 
+/// How long after a failure it is tried again.
+pub const RETRY_AFTER: Span = Span::from_mins(10);
+/// So much later than it should have been made, a backup is missed.
+const LATE: Span = Span::from_hours(1);
+
 /// The purpose of the secret that is the commit log's key.
 const LOG: &str = "log";
 
@@ -34,8 +39,8 @@ pub struct Schedule {
 pub enum State {
     /// It is being done.
     Working,
-    /// It is done: the backup by this name is whole.
-    Done(String, BackupContent),
+    /// It is done: this backup is whole.
+    Done(BackupFile, BackupContent),
     /// It was not done, and why.
     Failed(String),
 }
@@ -51,6 +56,15 @@ pub struct Job {
     pub state: State,
 }
 
+/// That none could be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unmade {
+    /// When it was tried.
+    pub at: UnixTime,
+    /// Why.
+    pub error: String,
+}
+
 /// What all who ask for backups share.
 pub struct Room {
     /// Where backups are.
@@ -58,6 +72,7 @@ pub struct Room {
     /// When one is made by itself.
     pub schedule: Option<Schedule>,
     job: Mutex<Option<Job>>,
+    unmade: Mutex<Option<Unmade>>,
     is_busy: AtomicBool,
 }
 
@@ -67,10 +82,17 @@ enum Work {
     Verify(String),
 }
 
+impl Schedule {
+    /// Whether one should be there that is not, where this is the newest.
+    pub fn is_missed(&self, newest: UnixTime, now: UnixTime) -> bool {
+        now >= newest.plus(self.every).plus(LATE)
+    }
+}
+
 impl Room {
     /// Without a job yet.
     pub fn new(shelf: Arc<dyn Backups>, schedule: Option<Schedule>) -> Self {
-        Self { shelf, schedule, job: Mutex::default(), is_busy: AtomicBool::new(false) }
+        Self { shelf, schedule, job: Mutex::default(), unmade: Mutex::default(), is_busy: AtomicBool::new(false) }
     }
 
     /// The last job.
@@ -78,11 +100,22 @@ impl Room {
         self.job.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn note(&self, id: &str, state: State) {
+    /// Why none could be made when it was tried last; `None` as soon as one was.
+    pub fn unmade(&self) -> Option<Unmade> {
+        self.unmade.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note_making(&self, failed: Option<Unmade>) {
+        *self.unmade.lock().unwrap_or_else(PoisonError::into_inner) = failed;
+    }
+
+    /// The job is over: whoever sees that can begin another one.
+    fn end(&self, state: State) {
         let mut job = self.job.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(job) = job.as_mut().filter(|job| job.id == id) {
+        if let Some(job) = job.as_mut() {
             job.state = state;
         }
+        self.is_busy.store(false, Ordering::Release);
     }
 }
 
@@ -103,7 +136,7 @@ fn start(app: &Arc<Services>, work: Work) -> Option<Job> {
     }
     let job = Job { id: base62(&*app.entropy, 16).as_str().into(), progress: Arc::default(), state: State::Working };
     *room.job.lock().unwrap_or_else(PoisonError::into_inner) = Some(job.clone());
-    let (app, begun) = (app.clone(), job.clone());
+    let (app, clock, begun, makes) = (app.clone(), app.clock.clone(), job.clone(), matches!(work, Work::Make(_)));
     // On a task of its own: a caller that hangs up does not stop it.
     let doing = tokio::spawn(async move {
         match work {
@@ -111,18 +144,20 @@ fn start(app: &Arc<Services>, work: Work) -> Option<Job> {
             Work::Verify(name) => verify(&app, name, &begun.progress).await,
         }
     });
-    let id = job.id.clone();
     tokio::spawn(async move {
         let state = match doing.await {
-            Ok(Ok((name, content))) => State::Done(name, content),
+            Ok(Ok((file, content))) => State::Done(file, content),
             Ok(Err(e)) => State::Failed(e.to_string()),
             Err(e) => State::Failed(e.to_string()),
         };
         if let State::Failed(error) = &state {
             warn!(error, "a backup was not made, or is not whole");
         }
-        room.note(&id, state);
-        room.is_busy.store(false, Ordering::Release);
+        if makes {
+            let error = if let State::Failed(error) = &state { Some(error.clone()) } else { None };
+            room.note_making(error.map(|error| Unmade { at: clock.now(), error }));
+        }
+        room.end(state);
     });
     Some(job)
 }
@@ -144,7 +179,7 @@ async fn blocking<T: Send + 'static>(
 /// How often one is made anew because the master key was changed meanwhile.
 const ATTEMPTS: usize = 3;
 
-async fn make(app: &Services, act: Act, progress: &Arc<Progress>) -> Result<(String, BackupContent), BackupError> {
+async fn make(app: &Services, act: Act, progress: &Arc<Progress>) -> Result<(BackupFile, BackupContent), BackupError> {
     let mut made = attempt(app, progress).await;
     for _ in 1..ATTEMPTS {
         match made {
@@ -164,7 +199,7 @@ async fn make(app: &Services, act: Act, progress: &Arc<Progress>) -> Result<(Str
         .with("recipients", &app.backups.shelf.recipients().len());
     app.store.note_event(act, event).await.map_err(|e| of_store(&e))?;
     info!(name = file.name, bytes = file.bytes, sequence = content.sequence, "a backup was made and read back");
-    Ok((file.name, content))
+    Ok((file, content))
 }
 
 async fn attempt(app: &Services, progress: &Arc<Progress>) -> Result<(BackupFile, BackupContent), BackupError> {
@@ -180,9 +215,10 @@ async fn verify(
     app: &Services,
     name: String,
     progress: &Arc<Progress>,
-) -> Result<(String, BackupContent), BackupError> {
+) -> Result<(BackupFile, BackupContent), BackupError> {
+    let file = list(app).await?.into_iter().find(|file| file.name == name).ok_or(BackupError::Missing)?;
     let (shelf, progress) = (app.backups.shelf.clone(), progress.clone());
-    blocking(move || shelf.verify(&name, &progress).map(|content| (name, content))).await
+    blocking(move || shelf.verify(&name, &progress).map(|content| (file, content))).await
 }
 
 /// The backups that there are, the oldest first.
@@ -219,12 +255,27 @@ pub async fn remove(app: &Services, name: String, act: Act) -> Result<(), Backup
 /// # Errors
 /// `Io`.
 pub async fn prune(app: &Services, keep: usize, preview: bool, act: Act) -> Result<Vec<BackupFile>, BackupError> {
-    let mut old = list(app).await?;
+    let mut old = by_age(list(app).await?, act.at);
     old.truncate(old.len().saturating_sub(keep));
     if !preview && !old.is_empty() {
         remove_all(app, old.iter().map(|file| file.name.clone()).collect(), act).await?;
     }
     Ok(old)
+}
+
+/// The oldest first. A backup whose time has not come was made while the clock was wrong: it is older than all others, or it
+/// would stay for ever, and keep the next ones from being made.
+fn by_age(mut there: Vec<BackupFile>, now: UnixTime) -> Vec<BackupFile> {
+    there.sort_by_key(|file| file.made_at <= now);
+    there
+}
+
+/// The newest backup that there is.
+///
+/// # Errors
+/// The directory cannot be read.
+pub async fn newest(app: &Services, now: UnixTime) -> Result<Option<BackupFile>, BackupError> {
+    Ok(by_age(list(app).await?, now).pop().filter(|newest| newest.made_at <= now))
 }
 
 /// It is in the trail before anything is gone (AZ-06).
@@ -235,29 +286,29 @@ async fn remove_all(app: &Services, names: Vec<String>, act: Act) -> Result<(), 
     blocking(move || names.iter().try_for_each(|name| shelf.remove(name))).await
 }
 
-/// Begins a backup if it is time for one, and removes those that are too many.
+/// Begins a backup if it is time for one, and removes those that are too many. Where that failed it is not tried again at once:
+/// each try writes a snapshot first.
 ///
 /// # Errors
 /// The directory cannot be read or changed.
 pub async fn round(app: &Arc<Services>, now: UnixTime) -> Result<(), BackupError> {
-    let Some(Schedule { every, keep }) = app.backups.schedule else { return Ok(()) };
-    let there = list(app).await?;
-    if there.len() > keep {
-        prune(app, keep, false, Act::by_daemon(now)).await?;
+    let room = &app.backups;
+    let Some(schedule) = room.schedule else { return Ok(()) };
+    if room.unmade().is_some_and(|failed| now < failed.at.plus(RETRY_AFTER)) {
+        return Ok(());
     }
-    let newest = there.last();
-    let is_due = newest.is_none_or(|newest| now >= newest.made_at.plus(every));
-    let is_new = match newest {
-        Some(newest) => !newest.name.contains(&format!("-{:020}.", sequence(app)?)),
-        None => true,
-    };
-    if is_due && is_new {
+    let done = keep_up(app, schedule, now).await;
+    if let Err(e) = &done {
+        room.note_making(Some(Unmade { at: now, error: e.to_string() }));
+    }
+    done
+}
+
+async fn keep_up(app: &Arc<Services>, Schedule { every, keep }: Schedule, now: UnixTime) -> Result<(), BackupError> {
+    let newest = newest(app, now).await?;
+    if newest.is_none_or(|newest| now >= newest.made_at.plus(every)) {
         // Somebody who asked for one has it made already.
         let _ = begin(app, Act::by_daemon(now));
     }
-    Ok(())
-}
-
-fn sequence(app: &Services) -> Result<u64, BackupError> {
-    Ok(app.upkeep.files().map_err(|e| of_store(&e))?.sequence)
+    prune(app, keep, false, Act::by_daemon(now)).await.map(drop)
 }

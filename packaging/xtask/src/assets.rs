@@ -174,6 +174,7 @@ pub(crate) fn of_archive(programs: &Programs, sbom: &Path) -> Outcome<Vec<Asset>
     for name in ["LICENSE", "LICENSE-MIT", "LICENSE-APACHE", "README.md", "CHANGELOG.md"] {
         all.push(Asset::file(name, name)?);
     }
+    all.push(Asset::file("Containerfile", "packaging/Containerfile")?);
     all.push(Asset::file("sbom.cdx.json", sbom)?);
     Ok(all)
 }

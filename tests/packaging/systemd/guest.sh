@@ -105,6 +105,42 @@ install -m 640 -g authd /root/good.toml /etc/authd/authd.toml
 wait $LATE; [ "$(cat /tmp/late)" = 200 ] && ok "who waited is served when the mistake is mended" || no "who waited got $(cat /tmp/late)"
 wait_for systemctl is-active authd || no "it does not come back"
 
+section "the journal, by its fields"
+# What the entry has in these fields, a line each.
+fields() { journalctl -o json --no-pager -n 1 -u authd "$1" | python3 -c 'import json, sys
+entry = json.loads(sys.stdin.readline() or "{}")
+for name in sys.argv[1:]: print("%s=%s" % (name, entry.get(name)))' "${@:2}"; }
+is_there() { [ -n "$(journalctl -o cat --no-pager -n 1 -u authd "$1")" ]; }
+wait_for is_there AUTHD_EVENT=user.created
+fields AUTHD_EVENT=user.created PRIORITY SYSLOG_IDENTIFIER MESSAGE AUTHD_TARGET AUTHD_OPERATOR AUTHD_PEER_UID AUTHD_PEER_PID AUTHD_REQUEST_ID >/tmp/said
+for line in PRIORITY=6 SYSLOG_IDENTIFIER=authd 'MESSAGE=an operator acted' 'AUTHD_TARGET=authd::.*' AUTHD_OPERATOR=bob "AUTHD_PEER_UID=$(id -u bob)" 'AUTHD_PEER_PID=[0-9]*' 'AUTHD_REQUEST_ID=admin-[A-Za-z0-9]\{16\}'; do has "who acts: $line" "^$line\$"; done
+request=$(sed -n 's/^AUTHD_REQUEST_ID=//p' /tmp/said)
+says "the audit record has the request's id too" "$request" authctl audit list --event user.created -o json
+[ "$(journalctl -u authd AUTHD_PEER_UID="$(id -u bob)" -o cat --no-pager | wc -l)" -ge 1 ] && ok "what bob did is found by his uid" || no "nothing is found by bob's uid"
+request=$(curl -sS -m 20 -D - -o /dev/null -H 'Host: auth.example.com' -H 'Content-Type: application/json' -d '{"email":"ada@example.com","password":"not this one at all"}' http://127.0.0.1:8000/api/login | tr -d '\r' | sed -n 's/^x-request-id: //p')
+wait_for is_there "AUTHD_REQUEST_ID=$request"
+fields "AUTHD_REQUEST_ID=$request" PRIORITY MESSAGE AUTHD_METHOD AUTHD_RESULT AUTHD_SOURCE >/tmp/said
+for line in PRIORITY=6 'MESSAGE=a sign-in failed' AUTHD_METHOD=password AUTHD_RESULT=failure AUTHD_SOURCE=127.0.0.1; do has "a request by its id: $line" "^$line\$"; done
+journalctl -u authd -p warning -o json --no-pager _COMM=authd | python3 -c 'import collections, json, sys
+found = collections.Counter(json.loads(line)["PRIORITY"] for line in sys.stdin)
+print(dict(found)); sys.exit(0 if found and set(found) <= {"3", "4"} else 1)' >/tmp/said 2>&1 && ok "-p warning finds warnings and errors and nothing else: $(cat /tmp/said)" || no "-p warning: $(cat /tmp/said)"
+[ "$(journalctl -u authd -o json --no-pager _COMM=authd | grep -c -e "$PASSWORD" -e 'not this one' -e 'ada@example.com')" = 0 ] && ok "no entry has a password or an address" || no "a password or an address is in the journal"
+
+section "metrics, as the manual says"
+manual() { sed -n "/^## $1\$/,/^## /p" "/root/manual/$2"; }
+su bob -c 'authctl metrics' >/tmp/said 2>&1; has "a member of authd-admin reads them by authctl" '^authd_ready 1$'
+su bob -c 'curl -s --unix-socket /run/authd/admin.sock http://authd/metrics' >/tmp/said 2>&1; has "and on the socket" '^authd_users 1$'
+ends "who is not one is refused" 5 su alice -c 'authctl metrics'
+ends "on the socket too" 7 su alice -c 'curl -s --unix-socket /run/authd/admin.sock http://authd/metrics'
+manual Metrics hosts.md | sed -n '/^```sh$/,/^```$/p' | grep -v '^```' >/tmp/commands
+[ "$(wc -l </tmp/commands)" = 3 ] && bash -e /tmp/commands >/tmp/said 2>&1 && ok "the commands of the manual" || no "the commands of the manual: $(cat /tmp/commands /tmp/said)"
+wait_for systemctl is-active authd
+su alice -c 'curl -s http://127.0.0.1:9464/metrics' >/tmp/said 2>&1; has "Prometheus reads them over TCP" '^authd_ready 1$'
+[ "$(curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:9464/v1/status)" = 404 ] && ok "and nothing else" || no "something else is on that address"
+chk "the public door is open as before" sign_in
+systemctl stop authd.service authd.socket authd-admin.socket authd-metrics.socket; systemctl disable authd-metrics.socket >/dev/null 2>&1
+systemctl start authd.socket authd-admin.socket authd.service
+
 section "kill -9"
 before=$(pid); systemctl kill -s KILL authd
 chk "the next connection waits for its successor" sign_in
@@ -134,6 +170,28 @@ rm -r /etc/systemd/system/authd.service.d; systemctl daemon-reload
 systemctl restart authd >/dev/null 2>&1; [ "$(systemctl show -P ExecMainStatus authd)" = 243 ] && ok "without a key systemd does not start it (243)" || no "without a key: $(systemctl show -P ExecMainStatus authd)"
 install -m 600 /root/master.key /etc/authd/master.key; rm /etc/authd/master.key.cred
 wait_for systemctl is-active authd && ok "and does when it is back" || no "it does not come back"
+
+section "the host is lost (the runbook, word by word)"
+printf '#!/bin/sh\nexec "$@"\n' >/usr/local/bin/sudo; chmod 755 /usr/local/bin/sudo
+mkdir /root/lost; cd /root/lost || exit 1
+authctl backup recipient new recovery.txt >recipient || no "no recipient"
+mkdir -p /run/systemd/system/authd.service.d; printf '[Service]\nEnvironment=AUTHD_BACKUP__RECIPIENTS=%s\n' "$(cat recipient)" >/run/systemd/system/authd.service.d/recovery.conf
+systemctl daemon-reload; systemctl restart authd
+chk "a backup" authctl backup create FILE
+systemctl stop authd.service authd.socket authd-admin.socket
+dpkg --purge better-auth-authd >/dev/null 2>&1; rm -rf /var/lib/authd /etc/authd /run/systemd/system/authd.service.d; systemctl daemon-reload
+dpkg -i "$DEB" >/tmp/said 2>&1 && ok "another host, with authd installed" || no "dpkg -i: $(cat /tmp/said)"
+wait_for systemctl is-active authd
+sign_in && no "the account is there before it was restored"
+[ "$(sha256sum /etc/authd/master.key)" != "$KEY" ] || no "it has the master key before it was restored"
+manual 'The host is lost' runbooks.md | sed -n 's/^\$ //p' >/tmp/commands
+began=$(date +%s%N)
+while read -r command; do chk "$command" bash -c "$command"; done </tmp/commands
+[ "$(wc -l </tmp/commands)" -ge 8 ] || no "the runbook has $(wc -l </tmp/commands) commands"
+chk "sign-in" sign_in
+echo "→ the host is lost: back after $((($(date +%s%N) - began) / 1000000)) ms"
+[ "$(stat -c '%a %U' /etc/authd/master.key /var/lib/authd | tr '\n' ';')" = '600 root;700 authd;' ] && ok "modes and owners" || no "modes and owners: $(stat -c '%n %a %U' /etc/authd/master.key /var/lib/authd)"
+KEY=$(sha256sum /etc/authd/master.key); cd /root || exit 1; rm -rf /var/lib/authd.empty /usr/local/bin/sudo
 
 section "upgrade to a package with a newer store, under load (F-15)"
 rm -f /tmp/enough; python3 /root/load.py /tmp/enough ada@example.com "$PASSWORD" >/tmp/load & LOAD=$!

@@ -58,7 +58,7 @@ pub use self::{
     log::{FORMAT, LogError, PURPOSE as LOG_PURPOSE},
     migration::{Formats, kept_stores},
     opening::{Faults, OpenError, Opened, Opening, SledOptions, remove_aside},
-    restoring::{After, Copied, Later, check_copy, copy_into},
+    restoring::{After, Copied, check_copy, copy_into},
     saving::{Aside, put_aside_damaged},
     step::{Step, Steps},
     verify::{Verified, Whole, Wrong},

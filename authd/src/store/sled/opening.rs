@@ -265,7 +265,7 @@ pub struct Opened {
     log_keys: Keys,
     mark: Mark,
     pub(super) path: PathBuf,
-    options: SledOptions,
+    pub(super) options: SledOptions,
     pub(super) syncs: Arc<dyn Syncs>,
     /// Why sled could not be compared with what it should be.
     problem: Option<String>,
@@ -650,7 +650,7 @@ impl Opened {
         let keeper = Arc::new(Keeper {
             db: db.clone(),
             disk: disk.clone(),
-            snapshots: Snapshots::new(directory.clone(), log_key, syncs.clone()),
+            snapshots: Snapshots::new(directory.clone(), (log_key, options.format()), syncs.clone()),
             progress: progress.clone(),
             health,
             mark: Mark::new(directory, syncs),

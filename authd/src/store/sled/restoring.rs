@@ -1,9 +1,14 @@
 //! A store from a snapshot that lay elsewhere: looked through, taken over into a new place without what must not come back,
 //! and compared with what another log knows of later times.
 
-use std::{io::Read, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Read,
+    path::Path,
+    sync::Arc,
+};
 
-use common::UserId;
+use common::{ServiceName, UserId};
 
 use super::{
     codec::{self, Number},
@@ -15,7 +20,7 @@ use super::{
     txn::unreadable,
 };
 use crate::{
-    domain::{Credential, User},
+    domain::{Credential, ServiceToken, TokenDigest, User},
     ports::Mac,
     store::{Meta, SealedSecret},
 };
@@ -127,30 +132,60 @@ pub fn copy_into(
     }
 }
 
-/// What another log knows of an account from later times.
-#[derive(Debug, Clone)]
-pub enum Later {
-    /// It was deleted.
-    Deleted(UserId),
-    /// It was changed.
-    Changed(Box<User>),
-    /// It has another password hash.
-    Password(Credential),
-}
-
 /// What another log knows of later times.
 #[derive(Debug, Default)]
 pub struct After {
-    /// About the accounts that there are.
-    pub later: Vec<Later>,
+    /// Accounts that were deleted.
+    pub deleted: Vec<UserId>,
+    /// Accounts that were changed, as they were at last.
+    pub changed: Vec<User>,
+    /// Passwords that were set.
+    pub passwords: Vec<Credential>,
+    /// Services whose tokens were revoked.
+    pub revoked_services: Vec<ServiceName>,
     /// How many accounts were made since, which are not there.
     pub new_users: u64,
+    /// How many tokens of services.
+    pub new_services: u64,
+    /// How many records of the audit trail are not there.
+    pub new_records: u64,
+    /// How many of those that are there were erased.
+    pub erased_records: u64,
     /// Whether nothing is missing between the two.
     pub reaches_back: bool,
     /// The last sequence that could be read.
     pub end: u64,
     /// Why no more than that could be read.
     pub broken: Option<String>,
+}
+
+/// The tokens of services that there are, while they are looked for in the other log.
+#[derive(Default)]
+struct Services {
+    here: BTreeMap<ServiceName, TokenDigest>,
+    alive: BTreeSet<ServiceName>,
+    gone: BTreeSet<ServiceName>,
+    new: u64,
+}
+
+impl Services {
+    /// The newest word on the token of a service. Another one under the same name is another one.
+    fn note(&mut self, name: ServiceName, newer: Option<&ServiceToken>) {
+        match (self.here.get(&name), newer) {
+            (Some(have), Some(newer)) if *have == newer.digest => drop(self.alive.insert(name)),
+            (Some(_), newer) => {
+                self.new += u64::from(newer.is_some());
+                self.gone.insert(name);
+            }
+            (None, newer) => self.new += u64::from(newer.is_some()),
+        }
+    }
+
+    /// Those that were revoked; `is_whole`: whatever was not heard of is gone.
+    fn revoked(self, is_whole: bool) -> Vec<ServiceName> {
+        let Self { here, alive, gone, .. } = self;
+        here.into_keys().filter(|name| gone.contains(name) || is_whole && !alive.contains(name)).collect()
+    }
 }
 
 impl Opened {
@@ -163,11 +198,12 @@ impl Opened {
         let (reaches_back, end) = (aftermath.reaches_back, aftermath.end);
         let broken = aftermath.broken.take().map(|e| e.to_string());
         let mut after = After { reaches_back, end, broken, ..After::default() };
+        let mut services = Services { here: self.services()?, ..Services::default() };
         let prefix = keys::prefix(Kind::User);
         let mut there = self.db.scan_prefix(&prefix).peekable();
         let gone = |key: &[u8], after: &mut After| {
             let id = keys::text(key).and_then(|text| text.parse().ok());
-            after.later.extend(id.map(Later::Deleted));
+            after.deleted.extend(id);
         };
         while let Some((key, newer)) = aftermath.changes.next_key()? {
             if is_of(&key, Kind::User) {
@@ -180,18 +216,19 @@ impl Opened {
                 let have = there.next_if(|e| e.as_ref().is_ok_and(|(at, _)| at.as_ref() == &key[..]));
                 match (have.transpose().map_err(|e| unreadable(&e))?, newer) {
                     (Some((_, have)), Some(newer)) if have.as_ref() != newer.as_slice() => {
-                        after.later.push(Later::Changed(Box::new(codec::decode(&key, &newer)?)));
+                        after.changed.push(codec::decode(&key, &newer)?);
                     }
                     (Some(_), None) => gone(&key, &mut after),
                     (None, Some(_)) => after.new_users += 1,
                     (Some(_), Some(_)) | (None, None) => {}
                 }
-            } else if is_of(&key, Kind::Credential)
-                && let Some(newer) = newer
-                && let Some(have) = self.db.get(&key).map_err(|e| unreadable(&e))?
-                && have.as_ref() != newer.as_slice()
-            {
-                after.later.push(Later::Password(codec::decode(&key, &newer)?));
+            } else if is_of(&key, Kind::ServiceToken) {
+                let newer = newer.map(|newer| codec::decode::<ServiceToken>(&key, &newer)).transpose()?;
+                if let Some(name) = keys::text(&key).and_then(|text| text.parse().ok()) {
+                    services.note(name, newer.as_ref());
+                }
+            } else if let Some(newer) = newer {
+                self.compare_value(&key, &newer, &mut after)?;
             }
         }
         if aftermath.is_whole {
@@ -200,6 +237,40 @@ impl Opened {
                 gone(&at, &mut after);
             }
         }
+        after.new_services = services.new;
+        after.revoked_services = services.revoked(aftermath.is_whole);
         Ok(after)
+    }
+
+    /// Compares a password, or a record of the audit trail.
+    fn compare_value(&self, key: &[u8], newer: &[u8], after: &mut After) -> Result<(), OpenError> {
+        let is_password = is_of(key, Kind::Credential);
+        if !is_password && !is_of(key, Kind::Audit) {
+            return Ok(());
+        }
+        let have = self.db.get(key).map_err(|e| unreadable(&e))?;
+        let is_other = have.as_ref().is_some_and(|have| have.as_ref() != newer);
+        if is_password {
+            let credential: Credential = codec::decode(key, newer)?;
+            let owner = self.db.contains_key(keys::user(&credential.user)).map_err(|e| unreadable(&e))?;
+            // The first password of an account that had none is one too.
+            if is_other || have.is_none() && owner {
+                after.passwords.push(credential);
+            }
+        } else {
+            // What changes in a record that was written is that it is erased.
+            after.erased_records += u64::from(is_other);
+            after.new_records += u64::from(have.is_none());
+        }
+        Ok(())
+    }
+
+    fn services(&self) -> Result<BTreeMap<ServiceName, TokenDigest>, OpenError> {
+        let entries = self.db.scan_prefix(keys::prefix(Kind::ServiceToken));
+        let tokens = entries.map(|entry| {
+            let (key, value) = entry.map_err(|e| unreadable(&e))?;
+            Ok(codec::decode::<ServiceToken>(&key, &value).map(|token| (token.name, token.digest))?)
+        });
+        tokens.collect()
     }
 }

@@ -63,7 +63,7 @@ impl Opened {
             let unread = |e: sled::Error| LogError::Apart { path: self.path.clone(), what: format!("sled: {e}") };
             entry.map(|(key, value)| (key.to_vec(), value.to_vec())).map_err(unread)
         });
-        let snapshots = Snapshots::new(directory, self.log_key.clone(), self.syncs.clone());
+        let snapshots = Snapshots::new(directory, (self.log_key.clone(), self.options.format()), self.syncs.clone());
         let made = snapshots.write(self.log.end(), entries)?;
         snapshots.prune(&made)?;
         let done = (made.position.seq, made.bytes);

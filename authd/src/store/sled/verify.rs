@@ -94,7 +94,8 @@ impl Opening {
                 return Err(format!("it has only come to sequence {}", applied.seq).into());
             }
             let found = found.ok_or_else(|| "it differs in more records than are looked into".to_owned())?;
-            let snapshots = Snapshots::new(log_directory(&self.path), key.clone(), self.syncs.clone());
+            let key = (key.clone(), self.options.format());
+            let snapshots = Snapshots::new(log_directory(&self.path), key, self.syncs.clone());
             let wrong = snapshots.unchanged_since(applied, found.into_keys().collect()).map_err(|e| e.to_string())?;
             match wrong.first() {
                 Some(first) => {

@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc};
 use super::{
     LogError, Position,
     merge::{Merged, Overlay},
+    record::FORMAT,
     replay::walk,
     segment, snapshot,
     sorted::Reader,
@@ -70,6 +71,7 @@ impl Aftermath {
 /// The newest snapshot, if there is one and it is whole.
 fn whole_snapshot(directory: &Path, key: &Arc<dyn Mac>) -> Result<Option<snapshot::Snapshot>, LogError> {
     let Some(newest) = snapshot::newest(directory)? else { return Ok(None) };
+    newest.up_to(FORMAT)?;
     Reader::open(&newest.path, key.clone())?.try_for_each(|entry| entry.map(drop))?;
     Ok(Some(newest))
 }

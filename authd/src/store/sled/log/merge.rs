@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     LogError, Position, plain,
-    record::Record,
+    record::{FORMAT, Record},
     segment::io_at,
     sorted::{Entry, Reader, Writer},
 };
@@ -57,7 +57,7 @@ impl Overlay {
         let put = || {
             let file = plain::create(&path)?;
             std::fs::remove_file(&path)?;
-            let mut writer = Writer::begin(file, &Position::default(), &*self.key)?;
+            let mut writer = Writer::begin(file, FORMAT, &Position::default(), &*self.key)?;
             for (key, value) in &self.newest {
                 writer.push(key, value.as_deref())?;
             }

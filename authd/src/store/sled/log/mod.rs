@@ -54,12 +54,12 @@ pub enum LogError {
     /// There is none, and the store has data.
     #[error("the store has data and its commit log {0} is not there")]
     Missing(PathBuf),
-    /// A segment was written by a newer authd.
+    /// A segment or snapshot was written by a newer authd.
     #[error("{path} has format {found}, and this authd knows up to {known}")]
     Newer {
-        /// The segment.
+        /// The file.
         path: PathBuf,
-        /// In the segment.
+        /// In the file.
         found: u32,
         /// Of this program.
         known: u32,
@@ -223,12 +223,14 @@ pub(super) type Pair = (Vec<u8>, Vec<u8>);
 pub(super) struct Snapshots {
     directory: PathBuf,
     key: Arc<dyn Mac>,
+    /// The format of those that are written.
+    format: u32,
     syncs: Arc<dyn Syncs>,
 }
 
 impl Snapshots {
-    pub(super) fn new(directory: PathBuf, key: Arc<dyn Mac>, syncs: Arc<dyn Syncs>) -> Self {
-        Self { directory, key, syncs }
+    pub(super) fn new(directory: PathBuf, (key, format): (Arc<dyn Mac>, u32), syncs: Arc<dyn Syncs>) -> Self {
+        Self { directory, key, format, syncs }
     }
 
     /// The newest one, by its header.
@@ -239,7 +241,7 @@ impl Snapshots {
     /// Makes one that reaches to the end of the last segment but one, on disk and read back. `None`: there is nothing new,
     /// or `go_on` said no.
     pub(super) fn make(&self, go_on: &dyn Fn() -> bool) -> Result<Option<Snapshot>, LogError> {
-        snapshot::make(&self.directory, &self.key, &*self.syncs, go_on)
+        snapshot::make(&self.directory, (&self.key, self.format), &*self.syncs, go_on)
     }
 
     /// Makes one of these entries, in the order of their keys: what the store has at this position.
@@ -248,7 +250,8 @@ impl Snapshots {
         position: Position,
         entries: impl Iterator<Item = Result<Pair, LogError>>,
     ) -> Result<Snapshot, LogError> {
-        let made = snapshot::write(&self.directory, position, entries, &self.key, &*self.syncs, &|| true)?;
+        let key = (&self.key, self.format);
+        let made = snapshot::write(&self.directory, position, entries, key, &*self.syncs, &|| true)?;
         let not_done = || io::Error::other("it was not written");
         made.ok_or_else(|| LogError::Io { path: self.directory.clone(), source: not_done() })
     }
@@ -312,6 +315,9 @@ pub(super) fn read_stream(
     key: &Arc<dyn Mac>,
 ) -> Result<(Position, Pairs), LogError> {
     let reader = sorted::Reader::from_stream(source, name, key.clone())?;
+    if reader.format() > FORMAT {
+        return Err(LogError::Newer { path: name.into(), found: reader.format(), known: FORMAT });
+    }
     let position = reader.position();
     let entries = reader.map(|entry| entry.map(|(key, value)| (key, value.unwrap_or_default())));
     Ok((position, Box::new(entries)))
@@ -325,7 +331,7 @@ pub(super) fn begin_at(
     (key, format): (&Arc<dyn Mac>, u32),
     syncs: &Arc<dyn Syncs>,
 ) -> Result<(), LogError> {
-    Snapshots::new(directory.into(), key.clone(), syncs.clone()).write(position, entries)?;
+    Snapshots::new(directory.into(), (key.clone(), format), syncs.clone()).write(position, entries)?;
     let header = Header { format, first: position.seq + 1, prior: 0, mac: position.mac };
     let path = segment::path(directory, header.first);
     segment::make(directory, &path, &header.encode(), &**syncs).map(drop).map_err(segment::io_at(&path))

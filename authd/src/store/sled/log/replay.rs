@@ -118,8 +118,9 @@ impl Found {
         Ok(Self { directory: directory.into(), snapshot, segments, is_blank, known: FORMAT, steps: Arc::default() })
     }
 
-    /// Refuses segments of a format newer than this one, which is what is written from now on.
+    /// Refuses a snapshot and segments of a format newer than this one, which is what is written from now on.
     pub(in super::super) fn up_to(self, known: u32) -> Result<Self, LogError> {
+        self.snapshot.as_ref().map_or(Ok(()), |snapshot| snapshot.up_to(known))?;
         match self.segments.iter().find(|segment| segment.header.format > known) {
             Some(Segment { path, header }) => Err(LogError::Newer { path: path.clone(), found: header.format, known }),
             None => Ok(Self { known, ..self }),

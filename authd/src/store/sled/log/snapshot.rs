@@ -26,10 +26,22 @@ use crate::ports::Mac;
 #[derive(Debug, Clone)]
 pub(in super::super) struct Snapshot {
     pub path: PathBuf,
+    /// The format of the store it is of.
+    pub format: u32,
     /// Where it stands in the log.
     pub position: Position,
     pub bytes: u64,
     pub made: UnixTime,
+}
+
+impl Snapshot {
+    /// Refuses one of a format newer than this.
+    pub(super) fn up_to(&self, known: u32) -> Result<(), LogError> {
+        match self.format > known {
+            true => Err(LogError::Newer { path: self.path.clone(), found: self.format, known }),
+            false => Ok(()),
+        }
+    }
 }
 
 const EXTENSION: &str = "snapshot";
@@ -56,19 +68,19 @@ pub(super) fn list(directory: &Path) -> Result<Vec<PathBuf>, LogError> {
 /// The newest snapshot, by its name and header.
 pub(super) fn newest(directory: &Path) -> Result<Option<Snapshot>, LogError> {
     let Some(path) = list(directory)?.pop() else { return Ok(None) };
-    let position = sorted::position(&path)?;
+    let (format, position) = sorted::header(&path)?;
     if path_of(directory, position.seq) != path {
         let what = format!("it is the snapshot of sequence {}", position.seq);
         return Err(LogError::Damaged { path, offset: 0, sequence: 0, what });
     }
-    of(path, position).map(Some)
+    of(path, format, position).map(Some)
 }
 
 /// What the file at `path` says of itself.
-fn of(path: PathBuf, position: Position) -> Result<Snapshot, LogError> {
+fn of(path: PathBuf, format: u32, position: Position) -> Result<Snapshot, LogError> {
     let meta = path.metadata().map_err(io_at(&path))?;
     let made = unix_time(meta.modified().map_err(io_at(&path))?);
-    Ok(Snapshot { path, position, bytes: meta.len(), made })
+    Ok(Snapshot { path, format, position, bytes: meta.len(), made })
 }
 
 /// A time of the file system.
@@ -111,11 +123,11 @@ pub(super) fn state(
     Ok(Some((overlay.over(ground), walked)))
 }
 
-/// Makes the snapshot that reaches to the end of the last segment but one. It has its name when it is whole, on disk and
+/// Makes the snapshot, of this format, that reaches to the end of the last segment but one. It has its name when it is whole, on disk and
 /// was read back. `None`: there is nothing new, or `go_on` said no.
 pub(in super::super) fn make(
     directory: &Path,
-    key: &Arc<dyn Mac>,
+    (key, format): (&Arc<dyn Mac>, u32),
     syncs: &dyn Syncs,
     go_on: &dyn Fn() -> bool,
 ) -> Result<Option<Snapshot>, LogError> {
@@ -132,7 +144,7 @@ pub(in super::super) fn make(
         let what = format!("the segments before it end at {}", walked.end.seq);
         return Err(LogError::Damaged { path: open.path.clone(), offset: 0, sequence: walked.end.seq, what });
     }
-    write(directory, end, merged, key, syncs, go_on)
+    write(directory, end, merged, (key, format), syncs, go_on)
 }
 
 /// Writes a snapshot of these entries, in the order of their keys. It has its name when it is whole, on disk and was read
@@ -141,13 +153,13 @@ pub(super) fn write(
     directory: &Path,
     end: Position,
     entries: impl Iterator<Item = Result<Pair, LogError>>,
-    key: &Arc<dyn Mac>,
+    (key, format): (&Arc<dyn Mac>, u32),
     syncs: &dyn Syncs,
     go_on: &dyn Fn() -> bool,
 ) -> Result<Option<Snapshot>, LogError> {
     let unborn = directory.join(format!("unborn.{EXTENSION}"));
     let io = io_at(&unborn);
-    let mut writer = Writer::begin(plain::create(&unborn).map_err(&io)?, &end, &**key).map_err(&io)?;
+    let mut writer = Writer::begin(plain::create(&unborn).map_err(&io)?, format, &end, &**key).map_err(&io)?;
     let written = (|| {
         for entry in entries {
             if !go_on() {
@@ -174,7 +186,7 @@ pub(super) fn write(
     let path = path_of(directory, end.seq);
     std::fs::rename(&unborn, &path).map_err(io_at(&path))?;
     syncs.names(directory).map_err(io_at(directory))?;
-    of(path, end).map(Some)
+    of(path, format, end).map(Some)
 }
 
 /// Reads what is on disk, not what is in memory, as far as the system lets go of it.

@@ -9,13 +9,15 @@ use std::{
     sync::Arc,
 };
 
-use super::{LogError, Position, plain, record::u32_at, segment::io_at};
+use super::{
+    LogError, Position, plain,
+    record::{FORMAT, u32_at},
+    segment::io_at,
+};
 use crate::{digest::is_same_secret, ports::Mac};
 
 const MAGIC: &[u8; 8] = b"authdsnp";
-/// The form of the file. One with a newer form is refused.
-const VERSION: u32 = 1;
-/// Magic, version, sequence and MAC of the place in the log, checksum.
+/// Magic, the store's format, sequence and MAC of the place in the log, checksum.
 const HEADER_BYTES: usize = 8 + 4 + 8 + 32 + 4;
 /// Length as stored, length unpacked, number of entries.
 const HEAD_BYTES: usize = 4 + 4 + 4;
@@ -33,25 +35,29 @@ const LEVEL: i32 = 1;
 /// A key with its value; none where the key is deleted.
 pub(super) type Entry = (Vec<u8>, Option<Vec<u8>>);
 
-fn encode_header(position: &Position) -> Vec<u8> {
-    let mut out = [&MAGIC[..], &VERSION.to_be_bytes(), &position.seq.to_be_bytes(), &position.mac].concat();
+fn encode_header(format: u32, position: &Position) -> Vec<u8> {
+    let mut out = [&MAGIC[..], &format.to_be_bytes(), &position.seq.to_be_bytes(), &position.mac].concat();
     out.extend_from_slice(&crc32fast::hash(&out).to_be_bytes());
     out
 }
 
-/// The place in the log that a file says it stands at.
-fn decode_header(bytes: &[u8], path: &Path) -> Result<Position, LogError> {
+/// The format of the store that a file is of, and the place in the log that it stands at. A header of a newer format may have
+/// another form, or this one.
+fn decode_header(bytes: &[u8], path: &Path) -> Result<(u32, Position), LogError> {
     let damaged = || damaged(path, 0, 0, "its header is damaged");
-    let version = bytes.strip_prefix(MAGIC).and_then(|rest| u32_at(rest, 0)).ok_or_else(damaged)?;
-    if version > VERSION {
-        return Err(LogError::Newer { path: path.into(), found: version, known: VERSION });
-    }
-    let (body, sum) = bytes.split_last_chunk::<4>().ok_or_else(damaged)?;
+    let format = bytes.strip_prefix(MAGIC).and_then(|rest| u32_at(rest, 0)).ok_or_else(damaged)?;
+    let unread = || match format > FORMAT {
+        true => LogError::Newer { path: path.into(), found: format, known: FORMAT },
+        false => damaged(),
+    };
+    let (body, sum) = bytes.split_last_chunk::<4>().ok_or_else(unread)?;
     let seq = body.get(12..20).and_then(|b| b.try_into().ok()).map(u64::from_be_bytes);
     let mac = body.get(20..).and_then(|b| b.try_into().ok());
     match (seq, mac) {
-        (Some(seq), Some(mac)) if crc32fast::hash(body) == u32::from_be_bytes(*sum) => Ok(Position { seq, mac }),
-        _ => Err(damaged()),
+        (Some(seq), Some(mac)) if format > 0 && crc32fast::hash(body) == u32::from_be_bytes(*sum) => {
+            Ok((format, Position { seq, mac }))
+        }
+        _ => Err(unread()),
     }
 }
 
@@ -59,8 +65,8 @@ fn damaged(path: &Path, offset: u64, sequence: u64, what: &str) -> LogError {
     LogError::Damaged { path: path.into(), offset, sequence, what: what.into() }
 }
 
-/// The place in the log at which the file at `path` stands.
-pub(super) fn position(path: &Path) -> Result<Position, LogError> {
+/// The format of the store that the file at `path` is of, and the place in the log at which it stands.
+pub(super) fn header(path: &Path) -> Result<(u32, Position), LogError> {
     let mut head = Vec::with_capacity(HEADER_BYTES);
     let file = plain::open(path).map_err(io_at(path))?;
     file.take(HEADER_BYTES as u64).read_to_end(&mut head).map_err(io_at(path))?;
@@ -86,9 +92,9 @@ pub(super) struct Written {
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn begin(file: File, position: &Position, key: &'a dyn Mac) -> io::Result<Self> {
+    pub(super) fn begin(file: File, format: u32, position: &Position, key: &'a dyn Mac) -> io::Result<Self> {
         let mut file = BufWriter::with_capacity(1 << 20, file);
-        let header = encode_header(position);
+        let header = encode_header(format, position);
         file.write_all(&header)?;
         Ok(Self { file, key, before: header, block: vec![], in_block: 0, entries: 0 })
     }
@@ -145,6 +151,7 @@ pub(super) struct Reader {
     file: BufReader<Source>,
     path: PathBuf,
     key: Arc<dyn Mac>,
+    format: u32,
     position: Position,
     before: Vec<u8>,
     /// Where in the file the next block begins.
@@ -177,7 +184,7 @@ impl Reader {
             }
             read => read.map_err(io_at(path))?,
         }
-        let position = decode_header(&head, path)?;
+        let (format, position) = decode_header(&head, path)?;
         let (before, at) = (head, HEADER_BYTES as u64);
         let file = BufReader::with_capacity(1 << 20, file);
         let (block, last) = (vec![], vec![]);
@@ -186,6 +193,7 @@ impl Reader {
             file,
             path,
             key,
+            format,
             position,
             before,
             at,
@@ -196,6 +204,11 @@ impl Reader {
             last,
             is_over: false,
         })
+    }
+
+    /// The format of the store it is of.
+    pub(super) fn format(&self) -> u32 {
+        self.format
     }
 
     /// The place in the log it stands at.
@@ -316,7 +329,7 @@ mod tests {
     fn written(entries: &[Entry], path: &Path) -> Vec<u8> {
         let file = File::options().read(true).write(true).create(true).truncate(true).open(path).unwrap();
         let key = key();
-        let mut writer = Writer::begin(file, &PLACE, &*key).unwrap();
+        let mut writer = Writer::begin(file, FORMAT, &PLACE, &*key).unwrap();
         entries.iter().for_each(|(key, value)| writer.push(key, value.as_deref()).unwrap());
         let written = writer.finish().unwrap();
         assert_eq!(written.entries, entries.len() as u64);
@@ -334,7 +347,7 @@ mod tests {
         for n in [0, 1, 5000] {
             written(&entries(n), &path);
             assert_eq!(read(&path).unwrap(), entries(n), "{n}");
-            assert_eq!(position(&path).unwrap(), PLACE);
+            assert_eq!(header(&path).unwrap(), (FORMAT, PLACE));
         }
     }
 
@@ -344,11 +357,26 @@ mod tests {
         let golden = "617574686473 6e70 00000001 0000000000000102\
             aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
         let golden: String = golden.chars().filter(char::is_ascii_hexdigit).collect();
-        let header = encode_header(&PLACE);
+        let header = encode_header(1, &PLACE);
         let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
         assert_eq!(hex(&header[..HEADER_BYTES - 4]), golden);
         assert_eq!(hex(&postcard::to_stdvec(&(&b"k1"[..], Some(&b"v"[..]))).unwrap()), "026b31010176");
         assert_eq!(hex(&postcard::to_stdvec(&(&b"k2"[..], None::<&[u8]>)).unwrap()), "026b3200");
+    }
+
+    /// A newer format may have another form, or this one: then whoever reads it decides.
+    #[test]
+    fn f_15_the_format_of_the_store_is_in_the_header() {
+        let path = Path::new("s");
+        let newer = encode_header(FORMAT + 1, &PLACE);
+        assert_eq!(decode_header(&newer, path).unwrap(), (FORMAT + 1, PLACE));
+        let says = |bytes: &[u8]| decode_header(bytes, path).unwrap_err().to_string();
+        for other in [&newer[..20], &[&newer[..HEADER_BYTES - 4], b"sum?"].concat()] {
+            assert_eq!(says(other), format!("s has format {}, and this authd knows up to {FORMAT}", FORMAT + 1));
+        }
+        let damaged = encode_header(FORMAT, &PLACE);
+        assert!(says(&damaged[..20]).contains("damaged"));
+        assert!(says(&encode_header(0, &PLACE)).contains("damaged"));
     }
 
     #[test]
@@ -393,6 +421,6 @@ mod tests {
         let mut bytes = written(&entries(1), &path);
         bytes[11] = 2;
         std::fs::write(&path, bytes).unwrap();
-        assert!(matches!(position(&path), Err(LogError::Newer { found: 2, known: 1, .. })));
+        assert!(matches!(header(&path), Err(LogError::Newer { found: 2, known: 1, .. })));
     }
 }

@@ -374,3 +374,21 @@ fn cr_08_while_the_master_key_is_being_changed_there_is_a_key_of_the_log_for_eac
     assert_eq!(keys.read("old").unwrap(), None);
     assert!(Found::look(&directory).unwrap().is_blank());
 }
+
+/// What a backup has inside, say.
+#[test]
+fn f_15_a_snapshot_of_a_newer_format_that_comes_from_elsewhere_is_refused() {
+    let temp = tempfile::tempdir().unwrap();
+    let from = |format: u32| {
+        let file = temp.path().join(format.to_string());
+        let out = File::options().read(true).write(true).create_new(true).open(&file).unwrap();
+        let key = key();
+        let mut writer = sorted::Writer::begin(out, format, &Position { seq: 7, mac: [1; 32] }, &*key).unwrap();
+        writer.push(b"k", Some(b"v")).unwrap();
+        writer.finish().unwrap();
+        read_stream(Box::new(File::open(&file).unwrap()), Path::new("it"), &key).map(|(_, pairs)| pairs.count())
+    };
+    assert_eq!(from(FORMAT).unwrap(), 1);
+    let refused = from(FORMAT + 1).unwrap_err().to_string();
+    assert_eq!(refused, format!("it has format {}, and this authd knows up to {FORMAT}", FORMAT + 1));
+}
