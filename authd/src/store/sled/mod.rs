@@ -87,6 +87,7 @@ pub struct SledStore {
     log_keys: log::Keys,
     keeper: Arc<Keeper>,
     counters: Arc<Counters>,
+    faults: Faults,
     /// Behind the writer, so that the last checkpoint comes after the last change.
     _checkpoints: Checkpoints,
 }
@@ -230,7 +231,12 @@ impl SledStore {
 #[async_trait]
 impl Outbox for SledStore {
     async fn events(&self, which: Which, after: u64, limit: usize) -> Result<Page<Outboxed>, StoreError> {
-        self.scan(move |db| outbox::page(db, which, after, limit)).await
+        let page = self.scan(move |db| outbox::page(db, which, after, limit)).await?;
+        if self.faults.told_before_telling && which == Which::Waiting {
+            let told = page.items.iter().map(|item| (item.event.seq, None)).collect();
+            self.note_deliveries(told).await?;
+        }
+        Ok(page)
     }
 
     async fn note_deliveries(&self, outcomes: Vec<(u64, Option<Delivery>)>) -> Result<(), StoreError> {
