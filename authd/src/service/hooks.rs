@@ -357,13 +357,20 @@ pub(super) async fn password(
 ///
 /// # Errors
 /// `HookRefused`, `HookUnavailable`.
-pub(super) async fn claims(app: &Services, live: &Live, kind: &str, claims: &mut Value) -> Result<(), ServiceError> {
+pub(super) async fn claims(
+    app: &Services,
+    live: &Live,
+    kind: &str,
+    taken: &Value,
+) -> Result<Map<String, Value>, ServiceError> {
+    if !app.hooks.is_on(Hook::Claims) {
+        return Ok(Map::new());
+    }
     let data = json!({
         "user": user_json(app, &live.user),
         "session": {"id": live.session.id, "createdAt": live.session.created_at, "impersonatedBy": live.session.impersonation.as_ref().map(|i| &i.by)},
         "kind": kind,
     });
-    let taken = &*claims;
     let understand = |more: Map<String, Value>| {
         if let Some(name) = more.keys().find(|name| !is_free_claim(name) || taken.get(name.as_str()).is_some()) {
             return Err(format!("the claim '{}' is not the application's", common::text::printable(name)));
@@ -374,11 +381,7 @@ pub(super) async fn claims(app: &Services, live: &Live, kind: &str, claims: &mut
             false => Err(format!("more than {MAX_CLAIMS} claims, or {MAX_CLAIMS_BYTES} bytes of them")),
         }
     };
-    let added = ask(app, Hook::Claims, data, "claims", understand).await?;
-    if let (Some(added), Some(claims)) = (added, claims.as_object_mut()) {
-        claims.extend(added);
-    }
-    Ok(())
+    Ok(ask(app, Hook::Claims, data, "claims", understand).await?.unwrap_or_default())
 }
 
 /// What a hook said to a test.
