@@ -272,7 +272,7 @@ settings! {
         /// A file with the secret that requests are signed by, whsec_ and 24 to 64 bytes in base64; a second and third line are
         /// others that sign too. Unset: the systemd credential `authd.hook-secret`.
         secret_file: Option<PathBuf> = "";
-        /// A file with the certificates (PEM) that sign the application's, where the host's own do not.
+        /// A file with the certificates (PEM) of the authorities that sign the application's. The host's own count no more then.
         ca_file: Option<PathBuf> = "";
         /// How long an answer may take, from the first byte out to the last one in.
         timeout: Span = "2s";
@@ -296,7 +296,7 @@ settings! {
         /// A file with the secret that requests are signed by, as hooks.secret_file. Unset: the systemd credential
         /// `authd.event-secret`.
         secret_file: Option<PathBuf> = "";
-        /// A file with the certificates (PEM) that sign the application's, where the host's own do not.
+        /// A file with the certificates (PEM) of the authorities that sign the application's. The host's own count no more then.
         ca_file: Option<PathBuf> = "";
         /// How long an answer may take.
         timeout: Span = "10s";
