@@ -2,6 +2,7 @@
 
 mod cache;
 mod inspect;
+mod of_service;
 mod refresh;
 
 use std::sync::Arc;
