@@ -128,27 +128,42 @@ fn counted(records: u64) -> String {
     if records == 1 { "1 record".into() } else { format!("{records} records") }
 }
 
+/// What an erasure takes, in words.
+fn taken(erased: &AuditErased) -> String {
+    match erased.events {
+        0 => counted(erased.records),
+        1 => format!("{} and 1 event", counted(erased.records)),
+        events => format!("{} and {events} events", counted(erased.records)),
+    }
+}
+
 async fn erase(cx: &mut Context<'_>, user: String, before: Option<String>, consent: &Consent) -> Result<Exit, Error> {
     const PATH: &str = "/v1/audit/erase";
     cx.admin.acts(&["audit erase", &user, before.as_deref().unwrap_or_default()]);
     let before = before.as_deref().map(|text| when("--before", text)).transpose()?;
     let would: AuditErased = cx.admin.post(PATH, &EraseAudit { user, before, dry_run: true }).await?;
-    if would.records == 0 {
+    if would.records + would.events == 0 {
         return Err(
             Error::nothing("nothing to do: no such record names this user").fix("authctl audit list --user USER")
         );
     }
     if consent.dry_run {
-        cx.io.say(&format!("would erase {}", counted(would.records)))?;
+        cx.io.say(&format!("would erase {}", taken(&would)))?;
         output::record(cx.io, &cx.global, &ERASED, &would)?;
         return Ok(Exit::Done);
     }
-    let question = format!("Erase for good what {} say of {}?", counted(would.records), would.user);
+    let question = format!("Erase for good what {} say of {}?", taken(&would), would.user);
     cx.io.confirm(consent.yes, "erasing audit records", &question)?;
     // By id: what was confirmed is what happens, whoever has the name by now.
     let request = EraseAudit { user: would.user.to_string(), before, dry_run: false };
     let erased: AuditErased = cx.admin.post(PATH, &request).await?;
-    cx.done(&format!("erased what {} said", counted(erased.records)))?;
+    cx.done(&format!("erased what {} said", taken(&erased)))?;
+    if erased.events_waiting > 0 {
+        cx.io.say(&format!(
+            "{} events of the user stay until the application has taken them: authctl events list --state waiting, then this command again",
+            erased.events_waiting
+        ))?;
+    }
     if cx.global.output != Format::Table {
         output::record(cx.io, &cx.global, &ERASED, &erased)?;
     }

@@ -11,13 +11,14 @@ use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 use zeroize::Zeroizing;
 
-use super::{Requester, ServiceError, Services, fields, random};
+use super::{Requester, ServiceError, Services, counts::HookCalls, fields, random};
 use crate::{
     domain::{
         Act, Breaker, Event, EventKind, FieldChanges, FieldSet, FieldValues, Hook, Session, User,
         hook::{MAX_CLAIMS, MAX_CLAIMS_BYTES, is_code, is_free_claim, is_message},
     },
     json,
+    metrics::{Distribution, Histogram, counter::SECONDS},
     ports::{Answered, Call, CallError, Target},
     store::Live,
 };
@@ -31,6 +32,8 @@ struct Slot {
     target: Box<dyn Target>,
     fails_open: bool,
     state: Mutex<SlotState>,
+    calls: HookCalls,
+    seconds: Histogram,
 }
 
 #[derive(Default)]
@@ -100,7 +103,10 @@ impl Said<Map<String, Value>> {
 impl Hooks {
     /// Calling these, so many at once at most.
     pub fn new(targets: Vec<(Hook, Box<dyn Target>, bool)>, at_once: usize) -> Self {
-        let slot = |(hook, target, fails_open)| Slot { hook, target, fails_open, state: Mutex::default() };
+        let slot = |(hook, target, fails_open)| {
+            let (state, calls, seconds) = (Mutex::default(), HookCalls::default(), Histogram::new(SECONDS));
+            Slot { hook, target, fails_open, state, calls, seconds }
+        };
         Self { slots: targets.into_iter().map(slot).collect(), room: Semaphore::new(at_once) }
     }
 
@@ -111,6 +117,11 @@ impl Hooks {
     /// Whether the application is asked that.
     pub fn is_on(&self, hook: Hook) -> bool {
         self.slot(hook).is_some()
+    }
+
+    /// How calls have ended since the start, and how long they took, by hook.
+    pub fn counts(&self) -> impl Iterator<Item = (Hook, &HookCalls, Distribution)> {
+        self.slots.iter().map(|slot| (slot.hook, &slot.calls, slot.seconds.read()))
     }
 
     /// Those that are configured.
@@ -142,14 +153,19 @@ impl Slot {
         member: &str,
         understand: impl Fn(Map<String, Value>) -> Result<T, String> + Send,
     ) -> Result<Said<T>, Failure> {
-        let Ok(_permit) = app.hooks.room.try_acquire() else { return Err(Failure::Crowded) };
-        if !self.state().breaker.admits(app.clock.now()) {
-            return Err(Failure::Resting);
-        }
+        let began = app.clock.now();
+        let permit = match app.hooks.room.try_acquire() {
+            Err(_) => Err(Failure::Crowded),
+            Ok(_) if !self.state().breaker.admits(began) => Err(Failure::Resting),
+            Ok(permit) => Ok(permit),
+        };
+        let _permit = permit.inspect_err(|_| self.calls.was_not_called())?;
         let outcome = match self.target.call(call).await {
             Ok(answer) => read(&answer, member).and_then(|said| said.understood(understand)),
             Err(error) => Err(error.into()),
         };
+        self.seconds.observe(app.clock.now().since(began).to_std().as_secs_f64());
+        self.calls.ended(outcome.as_ref().ok().map(|said| matches!(said, Said::Yes(_))));
         match &outcome {
             Ok(_) => self.state().breaker.succeeded(),
             Err(failure) => self.failed(app.clock.now(), failure),
