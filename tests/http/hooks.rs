@@ -373,3 +373,18 @@ async fn op_05_unsafe_addresses_are_refused_before_the_start() {
     let refused = Server::builder().set("hooks.sign_in_before", "http://127.0.0.1:9/").try_start().await;
     assert!(refused.err().unwrap().to_string().contains("hooks.secret_file"));
 }
+
+#[tokio::test]
+async fn a_hook_fails_open_as_soon_as_the_configuration_says_so() {
+    let (app, dir) = (Application::start(), tempfile::tempdir().unwrap());
+    let mut server = asking(&app, &dir, &["sign_in_before"]).start().await;
+    server.sign_up("ada@example.com").await;
+    app.set(Manner::HangsUp);
+    assert_eq!(sign_in(&server).await.code(), "HOOK_UNAVAILABLE");
+    server.reload(|s| s.hooks.fail_open = vec!["sign_in.before".parse().unwrap()]).await;
+    assert_eq!(sign_in(&server).await.status, 200);
+    let listed = ctl(&server.socket).run("hook list -o json").await.ok().json();
+    assert_eq!(listed[0]["onFailure"], "open");
+    server.reload(|s| s.hooks.fail_open.clear()).await;
+    assert_eq!(sign_in(&server).await.code(), "HOOK_UNAVAILABLE");
+}

@@ -11,7 +11,7 @@ use crate::{
     door::{Head, Reply},
     live::Live,
     metrics::{Page, family, process, requests::CLASSES},
-    service::{ServiceError, events, keys, mail, maintenance, store},
+    service::{ServiceError, events, hooks, keys, mail, maintenance, store},
     store::StoreError,
 };
 
@@ -186,7 +186,7 @@ fn of_hooks(app: &AdminApp, page: &mut Page) {
     for (hook, _, seconds) in hooks.counts() {
         page.distribution(&family::HOOK_SECONDS, &[hook.as_str()], &seconds);
     }
-    for shown in hooks.list(app.services.clock.now()) {
+    for shown in hooks::list(&app.services) {
         page.count(&family::HOOK_RESTING, &[shown.hook.as_str()], u64::from(shown.rests_until.is_some()));
     }
 }

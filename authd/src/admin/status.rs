@@ -8,7 +8,7 @@ use crate::{
     door::Reply,
     service::{
         backups::{Job, State},
-        events, keys, mail as service, maintenance, store,
+        events, hooks, keys, mail as service, maintenance, store,
     },
 };
 
@@ -57,7 +57,7 @@ pub async fn show(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
         problems.push(format!("{} mails were given up: authctl mail queue, and authctl mail retry", mail_summary.dead));
     }
     problems.extend(events::problems(services).await?);
-    problems.extend(services.hooks.list(now).into_iter().filter(|hook| hook.rests_until.is_some()).map(|shown| {
+    problems.extend(hooks::list(services).into_iter().filter(|hook| hook.rests_until.is_some()).map(|shown| {
         let (name, why) = (shown.hook.as_str(), shown.last_failure.map(|(_, why)| why).unwrap_or_default());
         format!("the hook {name} does not answer ({why}): authctl hook test {name}")
     }));

@@ -30,7 +30,6 @@ pub const VERSION: u32 = 1;
 struct Slot {
     hook: Hook,
     target: Box<dyn Target>,
-    fails_open: bool,
     state: Mutex<SlotState>,
     calls: HookCalls,
     seconds: Histogram,
@@ -102,10 +101,10 @@ impl Said<Map<String, Value>> {
 
 impl Hooks {
     /// Calling these, so many at once at most.
-    pub fn new(targets: Vec<(Hook, Box<dyn Target>, bool)>, at_once: usize) -> Self {
-        let slot = |(hook, target, fails_open)| {
+    pub fn new(targets: Vec<(Hook, Box<dyn Target>)>, at_once: usize) -> Self {
+        let slot = |(hook, target)| {
             let (state, calls, seconds) = (Mutex::default(), HookCalls::default(), Histogram::new(SECONDS));
-            Slot { hook, target, fails_open, state, calls, seconds }
+            Slot { hook, target, state, calls, seconds }
         };
         Self { slots: targets.into_iter().map(slot).collect(), room: Semaphore::new(at_once) }
     }
@@ -123,26 +122,32 @@ impl Hooks {
     pub fn counts(&self) -> impl Iterator<Item = (Hook, &HookCalls, Distribution)> {
         self.slots.iter().map(|slot| (slot.hook, &slot.calls, slot.seconds.read()))
     }
+}
 
-    /// Those that are configured.
-    pub fn list(&self, now: UnixTime) -> Vec<Shown> {
-        let shown = |slot: &Slot| {
-            let state = slot.state();
-            Shown {
-                hook: slot.hook,
-                target: slot.target.describe(),
-                fails_open: slot.fails_open,
-                rests_until: state.breaker.rests_until(now),
-                last_failure: state.last_failure.clone(),
-            }
-        };
-        self.slots.iter().map(shown).collect()
-    }
+/// The hooks that are configured.
+pub fn list(app: &Services) -> Vec<Shown> {
+    let now = app.clock.now();
+    let shown = |slot: &Slot| {
+        let state = slot.state();
+        Shown {
+            hook: slot.hook,
+            target: slot.target.describe(),
+            fails_open: slot.fails_open(app),
+            rests_until: state.breaker.rests_until(now),
+            last_failure: state.last_failure.clone(),
+        }
+    };
+    app.hooks.slots.iter().map(shown).collect()
 }
 
 impl Slot {
     fn state(&self) -> std::sync::MutexGuard<'_, SlotState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether things happen where it does not answer.
+    fn fails_open(&self, app: &Services) -> bool {
+        app.policy.open_hooks.contains(&self.hook)
     }
 
     /// Calls, and notes how that went. An answer that nobody understands is none.
@@ -183,9 +188,10 @@ impl Slot {
     }
 
     /// What it means for who waits that there is no answer.
-    fn without_answer(&self, failure: &Failure) -> Result<(), ServiceError> {
-        debug!(hook = self.hook.as_str(), error = %failure, open = self.fails_open, "decided without the application");
-        if self.fails_open { Ok(()) } else { Err(ServiceError::HookUnavailable(self.hook)) }
+    fn without_answer(&self, app: &Services, failure: &Failure) -> Result<(), ServiceError> {
+        let is_open = self.fails_open(app);
+        debug!(hook = self.hook.as_str(), error = %failure, open = is_open, "decided without the application");
+        if is_open { Ok(()) } else { Err(ServiceError::HookUnavailable(self.hook)) }
     }
 }
 
@@ -250,7 +256,7 @@ async fn ask<D: Serialize + Send, T>(
     match slot.ask(app, &call, member, understand).await {
         Ok(Said::Yes(understood)) => Ok(Some(understood)),
         Ok(Said::No { code, message }) => Err(ServiceError::HookRefused { hook, code, message }),
-        Err(failure) => slot.without_answer(&failure).map(|()| None),
+        Err(failure) => slot.without_answer(app, &failure).map(|()| None),
     }
 }
 
