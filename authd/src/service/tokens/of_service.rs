@@ -54,11 +54,8 @@ async fn trail(app: &Services, kind: EventKind) -> Result<Vec<Told>, ServiceErro
 /// Looks at it as the routes of administrators would. Not counted as a use, nor as a wrong one.
 pub(super) async fn inspect(app: &Services, text: &str) -> Result<Inspected, ServiceError> {
     let mut report = Inspected::new("service_token");
-    let digest = match service_tokens::digest(text) {
-        Some(digest) => digest,
-        None => {
-            return Ok(report.failed("form", "its length or its checksum is wrong", ErrorCode::InvalidToken));
-        }
+    let Some(digest) = service_tokens::digest(text) else {
+        return Ok(report.failed("form", "its length or its checksum is wrong", ErrorCode::InvalidToken));
     };
     report.held("form", "the checksum is right");
     match app.store.service_token(&digest).await? {
@@ -100,7 +97,7 @@ async fn unknown(app: &Services, report: Inspected, fingerprint: &str) -> Result
             let revoked = trail(app, EventKind::ServiceTokenRevoked).await?;
             let is_it = |told: &Told| told.service == made.service && told.seq > made.seq;
             let (service, by, at) = (&made.service, &made.by, made.at);
-            match revoked.into_iter().filter(is_it).last() {
+            match revoked.into_iter().rfind(is_it) {
                 Some(end) => format!(
                     "of {service}, made by {by} at {at}, revoked by {} at {} (audit record {})",
                     end.by, end.at, end.seq

@@ -665,7 +665,19 @@ impl Opened {
             log_bytes: options.log_bytes,
             path,
         });
-        let (faults, _checkpoints) = (options.faults(), checkpoints);
-        Ok(SledStore { db, disk, cache, writer, progress, mac, log_keys, keeper, counters, faults, _checkpoints })
+        let faults = options.faults();
+        Ok(SledStore {
+            db,
+            disk,
+            cache,
+            writer,
+            progress,
+            mac,
+            log_keys,
+            keeper,
+            counters,
+            faults,
+            _checkpoints: checkpoints,
+        })
     }
 }
