@@ -96,8 +96,8 @@ pub enum Command {
     #[command(subcommand, visible_alias = "hooks")]
     Hook(Hook),
     /// Events that the application is told of: what waits, what was given up, and the stream
-    #[command(subcommand, visible_alias = "event")]
-    Events(Events),
+    #[command(visible_alias = "event")]
+    Events(EventsCommand),
     /// Tokens explained, and those of services
     #[command(subcommand, visible_alias = "tokens")]
     Token(Token),
@@ -317,7 +317,33 @@ pub enum Mail {
     },
 }
 
-/// `authctl events …`
+/// `authctl events …`; without a verb it is `tail`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct EventsCommand {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Option<Events>,
+    /// Without a verb.
+    #[command(flatten)]
+    pub tail: Tail,
+}
+
+/// Which events of the stream.
+#[derive(Debug, Args)]
+pub struct Tail {
+    /// How many of the last
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub lines: u64,
+    /// Those behind this number instead: where an earlier stream ended
+    #[arg(long, value_name = "SEQ", conflicts_with = "lines")]
+    pub after: Option<u64>,
+    /// Go on with those that come
+    #[arg(long)]
+    pub follow: bool,
+}
+
+/// What is done with events.
 #[derive(Debug, Subcommand)]
 pub enum Events {
     /// Events that are kept, oldest first
@@ -330,17 +356,7 @@ pub enum Events {
         page: Page,
     },
     /// The last events; with --follow those that come too, a line of JSON each, and without it that is all
-    Tail {
-        /// How many of the last
-        #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1000))]
-        lines: u64,
-        /// Those behind this number instead: where an earlier stream ended
-        #[arg(long, value_name = "SEQ", conflicts_with = "lines")]
-        after: Option<u64>,
-        /// Go on with those that come
-        #[arg(long)]
-        follow: bool,
-    },
+    Tail(Tail),
     /// Tell the application of events once more
     #[command(group = clap::ArgGroup::new("events").required(true))]
     Replay {

@@ -688,6 +688,7 @@ pub(crate) fn policy(config: &Config, public_url: &PublicUrl) -> Policy {
             patience: s.mail.give_up_after,
             templates: s.mail.templates.clone(),
         },
+        open_hooks: s.hooks.fail_open.iter().map(|name| name.0).collect(),
         events: EventPolicy {
             topics: s.events.types.iter().map(|name| name.0).collect(),
             patience: s.events.give_up_after,

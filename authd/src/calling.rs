@@ -52,7 +52,7 @@ pub fn hooks(config: &Config) -> Result<Hooks, Failure> {
         let target: Box<dyn Target> = Box::new(target.map_err(|problem| refuse(key, problem))?);
         let fails_open = s.fail_open.iter().any(|name| name.0 == hook);
         info!(hook = hook.as_str(), to = target.describe(), fails_open, "a hook is on");
-        targets.push((hook, target, fails_open));
+        targets.push((hook, target));
     }
     Ok(Hooks::new(targets, s.max_concurrent as usize))
 }

@@ -256,6 +256,7 @@ fn store_for_tests(env: &[(String, String)]) -> SledOptions {
         "no-fdatasync" => options.faults.skips_log_sync = true,
         "replay-skips-one" => options.faults.replay_skips_one = true,
         "next-format" => options.faults.next_format = true,
+        "told-before-telling" => options.faults.told_before_telling = true,
         "panic-in-writer" => options.faults.panics_at_group = 8,
         _ => return options,
     }

@@ -461,7 +461,7 @@ pub struct TokenRequest {
 pub struct TokenReport {
     /// Whether authd would take it now.
     pub valid: bool,
-    /// `access_token`, `jwt`, `refresh_token` or `unknown`.
+    /// `access_token`, `jwt`, `refresh_token`, `service_token` or `unknown`.
     pub kind: String,
     /// Why not, as a code that a client would get.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -480,6 +480,9 @@ pub struct TokenReport {
     /// The state of the key that it names.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub key: Option<KeyView>,
+    /// The service whose token it is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub service: Option<ServiceTokenView>,
     /// The session it stands for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub session: Option<SessionView>,
@@ -636,6 +639,12 @@ pub struct AuditErased {
     pub user: UserId,
     /// How many were erased, or would be.
     pub records: u64,
+    /// How many of the user's events left the outbox, or would.
+    #[serde(default)]
+    pub events: u64,
+    /// How many stay there, because the application has not been told of them.
+    #[serde(default)]
+    pub events_waiting: u64,
     /// How many are left for another time, because they are too many for one.
     pub left: u64,
     /// Whether nothing was done because only a preview was asked for.

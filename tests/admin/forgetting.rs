@@ -1,9 +1,12 @@
 //! What the audit trail forgets: records by their age, and what they say of a user by an operator's act.
 
+use std::os::unix::fs::PermissionsExt;
+
 use crate::{blind, raw};
+use authd::service::events;
 use common::Span;
 use serde_json::{Value, json};
-use tests::{PASSWORD, Server, ctl::ctl, server::START};
+use tests::{Application, PASSWORD, Server, application::Manner, ctl::ctl, server::START};
 
 async fn trail(server: &Server) -> Vec<Value> {
     let mut items = server.admin().get("/v1/audit?limit=1000").await.json()["items"].as_array().unwrap().clone();
@@ -148,7 +151,7 @@ async fn what_the_trail_says_of_a_deleted_user_is_erased_and_the_chain_holds() {
 
     // A preview, a question, and no one to answer it.
     let preview = run(&format!("audit erase --user {id} --dry-run -o json")).await.ok().json();
-    assert_eq!(preview, json!({"user": id, "records": 3, "left": 0, "dryRun": true}));
+    assert_eq!(preview, json!({"user": id, "records": 3, "events": 0, "eventsWaiting": 0, "left": 0, "dryRun": true}));
     assert_eq!(run(&format!("audit erase --user {id}")).await.exit, 2);
     let declined = ctl(&server.socket).person(&["n"]).run(&format!("audit erase --user {id}")).await;
     assert_eq!(declined.exit, 9, "{declined:?}");
@@ -199,4 +202,43 @@ async fn what_the_trail_says_of_a_deleted_user_is_erased_and_the_chain_holds() {
     assert_eq!(verified.out, "ok  7 records, unbroken; 3 of them erased\n");
     // The bytes are gone from what is read; bob is untouched.
     assert_eq!(ctl(&server.socket).run("audit list --user bob@example.com -o id").await.ok().out, "3\n");
+}
+
+#[tokio::test]
+async fn told_events_of_a_user_are_erased_and_the_others_are_told_first() {
+    let (app, dir) = (Application::start(), tempfile::tempdir().unwrap());
+    let secret = dir.path().join("secret");
+    std::fs::write(&secret, Application::SECRET).unwrap();
+    std::fs::set_permissions(&secret, PermissionsExt::from_mode(0o600)).unwrap();
+    let builder = Server::builder().set("events.secret_file", &secret.display().to_string());
+    let server = builder.set("events.url", &app.url("/events")).start().await;
+    let run = async |line: &str| ctl(&server.socket).run(line).await;
+    let told = async || events::round(&server.services()).await.unwrap();
+    let id = server.sign_up("ada@example.com").await.text("/user/id");
+    server.sign_up("bob@example.com").await;
+    told().await;
+    app.set(Manner::Says(503, String::new()));
+    run("user delete ada@example.com --yes").await.ok();
+    let naming = async |text: &str| run("events list --limit 1000 -o json").await.ok().out.matches(text).count();
+    let (of_ada, of_bob) = (naming(&id).await, naming("session.created").await);
+    assert!(of_ada >= 3 && of_bob == 2, "{of_ada} {of_bob}");
+
+    let preview = run(&format!("audit erase --user {id} --dry-run -o json")).await.ok().json();
+    assert_eq!((&preview["events"], &preview["eventsWaiting"]), (&json!(2), &json!(1)));
+    let erased = run(&format!("audit erase --user {id} --yes")).await.ok();
+    assert!(erased.err.contains("kept until the application has taken them: 1 event of the user"), "{erased:?}");
+    assert_eq!((naming(&id).await, naming("session.created").await), (1, 1), "bob's are untouched");
+    // The application is told that the account is gone; then nothing is left of it.
+    app.calls();
+    app.set(Manner::Says(204, String::new()));
+    server.clock.advance(Span::from_mins(15));
+    told().await;
+    assert!(app.calls().iter().any(|call| call.body["type"] == "user.deleted" && call.text.contains(&id)));
+    let last = run(&format!("audit erase --user {id} --yes -o json")).await.ok().json();
+    assert_eq!((&last["events"], &last["eventsWaiting"]), (&json!(1), &json!(0)));
+    assert_eq!(naming(&id).await, 0);
+    assert_eq!(run(&format!("audit erase --user {id} --yes")).await.exit, 3, "nothing is left");
+    assert_eq!(run("audit verify").await.exit, 0);
+    let server = server.restart().await;
+    assert_eq!(ctl(&server.socket).run("events list --state dead -o id").await.ok().out, "");
 }

@@ -28,9 +28,16 @@ struct Case {
     after: &'static str,
 }
 
-/// Settings that show only outside of a server in this process, and the test that looks there.
-const ELSEWHERE: &[(&str, &str, &str)] =
-    &[("log.level", "tests/process/reload.rs", "the_level_of_the_log_changes_both_ways")];
+/// Settings that show only outside of a server in this process, or to an application, and the test that looks there.
+const ELSEWHERE: &[(&str, &str, &str)] = &[
+    ("log.level", "tests/process/reload.rs", "the_level_of_the_log_changes_both_ways"),
+    ("hooks.fail_open", "tests/http/hooks.rs", "a_hook_fails_open_as_soon_as_the_configuration_says_so"),
+    ("events.types", "tests/http/events.rs", TELLING),
+    ("events.give_up_after", "tests/http/events.rs", TELLING),
+    ("events.retention", "tests/http/events.rs", TELLING),
+    ("events.keep", "tests/http/events.rs", TELLING),
+];
+const TELLING: &str = "what_is_told_and_how_long_it_is_kept_changes_without_a_restart";
 
 macro_rules! cases {
     ($( $key:literal $(with $file:literal)?: $change:expr => $shown:ident, $before:expr, $after:literal; )+) => {

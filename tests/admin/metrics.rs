@@ -1,10 +1,16 @@
 //! Metrics: what is on the page, where it can be read, and that there is nothing of users on it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    os::unix::fs::PermissionsExt,
+};
 
-use authd::metrics::{FAMILIES, Kind};
+use authd::{
+    metrics::{FAMILIES, Kind},
+    service::events,
+};
 use serde_json::json;
-use tests::{PASSWORD, Server};
+use tests::{Application, PASSWORD, Server, application::Manner, ctl::ctl, server::Builder};
 
 /// The lines of a page by name and labels.
 fn samples(page: &str) -> BTreeMap<String, f64> {
@@ -21,6 +27,20 @@ fn samples(page: &str) -> BTreeMap<String, f64> {
     samples
 }
 
+/// A server that asks the application at a sign-in, and tells it of events.
+fn asking(app: &Application, dir: &tempfile::TempDir) -> Builder {
+    let secret = dir.path().join("secret");
+    std::fs::write(&secret, Application::SECRET).unwrap();
+    std::fs::set_permissions(&secret, PermissionsExt::from_mode(0o600)).unwrap();
+    let secret = secret.display().to_string();
+    Server::builder()
+        .set("hooks.secret_file", &secret)
+        .set("hooks.sign_in_before", &app.url("/sign-in"))
+        .set("events.secret_file", &secret)
+        .set("events.give_up_after", "1h")
+        .set("events.url", &app.url("/events"))
+}
+
 async fn page(server: &Server) -> String {
     let answer = server.admin().get("/metrics").await;
     assert_eq!((answer.status, answer.header("content-type")), (200, "text/plain; version=0.0.4; charset=utf-8"));
@@ -29,8 +49,10 @@ async fn page(server: &Server) -> String {
 
 #[tokio::test]
 async fn every_metric_of_the_table_is_on_the_page_once_and_nothing_else() {
-    let server = Server::start().await;
+    let (app, dir) = (Application::start(), tempfile::tempdir().unwrap());
+    let server = asking(&app, &dir).start().await;
     server.sign_up("ada@example.com").await;
+    events::round(&server.services()).await.unwrap();
     server.admin().post("/v1/store/snapshot", &json!({})).await;
     let page = page(&server).await;
     let told: Vec<(&str, &str)> = page
@@ -38,8 +60,13 @@ async fn every_metric_of_the_table_is_on_the_page_once_and_nothing_else() {
         .filter_map(|line| line.strip_prefix("# TYPE "))
         .map(|line| line.split_once(' ').unwrap())
         .collect();
-    // Nothing waits to be sent, and no backup was made; these are the ones that a quiet daemon does not have.
-    let missing = ["authd_mail_oldest_timestamp_seconds", "authd_backup_timestamp_seconds", "authd_backup_bytes"];
+    // Nothing waits to be sent or told, and no backup was made; these are the ones that a quiet daemon does not have.
+    let missing = [
+        "authd_mail_oldest_timestamp_seconds",
+        "authd_outbox_oldest_timestamp_seconds",
+        "authd_backup_timestamp_seconds",
+        "authd_backup_bytes",
+    ];
     let known: Vec<(&str, &str)> =
         FAMILIES.iter().map(|f| (f.name, f.kind.as_str())).filter(|(name, _)| !missing.contains(name)).collect();
     assert_eq!(told, known);
@@ -111,6 +138,58 @@ async fn what_happens_is_counted() {
         assert!(seen[name] >= at_least, "{name} {}", seen[name]);
     }
     assert!(seen["authd_signing_key_next_rotation_timestamp_seconds"] > seen["authd_config_read_timestamp_seconds"]);
+}
+
+#[tokio::test]
+async fn calls_of_the_application_are_counted_and_what_waits_for_it_is_seen() {
+    let (app, dir) = (Application::start(), tempfile::tempdir().unwrap());
+    let server = asking(&app, &dir).start().await;
+    server.sign_up("ada@example.com").await;
+    events::round(&server.services()).await.unwrap();
+    let sign_in = async || {
+        let body = json!({"email": "ada@example.com", "password": PASSWORD});
+        server.client().post("/api/auth/login", &body).await.status
+    };
+    let seen = async |expected: &[(&str, f64)]| {
+        let seen = samples(&page(&server).await);
+        for (name, expected) in expected {
+            assert_eq!(seen.get(*name), Some(expected), "{name}");
+        }
+        seen
+    };
+    let calls = |outcome: &str| format!("authd_hook_calls_total{{hook=\"sign_in.before\",outcome=\"{outcome}\"}}");
+    let (allowed, refused, failed, not_called) =
+        (calls("allowed"), calls("refused"), calls("failed"), calls("not_called"));
+    let resting = "authd_hook_resting{hook=\"sign_in.before\"}";
+    assert_eq!(sign_in().await, 200);
+    let told = seen(&[(&allowed, 1.0), (&failed, 0.0), (resting, 0.0), ("authd_outbox_given_up", 0.0)]).await;
+    assert!(told["authd_outbox_told_total"] >= 2.0, "an account and its session");
+
+    app.set(Manner::Says(200, r#"{"allow":false}"#.into()));
+    assert_eq!(sign_in().await, 403);
+    app.set(Manner::Says(500, String::new()));
+    for _ in 0..6 {
+        assert_eq!(sign_in().await, 503);
+    }
+    ctl(&server.socket).run("user disable ada@example.com --yes").await.ok();
+    events::round(&server.services()).await.unwrap();
+    let seconds = "authd_hook_duration_seconds_count{hook=\"sign_in.before\"}";
+    let sign_ins = "authd_sign_ins_total{outcome=\"refused\"}";
+    let counted =
+        [(sign_ins, 1.0), (&*refused, 1.0), (&*failed, 5.0), (&*not_called, 1.0), (resting, 1.0), (seconds, 7.0)];
+    let waiting = seen(&counted).await;
+    assert!(waiting["authd_outbox_failures_total"] >= 1.0);
+    let oldest = waiting["authd_outbox_oldest_timestamp_seconds"];
+    let began = f64::from(u32::try_from(tests::server::START.as_secs()).unwrap());
+    assert!((oldest - began).abs() < 1.0, "{oldest}");
+    // In time it is given up.
+    server.clock.advance(common::Span::from_hours(2));
+    for _ in 0..3 {
+        events::round(&server.services()).await.unwrap();
+        server.clock.advance(common::Span::from_mins(15));
+    }
+    let given_up = samples(&page(&server).await);
+    assert!(given_up["authd_outbox_given_up"] >= 1.0);
 }
 
 #[tokio::test]

@@ -247,3 +247,34 @@ async fn old_events_go_and_only_what_is_wanted_is_told() {
     // Keys may have been rotated since.
     assert!(listed(&server, "all").await.iter().all(|event| event["type"].as_str().unwrap().starts_with("keys.")));
 }
+
+#[tokio::test]
+async fn what_is_told_and_how_long_it_is_kept_changes_without_a_restart() {
+    let (app, dir) = (Application::start(), tempfile::tempdir().unwrap());
+    let mut server = telling(&app, &dir).set("keys.rotate_every", "0s").start().await;
+    server.sign_up("ada@example.com").await;
+    events::round(&server.services()).await.unwrap();
+    app.calls();
+    let topics = || taken(&app).into_iter().map(|(_, _, topic, _)| topic).collect::<Vec<_>>();
+    server.reload(|s| s.events.types = vec!["user.deleted".parse().unwrap()]).await;
+    sign_in(&server, "ada").await;
+    ctl(&server.socket).run("user delete ada@example.com --yes").await.ok();
+    events::round(&server.services()).await.unwrap();
+    assert_eq!(topics(), ["user.deleted"]);
+
+    // Given up sooner.
+    server.reload(|s| s.events.give_up_after = Span::from_mins(1)).await;
+    app.set(Manner::Says(500, String::new()));
+    sign_up_some(&server, "bob").await;
+    ctl(&server.socket).run("user delete bob@example.com --yes").await.ok();
+    later(&server, Span::from_mins(2)).await;
+    assert_eq!(listed(&server, "dead").await.len(), 1);
+    // Fewer, and for a shorter time.
+    server.reload(|s| s.events.keep = 1000).await;
+    assert_eq!(server.services().policy.events.keep, 1000);
+    server.clock.advance(Span::from_hours(2));
+    assert_eq!(events::trim(&server.services()).await.unwrap(), 0);
+    server.reload(|s| s.events.retention = Span::from_hours(1)).await;
+    assert!(events::trim(&server.services()).await.unwrap() > 3);
+    assert!(listed(&server, "all").await.is_empty());
+}

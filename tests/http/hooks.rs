@@ -287,6 +287,41 @@ async fn tk_14_the_application_adds_claims_and_takes_the_place_of_none() {
 }
 
 #[tokio::test]
+async fn where_the_claims_are_refused_there_is_no_session_that_nobody_holds() {
+    let (app, dir) = (Application::start(), tempfile::tempdir().unwrap());
+    let server = asking(&app, &dir, &["token_claims"]).start().await;
+    let tokens = server.sign_up("ada@example.com").await;
+    let ada = server.client().bearer(&tokens.text("/access_token"));
+    let counts = async || server.admin().get("/v1/status").await.json()["counts"].clone();
+    let before = counts().await;
+    let change =
+        json!({"currentPassword": PASSWORD, "newPassword": "another horse battery", "revokeOtherSessions": true});
+    for (answer, code) in [
+        (says(&json!({"allow": false, "code": "NO_SEAT"})), "NO_SEAT"),
+        (says(&json!({"allow": true, "claims": {"sub": "eve"}})), "HOOK_UNAVAILABLE"),
+        (Manner::Says(500, String::new()), "HOOK_UNAVAILABLE"),
+    ] {
+        app.set(answer);
+        assert_eq!(sign_in(&server).await.code(), code);
+        let body = json!({"email": "bob@example.com", "password": PASSWORD, "name": "Bob"});
+        assert_eq!(server.client().post("/api/auth/signup", &body).await.code(), code);
+        assert_eq!(ada.post("/api/auth/change-password", &change).await.code(), code);
+        // Neither a session nor an account, no new password, and nothing in the audit trail.
+        assert_eq!(counts().await, before);
+        assert_eq!(ada.get("/api/auth/me").await.status, 200);
+    }
+    app.set(Manner::allows());
+    server.clock.advance(Span::from_secs(10));
+    assert_eq!(sign_in(&server).await.status, 200);
+    // Asked once, and about the session that was then opened.
+    app.calls();
+    let opened = sign_in(&server).await;
+    let calls = app.calls();
+    let session = &payload(&opened.text("/access_token"))["sid"];
+    assert_eq!((calls.len(), &calls[0].body["data"]["session"]["id"]), (1, session));
+}
+
+#[tokio::test]
 async fn a_new_password_is_shown_to_the_application_wherever_it_is_chosen() {
     let (app, dir) = (Application::start(), tempfile::tempdir().unwrap());
     let server = asking(&app, &dir, &["password_before"]).start().await;
@@ -337,4 +372,19 @@ async fn op_05_unsafe_addresses_are_refused_before_the_start() {
     // Without a secret, or with a bad one, it does not start.
     let refused = Server::builder().set("hooks.sign_in_before", "http://127.0.0.1:9/").try_start().await;
     assert!(refused.err().unwrap().to_string().contains("hooks.secret_file"));
+}
+
+#[tokio::test]
+async fn a_hook_fails_open_as_soon_as_the_configuration_says_so() {
+    let (app, dir) = (Application::start(), tempfile::tempdir().unwrap());
+    let mut server = asking(&app, &dir, &["sign_in_before"]).start().await;
+    server.sign_up("ada@example.com").await;
+    app.set(Manner::HangsUp);
+    assert_eq!(sign_in(&server).await.code(), "HOOK_UNAVAILABLE");
+    server.reload(|s| s.hooks.fail_open = vec!["sign_in.before".parse().unwrap()]).await;
+    assert_eq!(sign_in(&server).await.status, 200);
+    let listed = ctl(&server.socket).run("hook list -o json").await.ok().json();
+    assert_eq!(listed[0]["onFailure"], "open");
+    server.reload(|s| s.hooks.fail_open.clear()).await;
+    assert_eq!(sign_in(&server).await.code(), "HOOK_UNAVAILABLE");
 }

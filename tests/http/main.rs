@@ -35,6 +35,7 @@ mod routes;
 mod service_tokens;
 mod sessions;
 mod takeover;
+mod targets;
 mod throttles;
 mod token_cache;
 mod tokens;

@@ -275,3 +275,44 @@ async fn the_command_shows_a_token_once_and_refuses_what_makes_no_sense() {
     let left = ctl().run("token service list -o id").await.ok();
     assert_eq!(left.out, "backend\nother\n");
 }
+
+#[tokio::test]
+async fn the_token_of_a_service_is_explained_and_never_shown() {
+    let server = server().await;
+    let first = token(&server, "backend", "--scope users:read,users:ban --expires 90d").await;
+    let inspect = async |text: &str| ctl(&server.socket).input(text).run("token inspect -o json").await.ok().json();
+    let found = |report: &Value, check: &str| -> String {
+        let checks = report["checks"].as_array().unwrap().clone();
+        checks.iter().find(|c| c["check"] == check).unwrap()["found"].as_str().unwrap().to_owned()
+    };
+    let good = inspect(&first).await;
+    assert_eq!((&good["valid"], &good["kind"]), (&json!(true), &json!("service_token")));
+    assert_eq!((&good["service"]["name"], &good["service"]["state"]), (&json!("backend"), &json!("active")));
+    assert_eq!(found(&good, "scopes"), "users:read users:ban");
+    let operator = nix::unistd::User::from_uid(nix::unistd::getuid()).unwrap().unwrap().name;
+    assert!(found(&good, "made").starts_with(&format!("by {operator} at 20")), "{good}");
+    assert_eq!(good["service"]["lastUsedAt"], Value::Null, "a look is no use");
+    let said = ctl(&server.socket).input(&first).run("token inspect").await.ok();
+    assert!(said.out.starts_with("valid  service_token of backend\n") && !said.out.contains(&first), "{said:?}");
+    assert_eq!(ctl(&server.socket).input(&first).run("token verify").await.exit, 0);
+
+    server.clock.advance(Span::from_days(90));
+    let over = inspect(&first).await;
+    assert_eq!((&over["valid"], &over["code"]), (&json!(false), &json!("TOKEN_EXPIRED")));
+    ctl(&server.socket).run("token service revoke backend --yes").await.ok();
+    let second = token(&server, "backend", "--scope users:read").await;
+    // Each is itself, though they had one name.
+    assert_eq!(inspect(&second).await["valid"], true);
+    let revoked = inspect(&first).await;
+    assert_eq!((&revoked["valid"], &revoked["code"]), (&json!(false), &json!("INVALID_TOKEN")));
+    let reason = revoked["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("of backend, made by") && reason.contains(&format!("revoked by {operator} at")),
+        "{reason}"
+    );
+    let wrong = format!("{}{}", &first[..first.len() - 1], if first.ends_with('x') { "y" } else { "x" });
+    assert!(inspect(&wrong).await["reason"].as_str().unwrap().starts_with("form:"));
+    for text in [good, over, revoked].map(|report| report.to_string()) {
+        assert!(!text.contains(&first) && !text.contains(&first[10..53]), "{text}");
+    }
+}

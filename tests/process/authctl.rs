@@ -19,7 +19,7 @@ use tests::{
     process::{Host, LIMIT},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
     sync::watch,
     time::timeout,
@@ -614,6 +614,28 @@ async fn errors_are_json_where_json_is_asked_for_and_carry_the_exit_code() {
         let refused = host.ctl(line).await;
         let error: serde_json::Value = serde_json::from_str(&refused.err).unwrap();
         assert_eq!(error["error"]["exitCode"], refused.exit, "{line}: {refused:?}");
+    }
+    daemon.stop().await.ok();
+}
+
+#[tokio::test]
+async fn events_are_followed_as_they_happen() {
+    let host = host!();
+    let daemon = host.daemon().env("AUTHD_EVENTS__STREAM", "true").start().await;
+    host.create_user("ada@example.com").await.ok();
+    for words in [&["events", "tail", "--follow"][..], &["events", "--follow"]] {
+        let mut child = host.authctl().args(words).spawn().await;
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut next = async || {
+            let line = timeout(LIMIT, lines.next_line()).await.unwrap().unwrap().unwrap();
+            serde_json::from_str::<serde_json::Value>(&line).unwrap()
+        };
+        while next().await["type"] != "user.created" {}
+        host.ctl("user disable ada@example.com --yes").await.ok();
+        while next().await["type"] != "user.banned" {}
+        host.ctl("user enable ada@example.com").await.ok();
+        while next().await["type"] != "user.unbanned" {}
+        child.kill().await.unwrap();
     }
     daemon.stop().await.ok();
 }

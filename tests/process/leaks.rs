@@ -27,7 +27,10 @@ use base64::{
 use common::Span;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
-use tests::process::{Daemon, Host};
+use tests::{
+    Application,
+    process::{Daemon, Host},
+};
 
 use crate::host;
 
@@ -185,6 +188,25 @@ impl Run<'_> {
         cookies
     }
 
+    /// A backend with a token of its own, which is shown once: to who made it.
+    async fn service(&mut self) {
+        let create = ["token", "service", "create", "backend", "--scope", "users:read"];
+        let made = self.host.authctl().args(["--show-request"]).args(create).end().await.ok();
+        self.said.push(("authctl token service create, beside the token".into(), made.err));
+        let token = made.out.trim().to_owned();
+        self.secrets.add("token of a service", &token);
+        self.secrets.add("token of a service without its prefix", &token["authd_svc_".len()..]);
+        let list = "/api/auth/admin/list-users";
+        assert_eq!(self.daemon.client().bearer(&token).get(list).await.status, 200);
+        assert_eq!(self.daemon.client().bearer(&format!("{token}x")).get(list).await.status, 401);
+        self.daemon.client().get(&format!("{list}?token={token}")).await;
+        self.ctl(&["token", "inspect"], &token).await;
+        self.ctl(&["token", "service", "list", "-o", "json"], "").await;
+        self.ctl(&["token", "service", "revoke", "backend", "--yes"], "").await;
+        assert_eq!(self.daemon.client().bearer(&token).get(list).await.status, 401);
+        self.ctl(&["token", "inspect", "-o", "json"], &token).await;
+    }
+
     /// Signed by the server before.
     async fn legacy(&mut self, cookies: &str) {
         let token = cookies.split_once("session_token=").unwrap().1.split('.').next().unwrap();
@@ -212,6 +234,10 @@ async fn lg_02_no_secret_of_a_run_stands_in_any_file_log_answer_or_view_of_the_p
     std::fs::write(&legacy, LEGACY).unwrap();
     std::fs::set_permissions(&legacy, PermissionsExt::from_mode(0o600)).unwrap();
     secrets.add("secret of the server before", LEGACY);
+    let (app, events) = (Application::start(), host.path("event.secret"));
+    std::fs::write(&events, Application::SECRET).unwrap();
+    std::fs::set_permissions(&events, PermissionsExt::from_mode(0o600)).unwrap();
+    secrets.add("secret of the events", Application::SECRET);
     PASSWORDS.iter().for_each(|password| secrets.add("password", password));
 
     let until = SystemClock::default().now().plus(Span::from_days(30)).to_string();
@@ -220,11 +246,15 @@ async fn lg_02_no_secret_of_a_run_stands_in_any_file_log_answer_or_view_of_the_p
         .env("AUTHD_KEYS__MASTER_KEY_FILE", &old)
         .env("AUTHD_SESSION__LEGACY_SECRET_FILE", &legacy)
         .env("AUTHD_SESSION__LEGACY_SECRET_UNTIL", &until)
+        .env("AUTHD_ADMIN_PLUGIN__ENABLED", "true")
+        .env("AUTHD_EVENTS__URL", app.url("/events"))
+        .env("AUTHD_EVENTS__SECRET_FILE", &events)
         .env("AUTHD_LOG__LEVEL", "trace");
     let daemon = daemon.start().await;
     let mut run = Run { host: &host, daemon, secrets, said: vec![] };
     let cookies = run.users().await;
     run.legacy(&cookies).await;
+    run.service().await;
     run.ctl(&["keys", "rewrap", "--yes", "--new-master-key", new.to_str().unwrap()], "").await;
     run.ctl(&["session", "revoke", "--user", "eve@example.com", "--yes"], "").await;
     run.ctl(&["audit", "list", "-o", "json"], "").await;
@@ -245,6 +275,10 @@ async fn lg_02_no_secret_of_a_run_stands_in_any_file_log_answer_or_view_of_the_p
     }
     let Run { daemon, mut secrets, mut said, .. } = run;
     let end = daemon.stop().await.ok();
+    let told: Vec<String> =
+        app.calls().iter().map(|call| format!("{} {:?} {}", call.path, call.headers, call.text)).collect();
+    assert!(told.len() > 2, "{told:?}");
+    said.push(("what the application was told".into(), told.join("\n")));
     assert!(end.err.contains("TRACE") || end.err.contains("\"level\":\"DEBUG\""), "the log is not verbose");
     said.extend([("standard output".into(), end.out), ("log".into(), end.err)]);
 
@@ -274,7 +308,7 @@ async fn lg_02_no_secret_of_a_run_stands_in_any_file_log_answer_or_view_of_the_p
         looked_at += text.len();
         leaks.extend(secrets.found_in(text.as_bytes()).into_iter().map(|name| format!("{name} in {who}")));
     }
-    let kept = [old, new, legacy];
+    let kept = [old, new, legacy, events];
     let all = files(host.path("").as_path(), &kept);
     assert!(all.iter().any(|path| path.ends_with("sled/db")), "{all:?}");
     for path in &all {

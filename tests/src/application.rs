@@ -8,6 +8,7 @@ use std::{
     thread,
 };
 
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 
 /// What it does with a call.
@@ -63,7 +64,7 @@ struct State {
     /// What is done with a call whose body contains this, before everything else.
     about: Vec<(String, Manner)>,
     called: Vec<Called>,
-    held: Vec<TcpStream>,
+    held: Vec<Box<dyn Send>>,
     gate: Option<Arc<Gate>>,
 }
 
@@ -102,16 +103,32 @@ impl Application {
     ///
     /// # Panics
     /// If there is none.
-    #[allow(clippy::unwrap_used)]
     pub fn start() -> Self {
+        Self::listen(converse::<TcpStream>)
+    }
+
+    /// The same behind TLS.
+    ///
+    /// # Panics
+    /// If there is no free port.
+    pub fn start_tls(config: Arc<ServerConfig>) -> Self {
+        Self::listen(move |stream, state| {
+            let session = ServerConnection::new(config.clone()).ok()?;
+            converse(StreamOwned::new(session, stream), state)
+        })
+    }
+
+    #[allow(clippy::unwrap_used)]
+    fn listen(serve: impl Fn(TcpStream, &Mutex<State>) -> Option<()> + Send + Sync + 'static) -> Self {
+        let serve = Arc::new(serve);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let state: Arc<Mutex<State>> = Arc::default();
         let of_thread = state.clone();
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let state = of_thread.clone();
-                thread::spawn(move || converse(stream, &state));
+                let (serve, state) = (serve.clone(), of_thread.clone());
+                thread::spawn(move || serve(stream, &state));
             }
         });
         Self { port, state }
@@ -153,8 +170,8 @@ impl Application {
 }
 
 /// One connection, to its end.
-fn converse(mut stream: TcpStream, state: &Mutex<State>) -> Option<()> {
-    let mut reader = BufReader::new(stream.try_clone().ok()?);
+fn converse<S: Read + Write + Send + 'static>(stream: S, state: &Mutex<State>) -> Option<()> {
+    let mut reader = BufReader::new(stream);
     loop {
         let called = read(&mut reader)?;
         let (manner, gate) = {
@@ -168,10 +185,11 @@ fn converse(mut stream: TcpStream, state: &Mutex<State>) -> Option<()> {
             let is_open = gate.is_open.lock().unwrap_or_else(PoisonError::into_inner);
             drop(gate.opens.wait_while(is_open, |is_open| !*is_open));
         }
+        let stream = reader.get_mut();
         let mut say = |status: u16, more: &str, body: &str| {
             let length = body.len();
             let head = format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n");
-            stream.write_all(format!("{head}{more}\r\n{body}").as_bytes()).ok()
+            stream.write_all(format!("{head}{more}\r\n{body}").as_bytes()).and_then(|()| stream.flush()).ok()
         };
         match manner {
             Manner::Says(status, body) => say(status, "", &body)?,
@@ -179,11 +197,11 @@ fn converse(mut stream: TcpStream, state: &Mutex<State>) -> Option<()> {
             Manner::Talks(bytes) => say(200, "", &format!("{{\"allow\":true,\"x\":\"{}\"}}", "x".repeat(bytes)))?,
             Manner::Drips => {
                 stream.write_all(b"HTTP/1.1 200 X\r\ncontent-length: 1000\r\n\r\n{").ok()?;
-                lock(state).held.push(stream);
+                lock(state).held.push(Box::new(reader));
                 return None;
             }
             Manner::Silent => {
-                lock(state).held.push(stream);
+                lock(state).held.push(Box::new(reader));
                 return None;
             }
             Manner::HangsUp => return None,
@@ -195,7 +213,7 @@ fn converse(mut stream: TcpStream, state: &Mutex<State>) -> Option<()> {
     }
 }
 
-fn read(reader: &mut BufReader<TcpStream>) -> Option<Called> {
+fn read(reader: &mut impl BufRead) -> Option<Called> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|n| *n > 0)?;
     let path = line.split(' ').nth(1)?.to_owned();

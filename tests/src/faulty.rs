@@ -16,9 +16,9 @@ use authd::{
         Import, KeySet, Link, Mail, ServiceToken, Session, SigningKey, TokenDigest, User, UserSearch, throttle::Place,
     },
     store::{
-        Amendment, AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, ImportBatch, Imports, Listed,
-        Live, NewSession, Outbox, Outboxed, Page, Profile, Refresh, Refreshed, Rehash, Replay, Rewrap, SealedSecret,
-        ServiceTokens, Store, StoreError, Trimmed, Undone, UserQuery, Which,
+        Amendment, AuditQuery, Backlog, ChainReport, Counter, Ended, Ending, Erased, Erasure, EventsOf, ImportBatch,
+        Imports, Listed, Live, NewSession, Outbox, Outboxed, Page, Profile, Refresh, Refreshed, Rehash, Replay, Rewrap,
+        SealedSecret, ServiceTokens, Store, StoreError, Trimmed, Undone, UserQuery, Which,
     },
 };
 use common::{Email, FamilyId, ImportId, MailId, ServiceName, SessionId, Span, UnixTime, UserId, admin::Counts};
@@ -107,6 +107,14 @@ pub struct Faulty {
 impl Outbox for Faulty {
     async fn events(&self, which: Which, after: u64, limit: usize) -> Result<Page<Outboxed>, StoreError> {
         self.inner.events(which, after, limit).await
+    }
+
+    async fn backlog(&self) -> Result<Backlog, StoreError> {
+        self.inner.backlog().await
+    }
+
+    async fn events_naming(&self, erasure: Erasure) -> Result<EventsOf, StoreError> {
+        self.inner.events_naming(erasure).await
     }
 
     async fn note_deliveries(&self, outcomes: Vec<(u64, Option<Delivery>)>) -> Result<(), StoreError> {

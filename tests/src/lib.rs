@@ -2,6 +2,7 @@
 //! clients that speak through its public doors only.
 
 pub mod application;
+pub mod authority;
 pub mod client;
 pub mod ctl;
 pub mod dice;
@@ -15,6 +16,7 @@ pub mod smtp;
 
 pub use self::{
     application::Application,
+    authority::Authority,
     client::{Client, Response},
     dice::{Dice, size},
     postbox::Postbox,

@@ -139,27 +139,39 @@ async fn verify(cx: &mut Context<'_>) -> Result<Exit, Error> {
     Ok(if verdict.ok { Exit::Done } else { Exit::CheckFailed })
 }
 
+/// What an erasure takes, in words.
+fn taken(erased: &AuditErased) -> String {
+    let records = many(erased.records, "record");
+    if erased.events == 0 { records } else { format!("{records} and {}", many(erased.events, "event")) }
+}
+
 async fn erase(cx: &mut Context<'_>, user: String, before: Option<String>, consent: &Consent) -> Result<Exit, Error> {
     const PATH: &str = "/v1/audit/erase";
     cx.admin.acts(&["audit erase", &user, before.as_deref().unwrap_or_default()]);
     let before = before.as_deref().map(|text| when("--before", text)).transpose()?;
     let would: AuditErased = cx.admin.post(PATH, &EraseAudit { user, before, dry_run: true }).await?;
-    if would.records == 0 {
+    if would.records + would.events == 0 {
         return Err(
             Error::nothing("nothing to do: no such record names this user").fix("authctl audit list --user USER")
         );
     }
     if consent.dry_run {
-        cx.io.say(&format!("would erase {}", many(would.records, "record")))?;
+        cx.io.say(&format!("would erase {}", taken(&would)))?;
         output::record(cx.io, &cx.global, &ERASED, &would)?;
         return Ok(Exit::Done);
     }
-    let question = format!("Erase for good what {} say of {}?", many(would.records, "record"), would.user);
+    let question = format!("Erase for good what {} say of {}?", taken(&would), would.user);
     cx.io.confirm(consent.yes, "erasing audit records", &question)?;
     // By id: what was confirmed is what happens, whoever has the name by now.
     let request = EraseAudit { user: would.user.to_string(), before, dry_run: false };
     let erased: AuditErased = cx.admin.post(PATH, &request).await?;
-    cx.done(&format!("erased what {} said", many(erased.records, "record")))?;
+    cx.done(&format!("erased what {} said", taken(&erased)))?;
+    if erased.events_waiting > 0 {
+        cx.io.say(&format!(
+            "kept until the application has taken them: {} of the user (authctl events list --state waiting, then this command again)",
+            many(erased.events_waiting, "event")
+        ))?;
+    }
     if cx.global.output != Format::Table {
         output::record(cx.io, &cx.global, &ERASED, &erased)?;
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::Context;
 use crate::{
-    cli::{Events, Format},
+    cli::{Events, EventsCommand, Format, Tail},
     error::{Error, Exit},
     output::{self, Shape, state, text, time},
 };
@@ -29,8 +29,8 @@ const SHAPE: Shape = Shape {
 const REPLAYED: Shape =
     Shape { plural: "events", id: "replayed", columns: &[], record: &[text("replayed", "told once more")] };
 
-pub(super) async fn run(cx: &mut Context<'_>, command: Events) -> Result<Exit, Error> {
-    match command {
+pub(super) async fn run(cx: &mut Context<'_>, command: EventsCommand) -> Result<Exit, Error> {
+    match command.verb.unwrap_or(Events::Tail(command.tail)) {
         Events::List { state, page } => {
             let limit = if page.all { usize::MAX } else { page.limit };
             let state = state.map(|state| ("state", state));
@@ -38,7 +38,7 @@ pub(super) async fn run(cx: &mut Context<'_>, command: Events) -> Result<Exit, E
             let (items, more) = cx.admin.pages("/v1/events", &asked, limit).await?;
             output::list(cx.io, &cx.global, &SHAPE, items, more)?;
         }
-        Events::Tail { lines, after, follow } => tail(cx, lines, after, follow).await?,
+        Events::Tail(Tail { lines, after, follow }) => tail(cx, lines, after, follow).await?,
         Events::Replay { seq, from, dead } => {
             let named = match (seq, from) {
                 (Some(seq), _) => seq.to_string(),

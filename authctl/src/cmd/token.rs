@@ -49,7 +49,10 @@ fn verdict(cx: &mut Context<'_>, report: &TokenReport, reason: bool) -> Result<(
         (None, Some(session)) => {
             format!("{}  {} of {}", cx.io.paint(Paint::Good, "valid"), report.kind, printable(&session.email))
         }
-        (None, None) => format!("{}  {}", cx.io.paint(Paint::Good, "valid"), report.kind),
+        (None, None) => {
+            let of = report.service.as_ref().map(|service| format!(" of {}", service.name)).unwrap_or_default();
+            format!("{}  {}{of}", cx.io.paint(Paint::Good, "valid"), report.kind)
+        }
         (Some(code), _) => {
             let reason = report.reason.as_deref().filter(|_| reason);
             let reason = reason.map(|text| format!("  {}", printable(text))).unwrap_or_default();

@@ -11,7 +11,7 @@ use crate::{
     domain::{AuditRecord, EventKind, Personal},
     door::Reply,
     service::{ServiceError, audit, users},
-    store::AuditQuery,
+    store::{AuditQuery, Erased},
 };
 
 /// A record as operators see it. What it says is JSON that authd wrote; what was erased is not there.
@@ -121,9 +121,10 @@ pub async fn erase(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
         true => audit::preview_erasure(services, &user, wanted.before).await?,
         false => audit::erase(services, &user, wanted.before, req.act(services.clock.now())).await?,
     };
-    if !wanted.dry_run && erased.records > 0 {
-        req.log_done(EventKind::AuditErased, &format!("{} records", erased.records));
+    let Erased { records, events, left } = erased;
+    if !wanted.dry_run && records + events > 0 {
+        req.log_done(EventKind::AuditErased, &format!("{records} records, {events} events"));
     }
-    let (records, left) = (erased.records, erased.left);
-    Ok(Reply::json(&AuditErased { user, records, left, dry_run: wanted.dry_run }))
+    let events_waiting = audit::untold(services, &user, wanted.before).await?;
+    Ok(Reply::json(&AuditErased { user, records, events, events_waiting, left, dry_run: wanted.dry_run }))
 }

@@ -29,7 +29,7 @@ fn view(shown: Shown) -> HookView {
 /// None.
 pub async fn list(app: &AdminApp, _: AdminReq) -> Result<Reply, AdminError> {
     let services = &app.services;
-    let items = services.hooks.list(services.clock.now()).into_iter().map(view).collect();
+    let items = service::list(services).into_iter().map(view).collect();
     Ok(Reply::json(&Page::<HookView> { items, next: None }))
 }
 

@@ -11,7 +11,7 @@ use crate::{
     door::{Head, Reply},
     live::Live,
     metrics::{Page, family, process, requests::CLASSES},
-    service::{ServiceError, backups, keys, mail, maintenance, store},
+    service::{ServiceError, backups, events, hooks, keys, mail, maintenance, store},
     store::StoreError,
 };
 
@@ -68,6 +68,8 @@ async fn page(app: &AdminApp) -> Result<Page, ServiceError> {
     of_caches(app, &mut page);
     of_keys(app, &mut page);
     of_mail(app, &mut page).await?;
+    of_hooks(app, &mut page);
+    of_events(app, &mut page).await?;
     of_process(app, &mut page);
     Ok(page)
 }
@@ -186,6 +188,35 @@ async fn of_mail(app: &AdminApp, page: &mut Page) -> Result<(), ServiceError> {
     page.count(&family::MAIL_GIVEN_UP, &[], summary.dead);
     page.count(&family::MAIL_SENT, &[], app.services.counts.mails_sent.get());
     page.count(&family::MAIL_FAILURES, &[], app.services.counts.mail_failures.get());
+    Ok(())
+}
+
+fn of_hooks(app: &AdminApp, page: &mut Page) {
+    let hooks = &app.services.hooks;
+    for (hook, calls, _) in hooks.counts() {
+        for (outcome, count) in calls.read() {
+            page.count(&family::HOOK_CALLS, &[hook.as_str(), outcome], count);
+        }
+    }
+    for (hook, _, seconds) in hooks.counts() {
+        page.distribution(&family::HOOK_SECONDS, &[hook.as_str()], &seconds);
+    }
+    for shown in hooks::list(&app.services) {
+        page.count(&family::HOOK_RESTING, &[shown.hook.as_str()], u64::from(shown.rests_until.is_some()));
+    }
+}
+
+async fn of_events(app: &AdminApp, page: &mut Page) -> Result<(), ServiceError> {
+    let summary = events::summary(&app.services).await?;
+    page.count(&family::OUTBOX_WAITING, &[], summary.backlog.waiting);
+    if let Some(oldest) = summary.backlog.oldest {
+        page.number(&family::OUTBOX_OLDEST, &[], seconds(oldest));
+    }
+    page.count(&family::OUTBOX_GIVEN_UP, &[], summary.backlog.dead);
+    page.count(&family::OUTBOX_TOLD, &[], summary.told);
+    page.count(&family::OUTBOX_FAILURES, &[], summary.failures);
+    page.count(&family::OUTBOX_LOST, &[], summary.lost);
+    page.flag(&family::OUTBOX_RESTING, summary.rests);
     Ok(())
 }
 

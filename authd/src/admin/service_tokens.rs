@@ -15,7 +15,7 @@ use crate::{
 /// The longest life of a token that has an end.
 const LONGEST: Span = Span::from_days(3660);
 
-fn view(token: &ServiceToken, now: UnixTime) -> ServiceTokenView {
+pub(super) fn view(token: &ServiceToken, now: UnixTime) -> ServiceTokenView {
     ServiceTokenView {
         name: token.name.clone(),
         state: if token.is_active(now) { "active" } else { "expired" }.into(),

@@ -6,7 +6,7 @@ use super::{AdminApp, AdminError, AdminReq, mail, store::view};
 use crate::{
     config::Mode,
     door::Reply,
-    service::{events, keys, mail as service, maintenance, store},
+    service::{events, hooks, keys, mail as service, maintenance, store},
 };
 
 /// `GET /v1/status`
@@ -54,7 +54,7 @@ pub async fn show(app: &AdminApp, req: AdminReq) -> Result<Reply, AdminError> {
         problems.push(format!("{} mails were given up: authctl mail queue, and authctl mail retry", mail_summary.dead));
     }
     problems.extend(events::problems(services).await?);
-    problems.extend(services.hooks.list(now).into_iter().filter(|hook| hook.rests_until.is_some()).map(|shown| {
+    problems.extend(hooks::list(services).into_iter().filter(|hook| hook.rests_until.is_some()).map(|shown| {
         let (name, why) = (shown.hook.as_str(), shown.last_failure.map(|(_, why)| why).unwrap_or_default());
         format!("the hook {name} does not answer ({why}): authctl hook test {name}")
     }));

@@ -3,7 +3,7 @@
 use common::admin::{TokenCheck, TokenReport, TokenRequest};
 use serde_json::Value;
 
-use super::{AdminApp, AdminError, AdminReq, keys, sessions};
+use super::{AdminApp, AdminError, AdminReq, keys, service_tokens, sessions};
 use crate::{
     door::Reply,
     service::tokens::{self, Inspected},
@@ -25,6 +25,7 @@ fn report(app: &AdminApp, inspected: Inspected, with_contents: bool) -> TokenRep
         header: inspected.header.filter(|_| with_contents).map(Value::Object),
         claims: inspected.claims.map(Value::Object),
         key: inspected.key.map(|key| keys::view(&key, now)),
+        service: inspected.service.map(|token| service_tokens::view(&token, now)),
         session: inspected.live.map(|live| sessions::view(&live, now)),
     }
 }

@@ -272,12 +272,12 @@ settings! {
         /// A file with the secret that requests are signed by, whsec_ and 24 to 64 bytes in base64; a second and third line are
         /// others that sign too. Unset: the systemd credential `authd.hook-secret`.
         secret_file: Option<PathBuf> = "";
-        /// A file with the certificates (PEM) that sign the application's, where the host's own do not.
+        /// A file with the certificates (PEM) of the authorities that sign the application's. The host's own count no more then.
         ca_file: Option<PathBuf> = "";
         /// How long an answer may take, from the first byte out to the last one in.
         timeout: Span = "2s";
         /// Hooks without whose answer things happen all the same: sign_up.before, sign_in.before, token.claims, password.before.
-        fail_open: Vec<HookName> = "";
+        fail_open: Vec<HookName> = "", live;
         /// How many requests may be under way at once; what comes beyond that counts as not answered.
         max_concurrent: u32 = "64";
         /// Whether an address may be http also where it is neither this machine nor of a private network. Whoever is on the way can
@@ -292,20 +292,20 @@ settings! {
         /// Whether events are written down also where the application is not told, for `authctl events tail --follow`.
         stream: bool = "false";
         /// What the application is told of: user.created, session.revoked and so on. Unset: everything.
-        types: Vec<TopicName> = "";
+        types: Vec<TopicName> = "", live;
         /// A file with the secret that requests are signed by, as hooks.secret_file. Unset: the systemd credential
         /// `authd.event-secret`.
         secret_file: Option<PathBuf> = "";
-        /// A file with the certificates (PEM) that sign the application's, where the host's own do not.
+        /// A file with the certificates (PEM) of the authorities that sign the application's. The host's own count no more then.
         ca_file: Option<PathBuf> = "";
         /// How long an answer may take.
         timeout: Span = "10s";
         /// How long an event is tried again before it is given up. It can be told once more as long as it is kept.
-        give_up_after: Span = "3d";
+        give_up_after: Span = "3d", live;
         /// How long events are kept, told or not.
-        retention: Span = "7d";
+        retention: Span = "7d", live;
         /// How many are kept; the oldest go.
-        keep: u32 = "100000";
+        keep: u32 = "100000", live;
         /// Whether the address may be http also where it is neither this machine nor of a private network.
         allow_plain_http: bool = "false";
     }

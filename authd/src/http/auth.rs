@@ -278,7 +278,8 @@ impl Req {
 
 /// What a sign-in asks of its session: that it takes the place of those that the browser shows (SE-04).
 pub(super) async fn wish(app: &App, req: &Req, remember: Option<bool>, refreshable: bool) -> Result<Wish, ApiError> {
-    Ok(Wish { remember: remember.unwrap_or(true), refreshable, replaces: req.cookie_sessions(app).await? })
+    let (remember, replaces) = (remember.unwrap_or(true), req.cookie_sessions(app).await?);
+    Ok(Wish { remember, refreshable, access_token: false, replaces })
 }
 
 /// This use of a session by its cookie: it may prolong the session, and then the cookie is set again; so is one that the

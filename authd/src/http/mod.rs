@@ -551,6 +551,7 @@ pub(crate) mod tests {
             reset_ends_sessions: true,
             email: EmailPolicy::default(),
             mail: MailPolicy::default(),
+            open_hooks: vec![],
             events: crate::service::events::EventPolicy::default(),
             audit_retention: None,
             locked_fields: crate::domain::FieldSet::default(),

@@ -23,8 +23,8 @@ use crate::{
     door::{JSON, Reply},
     service::{
         accounts::{self, Identifier, SignIn, SignUp},
-        sessions::{self, Opened},
-        tokens,
+        sessions::{self, Opened, Wish},
+        tokens::{self, Added},
     },
     store::Live,
 };
@@ -46,9 +46,10 @@ pub(super) async fn token_fields(
     app: &App,
     live: &Live,
     refresh_token: Option<&SecretString>,
+    claims: Option<&Added>,
 ) -> Result<TokenFields, ApiError> {
     let services = &app.services;
-    let access = tokens::access_token(services, live).await?;
+    let access = tokens::access_token(services, live, claims).await?;
     let left = live.session.expires_at.min(live.session.absolute_expires_at).since(services.clock.now());
     Ok(TokenFields {
         access_token: access.token.into(),
@@ -59,16 +60,21 @@ pub(super) async fn token_fields(
     })
 }
 
-async fn token_reply(app: &App, live: &Live, refresh_token: Option<&SecretString>) -> Result<Reply, ApiError> {
+async fn token_reply(
+    app: &App,
+    live: &Live,
+    refresh_token: Option<&SecretString>,
+    claims: Option<&Added>,
+) -> Result<Reply, ApiError> {
     let body = TokenBody {
-        tokens: token_fields(app, live, refresh_token).await?,
+        tokens: token_fields(app, live, refresh_token, claims).await?,
         user: tokens::user_body(&app.services, &live.user),
     };
     set_auth_jwt(app, live, Reply::json(&body)).await
 }
 
 async fn opened_reply(app: &App, req: &Req, opened: &Opened, mode: Mode) -> Result<Reply, ApiError> {
-    let mut reply = token_reply(app, &opened.live, opened.refresh_token.as_ref()).await?;
+    let mut reply = token_reply(app, &opened.live, opened.refresh_token.as_ref(), opened.claims.as_ref()).await?;
     if mode == Mode::Cookie {
         set_session_cookies(app, req, opened, &mut reply);
     }
@@ -130,7 +136,7 @@ pub async fn sign_up(app: &App, req: Req) -> Result<Reply, ApiError> {
     })?;
     let email = email.ok_or(ApiError::new(ErrorCode::InvalidEmail))?;
     let mode = mode_of(&req, mode);
-    let wish = wish(app, &req, remember, mode == Mode::Token).await?;
+    let wish = Wish { access_token: true, ..wish(app, &req, remember, mode == Mode::Token).await? };
     let (username, locked) = (given_username(app, &req)?, GivenFields::default());
     let wanted = SignUp { email, username, locked, name, image: None, fields, password, wish, target: None };
     let made = accounts::sign_up(&app.services, wanted, req.requester(app)).await?;
@@ -163,7 +169,7 @@ pub async fn sign_in(app: &App, req: Req) -> Result<Reply, ApiError> {
     let by = by.ok_or(ApiError::new(ErrorCode::InvalidEmail))?;
     let is_named = matches!(by, Identifier::Username(_));
     let mode = mode_of(&req, mode);
-    let wish = wish(app, &req, remember, mode == Mode::Token).await?;
+    let wish = Wish { access_token: true, ..wish(app, &req, remember, mode == Mode::Token).await? };
     let wanted = SignIn { by, password, new_password, wish, target: None };
     let opened = accounts::sign_in(&app.services, wanted, req.requester(app)).await;
     let opened = opened.map_err(|error| if is_named { of_username(error) } else { error.into() })?;
@@ -184,14 +190,14 @@ pub async fn refresh(app: &App, req: Req) -> Result<Reply, ApiError> {
         }
         let refreshed = tokens::refresh(&app.services, token, req.requester(app)).await?;
         let (live, token) = refreshed.map_err(|refusal| ApiError::new(refusal.code()))?;
-        return token_reply(app, &live, Some(&token)).await;
+        return token_reply(app, &live, Some(&token), None).await;
     }
     match cookie {
         // An access token refreshes nothing, and it alone counts where it stands.
         _ if req.head.has(header::AUTHORIZATION) => Err(ApiError::new(ErrorCode::InvalidToken)),
         CookieSession::Alive(live, token) => {
             let (live, cookies) = use_cookie(app, live, &token).await;
-            let mut reply = token_reply(app, &live, None).await?;
+            let mut reply = token_reply(app, &live, None, None).await?;
             for cookie in cookies {
                 reply.add(header::SET_COOKIE, cookie);
             }

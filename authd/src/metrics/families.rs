@@ -45,7 +45,7 @@ families! {
     /// How many are served at once; further ones wait.
     CONNECTIONS_LIMIT = "authd_connections_limit", Gauge;
     /// Attempts to sign in with a password, by how they ended: success, wrong (password or account), put_off (too many had failed),
-    /// busy (no room in the hashing queue), refused (banned, address not proved, password to be changed), error.
+    /// busy (no room in the hashing queue), refused (banned, address not proved, password to be changed, by the application), error.
     SIGN_INS = "authd_sign_ins_total", Counter, "outcome";
     /// Refresh tokens that were shown, by how that ended: success, reused (the session was ended), refused (unknown, expired), error.
     REFRESHES = "authd_refreshes_total", Counter, "outcome";
@@ -118,6 +118,27 @@ families! {
     MAIL_SENT = "authd_mail_sent_total", Counter;
     /// Tries that failed.
     MAIL_FAILURES = "authd_mail_failures_total", Counter;
+    /// Times that the application was to be asked, by hook and how that ended: allowed, refused, failed (no answer, or none that
+    /// is understood), not_called (it rests, or too many calls are under way). Missing: the hook is not configured.
+    HOOK_CALLS = "authd_hook_calls_total", Counter, "hook", "outcome";
+    /// How long it took the application to answer, or authd to give up, in seconds.
+    HOOK_SECONDS = "authd_hook_duration_seconds", Histogram, "hook";
+    /// Whether the hook is left alone for a while because it did not answer (1).
+    HOOK_RESTING = "authd_hook_resting", Gauge, "hook";
+    /// Events that wait to be told to the application.
+    OUTBOX_WAITING = "authd_outbox_waiting", Gauge;
+    /// Since when the oldest of them waits, in seconds since 1970. Missing: none waits.
+    OUTBOX_OLDEST = "authd_outbox_oldest_timestamp_seconds", Gauge;
+    /// Events that were given up and can still be told once more.
+    OUTBOX_GIVEN_UP = "authd_outbox_given_up", Gauge;
+    /// Events that the application took.
+    OUTBOX_TOLD = "authd_outbox_told_total", Counter;
+    /// Tries to tell one that failed.
+    OUTBOX_FAILURES = "authd_outbox_failures_total", Counter;
+    /// Events that were removed and that the application had not taken: too old, or too many.
+    OUTBOX_LOST = "authd_outbox_lost_total", Counter;
+    /// Whether the application is left alone for a while because it does not take events (1).
+    OUTBOX_RESTING = "authd_outbox_resting", Gauge;
     /// Processor time that was used, in seconds.
     PROCESS_CPU = "process_cpu_seconds_total", Counter;
     /// Memory that is resident, in bytes.

@@ -107,7 +107,10 @@ pub async fn sign_up(app: &Services, wanted: SignUp, requester: &Requester) -> R
         updated_at: now,
     };
     let (new, opening) = match tells {
-        true => Some(sessions::prepare(app, &user.id, &wanted.wish, requester, now)).unzip(),
+        true => {
+            let (new, opening) = sessions::prepare(app, &user.id, &wanted.wish, requester, now);
+            (Some(new), Some(opening.with_claims(app, &user, &wanted.wish).await?))
+        }
         false => (None, None),
     };
     let mut event = Event::new(EventKind::UserCreated).user(&user.id);
@@ -307,7 +310,7 @@ async fn signed_in(app: &Services, wanted: SignIn, requester: &Requester) -> Res
         // hash that a refusal would waste.
         let (mut new, opening) = sessions::prepare(app, &user.id, &wanted.wish, requester, now);
         new.session = hooks::sign_in(app, &user, new.session, requester).await?;
-        let opening = opening.of(&new);
+        let opening = opening.of(&new).with_claims(app, &user, &wanted.wish).await?;
         let own = OwnWords { email: &user.email, name: &user.name };
         let rehash = if user.password_change_required {
             let chosen = wanted.new_password.as_ref().ok_or(ServiceError::PasswordChangeRequired)?;

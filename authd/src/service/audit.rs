@@ -42,7 +42,8 @@ pub async fn verify(app: &Services) -> Result<ChainReport, ServiceError> {
     Ok(app.store.audit_verify().await?)
 }
 
-/// Erases what the records say of a user, who may be deleted already. What stays is in [`AuditRecord::open`].
+/// Erases what the records say of a user, who may be deleted already. What stays is in [`AuditRecord::open`]. By the same
+/// change the user's events leave the outbox, but those that the application is still to be told of.
 ///
 /// # Errors
 /// `Repeated`, `OtherAct`; the store cannot write.
@@ -57,8 +58,20 @@ pub async fn erase(app: &Services, user: &UserId, before: Option<UnixTime>, act:
 /// The store cannot be read.
 pub async fn preview_erasure(app: &Services, user: &UserId, before: Option<UnixTime>) -> Result<Erased, ServiceError> {
     let limit = ERASE_AT_ONCE as u64;
-    let found = app.store.audit_naming(Erasure { user: user.clone(), before, limit: ERASE_AT_ONCE }).await?;
-    Ok(Erased { records: found.min(limit), left: found.saturating_sub(limit) })
+    let erasure = Erasure { user: user.clone(), before, limit: ERASE_AT_ONCE };
+    let events = app.store.events_naming(erasure.clone()).await?.told;
+    let records = app.store.audit_naming(erasure).await?;
+    let left = records.saturating_sub(limit) + events.saturating_sub(limit);
+    Ok(Erased { records: records.min(limit), events: events.min(limit), left })
+}
+
+/// How many events of a user the application is still to be told of: no erasure takes them away.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn untold(app: &Services, user: &UserId, before: Option<UnixTime>) -> Result<u64, ServiceError> {
+    let erasure = Erasure { user: user.clone(), before, limit: ERASE_AT_ONCE };
+    Ok(app.store.events_naming(erasure).await?.untold)
 }
 
 /// Removes records that are older than the configured retention, once a day and as long as it takes.

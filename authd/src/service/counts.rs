@@ -35,6 +35,13 @@ outcomes! {
         refused = "refused",
         error = "error",
     }
+    /// Times that the application was to be asked.
+    HookCalls {
+        allowed = "allowed",
+        refused = "refused",
+        failed = "failed",
+        not_called = "not_called",
+    }
 }
 
 /// See the module's text. Lasts longer than a configuration.
@@ -62,7 +69,8 @@ impl SignIns {
                 ServiceError::Banned(_)
                 | ServiceError::EmailNotVerified
                 | ServiceError::PasswordChangeRequired
-                | ServiceError::Password(_),
+                | ServiceError::Password(_)
+                | ServiceError::HookRefused { .. },
             ) => &self.refused,
             Err(_) => &self.error,
         };
@@ -80,5 +88,22 @@ impl Refreshes {
             Err(_) => &self.error,
         };
         counter.one();
+    }
+}
+
+impl HookCalls {
+    /// It was called, and this is what it said; `None`: nothing that was understood.
+    pub(super) fn ended(&self, allows: Option<bool>) {
+        let counter = match allows {
+            Some(true) => &self.allowed,
+            Some(false) => &self.refused,
+            None => &self.failed,
+        };
+        counter.one();
+    }
+
+    /// It was not called, because it rests or too many calls are under way.
+    pub(super) fn was_not_called(&self) {
+        self.not_called.one();
     }
 }

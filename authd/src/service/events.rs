@@ -19,8 +19,9 @@ use super::{
 };
 use crate::{
     domain::{Act, Breaker, Delivery, Event, EventKind, Outgoing, Topic},
+    metrics::Counter,
     ports::{Call, Target},
-    store::{Outboxed, Page, Replay, Which},
+    store::{Backlog, Outboxed, Page, Replay, Which},
 };
 
 /// How many events a look at the queue takes, and how many looks there are until it begins anew: the queue may be long, and its
@@ -53,6 +54,8 @@ pub struct Room {
     /// One round at a time: two would tell the same.
     turn: tokio::sync::Mutex<()>,
     state: Mutex<RoomState>,
+    told: Counter,
+    failures: Counter,
     /// Who waits for events does not hold up the end.
     ending: watch::Sender<bool>,
 }
@@ -154,10 +157,12 @@ async fn attend(app: &Services, target: &dyn Target, lane: Vec<Outboxed>) -> Res
         };
         let Some(problem) = problem else {
             app.events.state().breaker.succeeded();
+            app.events.told.one();
             outcomes.push((seq, None));
             continue;
         };
         let now = app.clock.now();
+        app.events.failures.one();
         let mut state = app.events.state();
         state.breaker.failed(now);
         state.last_failure = Some((now, problem.clone()));
@@ -265,6 +270,32 @@ pub async fn replay(app: &Services, which: Replay, act: Act) -> Result<u64, Serv
 /// Whether the application is told of events.
 pub fn delivers(app: &Services) -> bool {
     app.events.target.is_some()
+}
+
+/// How telling goes, for metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// What there is to be told.
+    pub backlog: Backlog,
+    /// How many the application has taken since the start.
+    pub told: u64,
+    /// How many tries have failed since then.
+    pub failures: u64,
+    /// How many were removed since then that nobody had been told of.
+    pub lost: u64,
+    /// Whether the application is left alone now.
+    pub rests: bool,
+}
+
+/// See [`Summary`].
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn summary(app: &Services) -> Result<Summary, ServiceError> {
+    let backlog = app.store.backlog().await?;
+    let (room, state) = (&app.events, app.events.state());
+    let rests = state.breaker.rests_until(app.clock.now()).is_some();
+    Ok(Summary { backlog, told: room.told.get(), failures: room.failures.get(), lost: state.lost, rests })
 }
 
 /// What operators should know: the application does not take events, or some were lost.

@@ -11,13 +11,14 @@ use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 use zeroize::Zeroizing;
 
-use super::{Requester, ServiceError, Services, fields, random};
+use super::{Requester, ServiceError, Services, counts::HookCalls, fields, random};
 use crate::{
     domain::{
         Act, Breaker, Event, EventKind, FieldChanges, FieldSet, FieldValues, Hook, Session, User,
         hook::{MAX_CLAIMS, MAX_CLAIMS_BYTES, is_code, is_free_claim, is_message},
     },
     json,
+    metrics::{Distribution, Histogram, counter::SECONDS},
     ports::{Answered, Call, CallError, Target},
     store::Live,
 };
@@ -29,8 +30,9 @@ pub const VERSION: u32 = 1;
 struct Slot {
     hook: Hook,
     target: Box<dyn Target>,
-    fails_open: bool,
     state: Mutex<SlotState>,
+    calls: HookCalls,
+    seconds: Histogram,
 }
 
 #[derive(Default)]
@@ -99,8 +101,11 @@ impl Said<Map<String, Value>> {
 
 impl Hooks {
     /// Calling these, so many at once at most.
-    pub fn new(targets: Vec<(Hook, Box<dyn Target>, bool)>, at_once: usize) -> Self {
-        let slot = |(hook, target, fails_open)| Slot { hook, target, fails_open, state: Mutex::default() };
+    pub fn new(targets: Vec<(Hook, Box<dyn Target>)>, at_once: usize) -> Self {
+        let slot = |(hook, target)| {
+            let (state, calls, seconds) = (Mutex::default(), HookCalls::default(), Histogram::new(SECONDS));
+            Slot { hook, target, state, calls, seconds }
+        };
         Self { slots: targets.into_iter().map(slot).collect(), room: Semaphore::new(at_once) }
     }
 
@@ -113,25 +118,36 @@ impl Hooks {
         self.slot(hook).is_some()
     }
 
-    /// Those that are configured.
-    pub fn list(&self, now: UnixTime) -> Vec<Shown> {
-        let shown = |slot: &Slot| {
-            let state = slot.state();
-            Shown {
-                hook: slot.hook,
-                target: slot.target.describe(),
-                fails_open: slot.fails_open,
-                rests_until: state.breaker.rests_until(now),
-                last_failure: state.last_failure.clone(),
-            }
-        };
-        self.slots.iter().map(shown).collect()
+    /// How calls have ended since the start, and how long they took, by hook.
+    pub fn counts(&self) -> impl Iterator<Item = (Hook, &HookCalls, Distribution)> {
+        self.slots.iter().map(|slot| (slot.hook, &slot.calls, slot.seconds.read()))
     }
+}
+
+/// The hooks that are configured.
+pub fn list(app: &Services) -> Vec<Shown> {
+    let now = app.clock.now();
+    let shown = |slot: &Slot| {
+        let state = slot.state();
+        Shown {
+            hook: slot.hook,
+            target: slot.target.describe(),
+            fails_open: slot.fails_open(app),
+            rests_until: state.breaker.rests_until(now),
+            last_failure: state.last_failure.clone(),
+        }
+    };
+    app.hooks.slots.iter().map(shown).collect()
 }
 
 impl Slot {
     fn state(&self) -> std::sync::MutexGuard<'_, SlotState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether things happen where it does not answer.
+    fn fails_open(&self, app: &Services) -> bool {
+        app.policy.open_hooks.contains(&self.hook)
     }
 
     /// Calls, and notes how that went. An answer that nobody understands is none.
@@ -142,14 +158,19 @@ impl Slot {
         member: &str,
         understand: impl Fn(Map<String, Value>) -> Result<T, String> + Send,
     ) -> Result<Said<T>, Failure> {
-        let Ok(_permit) = app.hooks.room.try_acquire() else { return Err(Failure::Crowded) };
-        if !self.state().breaker.admits(app.clock.now()) {
-            return Err(Failure::Resting);
-        }
+        let began = app.clock.now();
+        let permit = match app.hooks.room.try_acquire() {
+            Err(_) => Err(Failure::Crowded),
+            Ok(_) if !self.state().breaker.admits(began) => Err(Failure::Resting),
+            Ok(permit) => Ok(permit),
+        };
+        let _permit = permit.inspect_err(|_| self.calls.was_not_called())?;
         let outcome = match self.target.call(call).await {
             Ok(answer) => read(&answer, member).and_then(|said| said.understood(understand)),
             Err(error) => Err(error.into()),
         };
+        self.seconds.observe(app.clock.now().since(began).to_std().as_secs_f64());
+        self.calls.ended(outcome.as_ref().ok().map(|said| matches!(said, Said::Yes(_))));
         match &outcome {
             Ok(_) => self.state().breaker.succeeded(),
             Err(failure) => self.failed(app.clock.now(), failure),
@@ -167,9 +188,10 @@ impl Slot {
     }
 
     /// What it means for who waits that there is no answer.
-    fn without_answer(&self, failure: &Failure) -> Result<(), ServiceError> {
-        debug!(hook = self.hook.as_str(), error = %failure, open = self.fails_open, "decided without the application");
-        if self.fails_open { Ok(()) } else { Err(ServiceError::HookUnavailable(self.hook)) }
+    fn without_answer(&self, app: &Services, failure: &Failure) -> Result<(), ServiceError> {
+        let is_open = self.fails_open(app);
+        debug!(hook = self.hook.as_str(), error = %failure, open = is_open, "decided without the application");
+        if is_open { Ok(()) } else { Err(ServiceError::HookUnavailable(self.hook)) }
     }
 }
 
@@ -234,7 +256,7 @@ async fn ask<D: Serialize + Send, T>(
     match slot.ask(app, &call, member, understand).await {
         Ok(Said::Yes(understood)) => Ok(Some(understood)),
         Ok(Said::No { code, message }) => Err(ServiceError::HookRefused { hook, code, message }),
-        Err(failure) => slot.without_answer(&failure).map(|()| None),
+        Err(failure) => slot.without_answer(app, &failure).map(|()| None),
     }
 }
 
@@ -357,13 +379,20 @@ pub(super) async fn password(
 ///
 /// # Errors
 /// `HookRefused`, `HookUnavailable`.
-pub(super) async fn claims(app: &Services, live: &Live, kind: &str, claims: &mut Value) -> Result<(), ServiceError> {
+pub(super) async fn claims(
+    app: &Services,
+    live: &Live,
+    kind: &str,
+    taken: &Value,
+) -> Result<Map<String, Value>, ServiceError> {
+    if !app.hooks.is_on(Hook::Claims) {
+        return Ok(Map::new());
+    }
     let data = json!({
         "user": user_json(app, &live.user),
         "session": {"id": live.session.id, "createdAt": live.session.created_at, "impersonatedBy": live.session.impersonation.as_ref().map(|i| &i.by)},
         "kind": kind,
     });
-    let taken = &*claims;
     let understand = |more: Map<String, Value>| {
         if let Some(name) = more.keys().find(|name| !is_free_claim(name) || taken.get(name.as_str()).is_some()) {
             return Err(format!("the claim '{}' is not the application's", common::text::printable(name)));
@@ -374,11 +403,7 @@ pub(super) async fn claims(app: &Services, live: &Live, kind: &str, claims: &mut
             false => Err(format!("more than {MAX_CLAIMS} claims, or {MAX_CLAIMS_BYTES} bytes of them")),
         }
     };
-    let added = ask(app, Hook::Claims, data, "claims", understand).await?;
-    if let (Some(added), Some(claims)) = (added, claims.as_object_mut()) {
-        claims.extend(added);
-    }
-    Ok(())
+    Ok(ask(app, Hook::Claims, data, "claims", understand).await?.unwrap_or_default())
 }
 
 /// What a hook said to a test.

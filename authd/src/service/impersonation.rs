@@ -57,7 +57,7 @@ pub async fn begin(
     if user.active_ban(now).is_some() {
         return Err(app.policy.banned());
     }
-    let wish = Wish { remember: false, refreshable: false, replaces: vec![] };
+    let wish = Wish::default();
     let (mut new, opening) = sessions::prepare(app, &user.id, &wish, requester, now);
     let end = now.plus(admin.rules.impersonation);
     let (by, from) = (live.user.id.clone(), live.session.id.clone());

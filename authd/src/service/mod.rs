@@ -39,8 +39,8 @@ pub use self::error::ServiceError;
 use crate::{
     digest::sha256,
     domain::{
-        Act, Actor, AdminRules, Algorithm, ClientDigest, FieldSet, KeyPolicy, Method, PasswordPolicy, SessionPolicy,
-        UsernameRules, address, token::Expected, user::DEFAULT_ROLE,
+        Act, Actor, AdminRules, Algorithm, ClientDigest, FieldSet, Hook, KeyPolicy, Method, PasswordPolicy,
+        SessionPolicy, UsernameRules, address, token::Expected, user::DEFAULT_ROLE,
     },
     ports::{Clock, Entropy, PasswordHasher, Secrets, TokenSigner, Vault},
     store::{Live, Store, Upkeep},
@@ -157,6 +157,8 @@ pub struct Policy {
     pub email: email::EmailPolicy,
     /// Mails.
     pub mail: mail::MailPolicy,
+    /// Hooks without whose answer things happen all the same.
+    pub open_hooks: Vec<Hook>,
     /// Events.
     pub events: events::EventPolicy,
     /// How long audit records are kept; `None`: for ever.

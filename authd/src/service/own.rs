@@ -144,6 +144,8 @@ pub struct PasswordChange {
     pub new: SecretString,
     /// Whether all sessions end and a new one is opened; if absent the policy decides.
     pub end_sessions: Option<bool>,
+    /// Whether an access token of the new session is given out.
+    pub access_token: bool,
 }
 
 /// Changes the password. Where sessions end, all do, with their refresh and access tokens, and a new one takes the place of
@@ -177,8 +179,10 @@ pub async fn change_password(
         };
     }
     let refreshable = live.session.family.is_some();
-    let wish = Wish { remember: live.session.remember, refreshable, replaces: vec![] };
+    let (remember, access_token) = (live.session.remember, wanted.access_token);
+    let wish = Wish { remember, refreshable, access_token, replaces: vec![] };
     let (session, opening) = sessions::prepare(app, &user.id, &wish, requester, now);
+    let opening = opening.with_claims(app, &changed, &wish).await?;
     let event = event.session(&session.session.id).with("sessions", "ended");
     match app.store.open_session(session, user.epoch, Some(rehash), act, event).await {
         Ok(()) => Ok((changed.clone(), Some(opening.opened(changed)))),

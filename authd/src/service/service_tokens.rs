@@ -40,6 +40,16 @@ fn is_well_formed(text: &str) -> bool {
     looks_like_one(body) && is_same_secret(checksum(body).as_bytes(), sum.as_bytes())
 }
 
+/// Under which a text is kept, if it can be a token at all.
+pub(super) fn digest(text: &str) -> Option<TokenDigest> {
+    is_well_formed(text).then(|| TokenDigest(sha256(text.as_bytes())))
+}
+
+/// What the audit trail calls a token by, also after it was revoked: too little of its digest to be anything else.
+pub(super) fn fingerprint(TokenDigest(digest): &TokenDigest) -> String {
+    digest[..6].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A token that was asked for.
 pub struct Wanted {
     /// What the service is called.
@@ -67,6 +77,7 @@ pub async fn create(app: &Services, wanted: Wanted, act: Act) -> Result<(Service
     };
     let scopes = token.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(" ");
     let event = Event::new(EventKind::ServiceTokenCreated).with("scopes", &scopes);
+    let event = event.with("fingerprint", &fingerprint(&token.digest));
     let event = token.expires_at.iter().fold(event, |event, end| event.with("expires_at", end));
     app.store.create_service_token(token.clone(), act, event).await?;
     Ok((token, text))

@@ -6,11 +6,14 @@ use common::{SecretString, SessionId, UnixTime, UserId};
 use futures_util::future::try_join_all;
 use tracing::warn;
 
-use super::{Requester, ServiceError, Services, impersonation, random, tokens};
+use super::{
+    Requester, ServiceError, Services, impersonation, random,
+    tokens::{self, Added},
+};
 use crate::{
     digest::sha256,
     domain::{
-        Act, Actor, Event, EventKind, Family, Generation, GivenFields, Method, RepeatSeen, Session, SessionState,
+        Act, Actor, Event, EventKind, Family, Generation, GivenFields, Hook, Method, RepeatSeen, Session, SessionState,
         TokenDigest, User,
     },
     store::{Ended, Ending, Live, NewSession, Page},
@@ -24,6 +27,8 @@ pub struct Opened {
     pub token: SecretString,
     /// For clients that keep tokens.
     pub refresh_token: Option<SecretString>,
+    /// What the application adds to the first access token, if one was wished for.
+    pub claims: Option<Added>,
 }
 
 /// What a sign-in asks of its session.
@@ -33,6 +38,8 @@ pub struct Wish {
     pub remember: bool,
     /// Whether refresh tokens are wanted.
     pub refreshable: bool,
+    /// Whether an access token is given out with it.
+    pub access_token: bool,
     /// The sessions that the client showed; they end (SE-04).
     pub replaces: Vec<SessionId>,
 }
@@ -197,7 +204,7 @@ pub(super) fn prepare(
         replaces: wish.replaces.clone(),
         max_per_user: app.policy.session.max_per_user,
     };
-    (new, Opening { session, token, refresh_token })
+    (new, Opening { session, token, refresh_token, claims: None })
 }
 
 /// The credentials of a session that is about to be stored.
@@ -205,9 +212,22 @@ pub(super) struct Opening {
     session: Session,
     token: SecretString,
     refresh_token: Option<SecretString>,
+    claims: Option<Added>,
 }
 
 impl Opening {
+    /// With what the application adds to the access token, where one is given out with it.
+    ///
+    /// # Errors
+    /// `HookRefused`, `HookUnavailable`: the session is not to be stored.
+    pub(super) async fn with_claims(self, app: &Services, user: &User, wish: &Wish) -> Result<Self, ServiceError> {
+        if !wish.access_token || !app.hooks.is_on(Hook::Claims) {
+            return Ok(self);
+        }
+        let live = Live { session: Arc::new(self.session.clone()), user: Arc::new(user.clone()) };
+        Ok(Self { claims: Some(tokens::added_before(app, &live).await?), ..self })
+    }
+
     /// Now it is stored, in another form than it was made in.
     pub(super) fn opened_as(self, session: Session, user: Arc<User>) -> Opened {
         Self { session, ..self }.opened(user)
@@ -225,6 +245,7 @@ impl Opening {
             live: Live { session: Arc::new(self.session), user },
             token: self.token,
             refresh_token: self.refresh_token,
+            claims: self.claims,
         }
     }
 }

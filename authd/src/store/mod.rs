@@ -22,14 +22,14 @@ use common::{Email, FamilyId, MailId, SessionId, Span, UnixTime, UserId, admin::
 
 pub use self::{
     imports::{ImportBatch, Imports, Undone},
-    outbox::{Outbox, Outboxed, Replay, Trimmed, Which},
+    outbox::{Backlog, EventsOf, Outbox, Outboxed, Replay, Trimmed, Which},
     service_tokens::ServiceTokens,
 };
 use crate::{
     domain::{
         Act, AuditRecord, Ban, Checkpoint, ClientDigest, Credential, Event, EventKind, Family, FieldChanges,
-        Generation, IdempotencyKey, KeySet, Link, Mail, PasswordHash, Session, SessionPolicy, SigningKey, TokenDigest,
-        User, UserSearch, throttle::Place,
+        Generation, IdempotencyKey, KeySet, Link, Mail, Outgoing, PasswordHash, Session, SessionPolicy, SigningKey,
+        TokenDigest, User, UserSearch, throttle::Place,
     },
     metrics::Distribution,
 };
@@ -285,11 +285,20 @@ pub struct Erasure {
     pub limit: usize,
 }
 
+impl Erasure {
+    /// Whether an event of the outbox is one that it is about.
+    fn concerns(&self, event: &Outgoing) -> bool {
+        event.user.as_ref() == Some(&self.user) && self.before.is_none_or(|before| event.at < before)
+    }
+}
+
 /// What an erasure did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Erased {
     /// Records that have no personal part any more.
     pub records: u64,
+    /// Events of the user that are in the outbox no more.
+    pub events: u64,
     /// Those that are left, because of the limit.
     pub left: u64,
 }

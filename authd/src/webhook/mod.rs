@@ -15,7 +15,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::{
-    ClientConfig, RootCertStore,
+    CertificateError, ClientConfig, RootCertStore,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, pem::PemObject},
 };
@@ -105,7 +105,7 @@ impl Webhook {
     }
 
     async fn exchange(&self, call: &Call) -> Result<Answered, CallError> {
-        let failed = |e: &dyn std::error::Error| CallError::Failed(whole(e));
+        let failed = |e: &(dyn std::error::Error + 'static)| CallError::Failed(whole(e));
         let request = self.request(call).map_err(|e| failed(&e))?;
         let answer = self.pool.0.request(request).await.map_err(|e| failed(&e))?;
         let status: StatusCode = answer.status();
@@ -125,7 +125,10 @@ impl Webhook {
 }
 
 /// An error with what it came from, on one line and of a sensible length.
-fn whole(error: &dyn std::error::Error) -> String {
+fn whole(error: &(dyn std::error::Error + 'static)) -> String {
+    if is_of_nobody(error) {
+        return "no authority that is trusted here has signed its certificate: see ca_file".into();
+    }
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -136,6 +139,21 @@ fn whole(error: &dyn std::error::Error) -> String {
         cause = inner.source();
     }
     common::text::printable(&text).chars().take(300).collect()
+}
+
+/// Whether a certificate was shown that no authority has signed that is trusted.
+fn is_of_nobody(error: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(error) = error.downcast_ref::<rustls::Error>() {
+        // The other is an authority of a trusted one's name with another key.
+        use CertificateError::{BadSignature, UnknownIssuer};
+        return matches!(error, rustls::Error::InvalidCertificate(UnknownIssuer | BadSignature));
+    }
+    // What an I/O error is about is no source of it.
+    let about = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    match about {
+        Some(inner) => is_of_nobody(inner),
+        None => error.source().is_some_and(is_of_nobody),
+    }
 }
 
 #[async_trait]

@@ -15,7 +15,7 @@ use super::{
 const SAMPLE: usize = 40;
 
 /// All items of a list of the admin door.
-async fn all(admin: &Client, path: &str) -> Vec<Value> {
+pub(super) async fn all(admin: &Client, path: &str) -> Vec<Value> {
     let mut items: Vec<Value> = vec![];
     let mut cursor = String::new();
     loop {

@@ -75,7 +75,13 @@ pub(super) struct Doors {
 
 impl Doors {
     /// `None` when the daemon has died before it answered.
-    async fn send(&self, client: Client, method: Method, path: &str, body: Option<Value>) -> Option<Response> {
+    pub(super) async fn send(
+        &self,
+        client: Client,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Option<Response> {
         let kind = body.as_ref().map(|_| "application/json");
         let body = body.map_or_else(String::new, |body| body.to_string()).into();
         let (answer, ()) = tokio::join!(client.try_send(method, path, kind, body), self.fuse.burn());

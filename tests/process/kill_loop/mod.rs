@@ -5,6 +5,7 @@
 
 mod check;
 mod clients;
+mod events;
 mod model;
 
 /// Chance that can be had again.

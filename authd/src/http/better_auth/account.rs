@@ -93,15 +93,19 @@ pub async fn change_password(app: &App, req: Req) -> Result<Reply, ApiError> {
     let wanted = req.fields(|f| {
         let new = f.string("newPassword").into();
         let current = f.string("currentPassword").into();
-        PasswordChange { current, new, end_sessions: f.optional_bool("revokeOtherSessions") }
+        let end_sessions = f.optional_bool("revokeOtherSessions");
+        PasswordChange { current, new, end_sessions, access_token: false }
     })?;
     let caller = req.caller(app).await?;
     let has_cookie = caller.shown.is_some() || req.cookie_sessions(app).await?.contains(&caller.live.session.id);
+    let wanted = PasswordChange { access_token: !has_cookie, ..wanted };
     let changed = own::change_password(&app.services, &caller.live, wanted, req.requester(app)).await;
     let (user, opened) = changed.map_err(of_own)?;
     let token = opened.as_ref().map(|opened| wire_token(app, &opened.live.session, Some(&opened.token)));
     let tokens = match &opened {
-        Some(opened) if !has_cookie => Some(token_fields(app, &opened.live, opened.refresh_token.as_ref()).await?),
+        Some(opened) if !has_cookie => {
+            Some(token_fields(app, &opened.live, opened.refresh_token.as_ref(), opened.claims.as_ref()).await?)
+        }
         _ => None,
     };
     let mut reply = Reply::json(&PasswordChangedBody { token, user: tokens::user_body(&app.services, &user), tokens });

@@ -5,13 +5,14 @@ use common::{ErrorCode, SessionId, UnixTime, UserId};
 use super::{
     super::{
         ServiceError, Services,
+        service_tokens::looks_like_one as looks_like_service,
         sessions::{self, Found},
     },
-    Refusal, authentic, looks_like_refresh, read_refresh,
+    Refusal, authentic, looks_like_refresh, of_service, read_refresh,
 };
 use crate::{
     domain::{
-        SigningKey,
+        ServiceToken, SigningKey,
         token::{ACCESS_TOKEN_TYPE, TokenProblem},
     },
     store::Live,
@@ -29,7 +30,7 @@ pub struct Check {
 
 /// Everything that is known of a token but its signature.
 pub struct Inspected {
-    /// `access_token`, `jwt`, `refresh_token` or `unknown`.
+    /// `access_token`, `jwt`, `refresh_token`, `service_token` or `unknown`.
     pub kind: &'static str,
     /// Why a client would be refused with it; `None` if it would be taken.
     pub code: Option<ErrorCode>,
@@ -43,18 +44,21 @@ pub struct Inspected {
     pub key: Option<SigningKey>,
     /// The session that it stands for.
     pub live: Option<Live>,
+    /// The service whose token it is.
+    pub service: Option<ServiceToken>,
 }
 
 impl Inspected {
-    fn new(kind: &'static str) -> Self {
-        Self { kind, code: None, checks: vec![], header: None, claims: None, key: None, live: None }
+    pub(super) fn new(kind: &'static str) -> Self {
+        let (code, header, claims, key) = (None, None, None, None);
+        Self { kind, code, checks: vec![], header, claims, key, live: None, service: None }
     }
 
-    fn held(&mut self, name: &'static str, found: impl Into<String>) {
+    pub(super) fn held(&mut self, name: &'static str, found: impl Into<String>) {
         self.checks.push(Check { name, ok: true, found: found.into() });
     }
 
-    fn failed(mut self, name: &'static str, found: impl Into<String>, code: ErrorCode) -> Self {
+    pub(super) fn failed(mut self, name: &'static str, found: impl Into<String>, code: ErrorCode) -> Self {
         self.checks.push(Check { name, ok: false, found: found.into() });
         self.code = Some(code);
         self
@@ -69,6 +73,9 @@ pub async fn inspect(app: &Services, token: &str) -> Result<Inspected, ServiceEr
     let now = app.clock.now();
     if looks_like_refresh(token) {
         return inspect_refresh(app, token).await;
+    }
+    if looks_like_service(token) {
+        return of_service::inspect(app, token).await;
     }
     let decoded = match app.signer.decode(token) {
         Ok(decoded) => decoded,

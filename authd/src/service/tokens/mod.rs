@@ -2,6 +2,7 @@
 
 mod cache;
 mod inspect;
+mod of_service;
 mod refresh;
 
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use common::{
     ErrorCode, Kid, SessionId, UnixTime,
     api::{AdminFields, UserBody, UsernameFields},
 };
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use self::cache::{Digest, Known, Recent};
 pub(super) use self::refresh::refresh_token;
@@ -64,7 +65,7 @@ pub fn user_body(app: &Services, user: &User) -> UserBody {
     }
 }
 
-fn sign(app: &Services, typ: &str, claims: &serde_json::Value, now: UnixTime) -> Result<(String, Kid), ServiceError> {
+fn sign(app: &Services, typ: &str, claims: &Value, now: UnixTime) -> Result<(String, Kid), ServiceError> {
     let set = app.store.keys();
     let key = set.signing(now).ok_or(ServiceError::NoSigningKey(now))?;
     Ok((app.signer.sign(key, typ, &claims.to_string())?, key.kid.clone()))
@@ -83,7 +84,7 @@ fn expiry(app: &Services, live: &Live, now: UnixTime) -> i64 {
     now.plus(app.policy.token_life).min(live.session.absolute_expires_at).as_secs().max(now.as_secs() + 1)
 }
 
-fn audience(app: &Services) -> serde_json::Value {
+fn audience(app: &Services) -> Value {
     match app.policy.token.audience.as_slice() {
         [one] => json!(one),
         several => json!(several),
@@ -91,18 +92,37 @@ fn audience(app: &Services) -> serde_json::Value {
 }
 
 /// Who acts as the subject, if it is not the subject (RFC 8693 §4.1, AZ-07).
-fn name_actor(claims: &mut serde_json::Value, live: &Live) {
+fn name_actor(claims: &mut Value, live: &Live) {
     if let Some(impersonation) = &live.session.impersonation {
         claims["act"] = json!({"sub": impersonation.by});
     }
 }
 
+/// What the application adds to the access token of a session that is opened with it.
+#[derive(Debug, Clone, Default)]
+pub struct Added(Map<String, Value>);
+
+/// Asks for that while there is no session yet: an application that refuses or does not answer leaves none that nobody holds.
+///
+/// # Errors
+/// `HookRefused`, `HookUnavailable`.
+pub(super) async fn added_before(app: &Services, live: &Live) -> Result<Added, ServiceError> {
+    // What else the token says is reserved, whatever it says.
+    hooks::claims(app, live, "access", &Value::Null).await.map(Added)
+}
+
+fn add(claims: &mut Value, added: Map<String, Value>) {
+    if let Some(claims) = claims.as_object_mut() {
+        claims.extend(added);
+    }
+}
+
 /// A new access token for a session: `iss sub aud iat nbf exp jti sid role`, and `act` where an administrator acts
-/// as the user; nothing more (TK-14), but what the application adds.
+/// as the user; nothing more (TK-14), but what the application adds: asked for now, unless it was `asked` already.
 ///
 /// # Errors
 /// `NoSigningKey`, `Signer`; `HookRefused`, `HookUnavailable`.
-pub async fn access_token(app: &Services, live: &Live) -> Result<AccessToken, ServiceError> {
+pub async fn access_token(app: &Services, live: &Live, asked: Option<&Added>) -> Result<AccessToken, ServiceError> {
     let now = app.clock.now();
     let (issued, expires) = (now.as_secs(), expiry(app, live, now));
     let mut claims = json!({
@@ -117,7 +137,11 @@ pub async fn access_token(app: &Services, live: &Live) -> Result<AccessToken, Se
         "role": live.user.role,
     });
     name_actor(&mut claims, live);
-    hooks::claims(app, live, "access", &mut claims).await?;
+    let added = match asked {
+        Some(Added(added)) => added.clone(),
+        None => hooks::claims(app, live, "access", &claims).await?,
+    };
+    add(&mut claims, added);
     let (token, _) = sign(app, ACCESS_TOKEN_TYPE, &claims, now)?;
     Ok(AccessToken { token, expires_in: (expires - issued).unsigned_abs() })
 }
@@ -147,7 +171,8 @@ pub async fn better_auth_jwt(app: &Services, live: &Live, until: Option<UnixTime
     claims["sub"] = live.user.id.as_str().into();
     claims["sid"] = live.session.id.as_str().into();
     name_actor(&mut claims, live);
-    hooks::claims(app, live, "better-auth", &mut claims).await?;
+    let added = hooks::claims(app, live, "better-auth", &claims).await?;
+    add(&mut claims, added);
     let (token, kid) = sign(app, "", &claims, now)?;
     let jwt: Arc<str> = token.into();
     if until.is_some() {
@@ -277,7 +302,7 @@ pub fn session_to_end(app: &Services, token: &str) -> Result<SessionId, TokenPro
     let claims = match authentic(app, token, now) {
         Err(TokenProblem::KeyNotActive) => {
             let payload = app.signer.decode(token)?.payload;
-            let issued = payload.get("iat").and_then(serde_json::Value::as_i64).ok_or(TokenProblem::BadClaim("iat"))?;
+            let issued = payload.get("iat").and_then(Value::as_i64).ok_or(TokenProblem::BadClaim("iat"))?;
             authentic(app, token, UnixTime::from_secs(issued))?
         }
         outcome => outcome?,

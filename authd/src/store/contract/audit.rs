@@ -49,11 +49,11 @@ pub(super) async fn erasure(store: &dyn Store) {
     let key = IdempotencyKey { name: "erase-1".into(), request: [7; 32] };
     let named = Act { idempotency: Some(key), ..act() };
     let first = store.erase_audit(all(Some(at(20)), 2), named.clone()).await;
-    assert_eq!(first, Ok(Erased { records: 2, left: 2 }));
+    assert_eq!(first, Ok(Erased { records: 2, events: 0, left: 2 }));
     let by = before.last().unwrap().seq + 1;
     assert_eq!(store.erase_audit(all(None, 100), named).await, Err(StoreError::Repeated(by)));
     assert_eq!(whole(store).await.erased, 2);
-    assert_eq!(store.erase_audit(all(None, 100), act()).await, Ok(Erased { records: 3, left: 0 }));
+    assert_eq!(store.erase_audit(all(None, 100), act()).await, Ok(Erased { records: 3, events: 0, left: 0 }));
     assert_eq!(store.erase_audit(all(None, 100), act()).await, Ok(Erased::default()), "nothing is left");
     assert_eq!(whole(store).await.erased, 5);
 

@@ -5,7 +5,7 @@ use common::{Span, UnixTime};
 use super::{T0, act, credential, event, new_user, session};
 use crate::{
     domain::{Act, Ban, Delivery, EventKind, Topic},
-    store::{Amendment, NewSession, Outboxed, Replay, Store, StoreError, Trimmed, Which},
+    store::{Amendment, Backlog, Erasure, EventsOf, NewSession, Outboxed, Replay, Store, StoreError, Trimmed, Which},
 };
 
 const ALL: usize = 10_000;
@@ -62,7 +62,7 @@ pub(super) async fn events(store: &dyn Store) {
     let page = store.events(Which::All, begin, 2).await.unwrap();
     assert_eq!((page.items.as_slice(), page.next), (&mine[..2], Some((begin + 2).to_string())));
 
-    // Told, given up, waiting.
+    // Told, given up, waiting. An erasure takes what is told.
     let dead = Delivery { is_dead: true, ..Delivery::begun(T0) };
     let later = Delivery::begun(T0).failed("503".into(), Span::from_days(1), T0);
     let outcomes = vec![
@@ -74,6 +74,13 @@ pub(super) async fn events(store: &dyn Store) {
     store.note_deliveries(outcomes).await.unwrap();
     let waiting = behind(store, Which::Waiting, begin).await;
     assert_eq!((waiting.len(), waiting[0].delivery.as_ref()), (5, Some(&later)));
+    let others = behind(store, Which::Waiting, 0).await.len() as u64 - 5;
+    let backlog = store.backlog().await.unwrap();
+    assert_eq!((backlog.waiting, backlog.oldest, backlog.dead), (5 + others, Some(T0), 1));
+    let erasure = Erasure { user: may.id.clone(), before: None, limit: 1 };
+    assert_eq!(store.events_naming(erasure.clone()).await, Ok(EventsOf { told: 1, untold: 6 }));
+    let before = Erasure { before: Some(T0), ..erasure };
+    assert_eq!(store.events_naming(before).await, Ok(EventsOf::default()), "the time itself is not before it");
     let given_up = behind(store, Which::Dead, begin).await;
     assert_eq!((given_up.len(), given_up[0].event.seq, given_up[0].delivery.as_ref()), (1, begin + 2, Some(&dead)));
     assert_eq!(behind(store, Which::All, begin).await[0].delivery, None);
@@ -107,5 +114,7 @@ pub(super) async fn events(store: &dyn Store) {
     store.note_event(next, event(EventKind::KeysRotated)).await.unwrap();
     assert_eq!(behind(store, Which::All, 0).await[0].event.topic, Topic::KeysRotated);
     assert_eq!(*store.published().borrow(), begin + 8, "numbers are not used twice");
+    assert_eq!(store.backlog().await.unwrap(), Backlog { waiting: 1, oldest: Some(after_all), dead: 0 });
     store.trim_events(UnixTime::MAX, 0, ALL).await.unwrap();
+    assert_eq!(store.backlog().await.unwrap(), Backlog::default());
 }

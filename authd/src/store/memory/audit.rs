@@ -44,14 +44,20 @@ impl MemoryStore {
     pub(super) fn erase(&self, state: &mut State, erasure: &Erasure, act: &Act) -> Erased {
         let due = state.naming(erasure);
         let now = &due[..due.len().min(erasure.limit)];
-        if now.is_empty() {
-            return Erased { records: 0, left: due.len() as u64 };
+        let (told, _) = state.events_naming(erasure);
+        let gone = &told[..told.len().min(erasure.limit)];
+        let left = (due.len() - now.len() + told.len() - gone.len()) as u64;
+        let erased = Erased { records: now.len() as u64, events: gone.len() as u64, left };
+        if now.is_empty() && gone.is_empty() {
+            return erased;
+        }
+        for seq in gone {
+            state.outbox.remove(seq);
         }
         let by = state.head().seq + 1;
         for at in now {
             state.audit[*at] = chain::erased(state.audit[*at].clone(), by, &*self.mac);
         }
-        let erased = Erased { records: now.len() as u64, left: (due.len() - now.len()) as u64 };
         self.record(state, act, &chain::erasure(&erasure.user, erasure.before, erased.records, &*self.mac));
         erased
     }

@@ -8,7 +8,7 @@ use super::{MemoryStore, State, page};
 use crate::{
     digest::sha256,
     domain::{Act, AuditRecord, Delivery, Event, Outgoing, Topic},
-    store::{Outbox, Outboxed, Page, Replay, StoreError, Trimmed, Which},
+    store::{Backlog, Erasure, EventsOf, Outbox, Outboxed, Page, Replay, StoreError, Trimmed, Which},
 };
 
 impl MemoryStore {
@@ -28,6 +28,15 @@ impl MemoryStore {
     }
 }
 
+impl State {
+    /// The numbers of the events of a user that nobody waits for, and how many others there are.
+    pub(super) fn events_naming(&self, erasure: &Erasure) -> (Vec<u64>, u64) {
+        let of_user = self.outbox.values().filter(|item| erasure.concerns(&item.event));
+        let (told, untold): (Vec<_>, Vec<_>) = of_user.partition(|item| item.delivery.is_none());
+        (told.iter().map(|item| item.event.seq).collect(), untold.len() as u64)
+    }
+}
+
 #[async_trait]
 impl Outbox for MemoryStore {
     async fn events(&self, which: Which, after: u64, limit: usize) -> Result<Page<Outboxed>, StoreError> {
@@ -40,6 +49,19 @@ impl Outbox for MemoryStore {
         let state = self.state();
         let found = state.outbox.values().filter(|item| item.event.seq > after).filter(fits).cloned().collect();
         Ok(page(found, limit, |item: &Outboxed| item.event.seq.to_string()))
+    }
+
+    async fn backlog(&self) -> Result<Backlog, StoreError> {
+        let state = self.state();
+        let (dead, waiting): (Vec<_>, Vec<_>) =
+            state.outbox.values().filter_map(|item| item.delivery.as_ref()).partition(|delivery| delivery.is_dead);
+        let oldest = waiting.iter().map(|delivery| delivery.since).min();
+        Ok(Backlog { waiting: waiting.len() as u64, oldest, dead: dead.len() as u64 })
+    }
+
+    async fn events_naming(&self, erasure: Erasure) -> Result<EventsOf, StoreError> {
+        let (told, untold) = self.state().events_naming(&erasure);
+        Ok(EventsOf { told: told.len() as u64, untold })
     }
 
     async fn note_deliveries(&self, outcomes: Vec<(u64, Option<Delivery>)>) -> Result<(), StoreError> {

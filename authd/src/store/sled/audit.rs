@@ -6,7 +6,7 @@ use super::{
     codec::{self, Number},
     intents::{SESSIONS, USERS},
     keys::{self, Kind},
-    read,
+    outbox, read,
     txn::{CHAIN, CHECKPOINT, Txn, unreadable},
 };
 use crate::{
@@ -124,7 +124,12 @@ fn is_due(record: &AuditRecord, erasure: &Erasure) -> bool {
 }
 
 /// `found` is what [`naming`] said a moment ago; what has become of it since is seen here.
-pub(super) fn erase(tx: &mut Txn<'_>, erasure: &Erasure, found: &[u64], act: &Act) -> Result<Erased, StoreError> {
+pub(super) fn erase(
+    tx: &mut Txn<'_>,
+    erasure: &Erasure,
+    (found, told): (&[u64], &[u64]),
+    act: &Act,
+) -> Result<Erased, StoreError> {
     let by = tx.head().seq + 1;
     let (limit, mut records, mut left) = (erasure.limit as u64, 0, 0);
     for seq in found {
@@ -138,11 +143,12 @@ pub(super) fn erase(tx: &mut Txn<'_>, erasure: &Erasure, found: &[u64], act: &Ac
         tx.put(key, &erased)?;
         records += 1;
     }
-    if records > 0 {
+    let (events, events_left) = outbox::erase(tx, told, erasure.limit)?;
+    if records + events > 0 {
         tx.audit(act, &chain::erasure(&erasure.user, erasure.before, records, tx.mac))?;
         tx.forgets()?;
     }
-    Ok(Erased { records, left })
+    Ok(Erased { records, events, left: left + events_left })
 }
 
 pub(super) fn remove(tx: &mut Txn<'_>, through: UnixTime, limit: usize, act: &Act) -> Result<u64, StoreError> {

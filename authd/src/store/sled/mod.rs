@@ -64,9 +64,9 @@ pub use self::{
     verify::{Verified, Whole, Wrong},
 };
 use super::{
-    Amendment, AuditQuery, ChainReport, Counter, Ended, Ending, Erased, Erasure, Listed, Live, Meta, NewSession,
-    Outbox, Outboxed, Page, Profile, Refresh, Refreshed, Rehash, Replay, Rewrap, SealedSecret, Store, StoreError,
-    Trimmed, UserQuery, Which,
+    Amendment, AuditQuery, Backlog, ChainReport, Counter, Ended, Ending, Erased, Erasure, EventsOf, Listed, Live, Meta,
+    NewSession, Outbox, Outboxed, Page, Profile, Refresh, Refreshed, Rehash, Replay, Rewrap, SealedSecret, Store,
+    StoreError, Trimmed, UserQuery, Which,
 };
 use crate::{
     domain::{
@@ -87,6 +87,7 @@ pub struct SledStore {
     log_keys: log::Keys,
     keeper: Arc<Keeper>,
     counters: Arc<Counters>,
+    faults: Faults,
     /// Behind the writer, so that the last checkpoint comes after the last change.
     _checkpoints: Checkpoints,
 }
@@ -230,7 +231,21 @@ impl SledStore {
 #[async_trait]
 impl Outbox for SledStore {
     async fn events(&self, which: Which, after: u64, limit: usize) -> Result<Page<Outboxed>, StoreError> {
-        self.scan(move |db| outbox::page(db, which, after, limit)).await
+        let page = self.scan(move |db| outbox::page(db, which, after, limit)).await?;
+        if self.faults.told_before_telling && which == Which::Waiting {
+            let told = page.items.iter().map(|item| (item.event.seq, None)).collect();
+            self.note_deliveries(told).await?;
+        }
+        Ok(page)
+    }
+
+    async fn backlog(&self) -> Result<Backlog, StoreError> {
+        self.scan(outbox::backlog).await
+    }
+
+    async fn events_naming(&self, erasure: Erasure) -> Result<EventsOf, StoreError> {
+        let (told, untold) = self.scan(move |db| outbox::naming(db, &erasure)).await?;
+        Ok(EventsOf { told: told.len() as u64, untold })
     }
 
     async fn note_deliveries(&self, outcomes: Vec<(u64, Option<Delivery>)>) -> Result<(), StoreError> {
@@ -643,8 +658,9 @@ impl Store for SledStore {
 
     async fn erase_audit(&self, erasure: Erasure, act: Act) -> Result<Erased, StoreError> {
         let of_scan = erasure.clone();
-        let found = self.scan(move |db| audit::naming(db, &of_scan)).await?;
-        self.act(act, move |tx, act| audit::erase(tx, &erasure, &found, act)).await
+        let scan = move |db: &sled::Db| Ok((audit::naming(db, &of_scan)?, outbox::naming(db, &of_scan)?.0));
+        let (records, events) = self.scan(scan).await?;
+        self.act(act, move |tx, act| audit::erase(tx, &erasure, (&records, &events), act)).await
     }
 
     async fn remove_audit(&self, through: UnixTime, limit: usize, act: Act) -> Result<u64, StoreError> {

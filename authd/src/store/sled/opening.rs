@@ -72,6 +72,8 @@ pub struct Faults {
     pub next_format: bool,
     /// The hot cache is told of a group when the next one is committed.
     pub caches_too_late: bool,
+    /// Events count as told as soon as they are read to be told.
+    pub told_before_telling: bool,
 }
 
 impl SledOptions {
@@ -663,6 +665,19 @@ impl Opened {
             log_bytes: options.log_bytes,
             path,
         });
-        Ok(SledStore { db, disk, cache, writer, progress, mac, log_keys, keeper, counters, _checkpoints: checkpoints })
+        let faults = options.faults();
+        Ok(SledStore {
+            db,
+            disk,
+            cache,
+            writer,
+            progress,
+            mac,
+            log_keys,
+            keeper,
+            counters,
+            faults,
+            _checkpoints: checkpoints,
+        })
     }
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     digest::sha256,
     domain::{Act, AuditRecord, Delivery, Event, Outgoing, Topic},
-    store::{Outboxed, Page, Replay, StoreError, Trimmed, Which},
+    store::{Backlog, Erasure, Outboxed, Page, Replay, StoreError, Trimmed, Which},
 };
 
 /// The number of the last event.
@@ -78,6 +78,60 @@ pub(super) fn page(db: &sled::Db, which: Which, after: u64, limit: usize) -> Res
         items.push(Outboxed { event, delivery });
     }
     Ok(Page { items, next: None })
+}
+
+/// What waits, and what was given up. A walk over both: what is told is in neither.
+pub(super) fn backlog(db: &sled::Db) -> Result<Backlog, StoreError> {
+    let mut backlog = Backlog::default();
+    for entry in db.scan_prefix(keys::prefix(Kind::OutboxWaiting)) {
+        let (key, value) = entry.map_err(|e| unreadable(&e))?;
+        let since = codec::decode::<Delivery>(&key, &value)?.since;
+        backlog.waiting += 1;
+        backlog.oldest = Some(backlog.oldest.map_or(since, |oldest| oldest.min(since)));
+    }
+    for entry in db.scan_prefix(keys::prefix(Kind::OutboxDead)).keys() {
+        entry.map_err(|e| unreadable(&e))?;
+        backlog.dead += 1;
+    }
+    Ok(backlog)
+}
+
+/// The events of a user: told ones by their numbers, and how many are still to be told.
+pub(super) fn naming(db: &sled::Db, erasure: &Erasure) -> Result<(Vec<u64>, u64), StoreError> {
+    let (mut told, mut untold) = (vec![], 0);
+    for entry in db.scan_prefix(keys::prefix(Kind::Outbox)) {
+        let (key, value) = entry.map_err(|e| unreadable(&e))?;
+        let event: Outgoing = codec::decode(&key, &value)?;
+        if !erasure.concerns(&event) {
+            continue;
+        }
+        let seq = event.seq;
+        let is_there = |key: Vec<u8>| db.contains_key(key).map_err(|e| unreadable(&e));
+        if is_there(keys::outbox_waiting(seq))? || is_there(keys::outbox_dead(seq))? {
+            untold += 1;
+        } else {
+            told.push(seq);
+        }
+    }
+    Ok((told, untold))
+}
+
+/// Takes those away that nobody waits for. `found` is what [`naming`] said a moment ago.
+pub(super) fn erase(tx: &mut Txn<'_>, found: &[u64], limit: usize) -> Result<(u64, u64), StoreError> {
+    let (mut erased, mut left) = (0, 0);
+    for seq in found {
+        let is_untold = tx.exists(&keys::outbox_waiting(*seq))? || tx.exists(&keys::outbox_dead(*seq))?;
+        if is_untold || !tx.exists(&keys::outbox(*seq))? {
+            continue;
+        }
+        if erased >= limit as u64 {
+            left += 1;
+            continue;
+        }
+        tx.delete(keys::outbox(*seq));
+        erased += 1;
+    }
+    Ok((erased, left))
 }
 
 fn put(tx: &mut Txn<'_>, seq: u64, delivery: Option<&Delivery>) -> Result<(), StoreError> {
