@@ -143,6 +143,7 @@ fn of_store(app: &AdminApp, page: &mut Page) -> Result<(), ServiceError> {
         page.count(&family::STORE_SNAPSHOT_BYTES, &[], bytes);
     }
     page.flag(&family::STORE_SNAPSHOT_FAILED, files.problem.is_some());
+    page.count(&family::STORE_UNREADABLE, &[], work.unreadable);
     for (cache, hits, misses) in work.lookups {
         page.count(&family::STORE_CACHE, &[cache, "hit"], hits);
         page.count(&family::STORE_CACHE, &[cache, "miss"], misses);
