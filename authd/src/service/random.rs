@@ -85,7 +85,7 @@ impl RequestIds {
     }
 }
 
-/// Takes neighbours far apart, and no two to one place (the last step of SplitMix64).
+/// Takes neighbours far apart, and no two to one place (the last step of `SplitMix64`).
 fn mixed(n: u64) -> u64 {
     let n = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
