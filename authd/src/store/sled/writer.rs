@@ -27,7 +27,7 @@ use super::{
     txn::{Changes, Group, Txn},
     work::Counters,
 };
-use crate::{domain::ChainHead, ports::Mac, store::StoreError};
+use crate::{domain::ChainHead, metrics::Counter, ports::Mac, store::StoreError};
 
 /// How many intents share one sync.
 const GROUP: usize = 512;
@@ -84,11 +84,42 @@ pub(super) struct Writer {
 pub(super) struct Health {
     problem: OnceLock<Arc<str>>,
     stopped: watch::Sender<bool>,
+    unreadable: Counter,
+    doubts: watch::Sender<bool>,
 }
 
 impl Health {
     fn new() -> Self {
-        Self { problem: OnceLock::new(), stopped: watch::Sender::new(false) }
+        Self {
+            problem: OnceLock::new(),
+            stopped: watch::Sender::new(false),
+            unreadable: Counter::default(),
+            doubts: watch::Sender::new(false),
+        }
+    }
+
+    /// Passes an answer on. One that fails because something cannot be read is counted, and the first of them raises doubts.
+    pub(super) fn noted<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(StoreError::Unreadable(_) | StoreError::Damaged(_)) = &answer {
+            self.unreadable.one();
+            self.doubts.send_if_modified(|is_in_doubt| !std::mem::replace(is_in_doubt, true));
+        }
+        answer
+    }
+
+    /// How many answers failed because something could not be read.
+    pub(super) fn unreadable(&self) -> u64 {
+        self.unreadable.get()
+    }
+
+    /// Becomes true when there is something that cannot be read.
+    pub(super) fn doubts(&self) -> watch::Receiver<bool> {
+        self.doubts.subscribe()
+    }
+
+    /// Everything was as it should be: the next thing that cannot be read is a first one again.
+    pub(super) fn is_beyond_doubt(&self) {
+        self.doubts.send_replace(false);
     }
 
     pub(super) fn check(&self) -> Result<(), StoreError> {
@@ -156,7 +187,7 @@ impl Writer {
             TrySendError::Disconnected(_) => self.health.check().err().unwrap_or(StoreError::Busy),
         })?;
         let gone = || self.health.check().err().unwrap_or(StoreError::Unavailable("the writer has stopped".into()));
-        answer.await.unwrap_or_else(|_| Err(gone()))
+        self.health.noted(answer.await.unwrap_or_else(|_| Err(gone())))
     }
 }
 
@@ -186,7 +217,7 @@ fn write_groups(ground: Ground, jobs: &Receiver<Box<dyn Job>>, health: &Health) 
         let mut group = Group { chain, seq: log.end().seq + 1, ..Group::default() };
         let mut draft = Draft::default();
         for job in &mut waiting {
-            let mut tx = Txn::new(&db, &group, &*mac, options.publishing);
+            let mut tx = Txn::new((&db, &cache), &group, &*mac, options.publishing);
             if job.run(&mut tx) {
                 let (changes, end, events) = tx.into_parts();
                 draft.push(&changes);
@@ -203,12 +234,12 @@ fn write_groups(ground: Ground, jobs: &Receiver<Box<dyn Job>>, health: &Health) 
             groups += 1;
             assert!(groups != faults.panics_at_group, "a fault on purpose");
         }
-        let began = Instant::now();
-        let committed = match draft.is_empty() {
-            true => Ok(()),
-            false => commit(&db, &disk, &mut log, &draft, &group, health),
+        let (began, has_changes) = (Instant::now(), !draft.is_empty());
+        let committed = match has_changes {
+            true => commit(&db, &disk, &mut log, draft, &group, health),
+            false => Ok(()),
         };
-        if committed.is_ok() && !draft.is_empty() {
+        if committed.is_ok() && has_changes {
             counters.committed(waiting.len(), began.elapsed(), &group.events);
         }
         if committed.is_ok() {
@@ -242,7 +273,7 @@ fn commit(
     db: &sled::Db,
     disk: &Disk,
     log: &mut Log,
-    draft: &Draft,
+    draft: Draft,
     group: &Group,
     health: &Health,
 ) -> Result<(), StoreError> {
