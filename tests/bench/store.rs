@@ -1,4 +1,4 @@
-//! What the store costs: `cargo bench -p tests --bench store -- writers | size [USERS] | growth [USERS [ROUNDS]]`;
+//! What the store costs: `cargo bench -p tests --bench store -- writers | cost [SIGN-INS] | size [USERS] | growth [USERS [ROUNDS]]`;
 //! and `fill [USERS]`, which leaves a store behind for `start USERS DIRECTORY` and `anew DIRECTORY`, each a process of its own.
 //!
 //! Every figure of `writers` stands beside a floor that is measured in the same round on the same disk. `AUTHD_BENCH_DIR` is
@@ -71,14 +71,28 @@ fn median(mut values: Vec<f64>) -> (f64, f64, f64) {
     (values[values.len() / 2], values[0], values[values.len() - 1])
 }
 
-/// Operations a second of `writers` who each wait for one sign-in after the other.
-async fn sign_ins(store: &Arc<SledStore>, writers: usize, each: usize, begin: &AtomicU64) -> f64 {
+/// The allocator of authd.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Seconds that the threads which write had on a processor.
+fn busy() -> f64 {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten().map(|task| task.path());
+    let of_writers =
+        tasks.filter(|task| std::fs::read_to_string(task.join("comm")).is_ok_and(|c| c == "store-writer\n"));
+    let nanos = of_writers.filter_map(|task| {
+        std::fs::read_to_string(task.join("schedstat")).ok()?.split(' ').next()?.parse::<f64>().ok()
+    });
+    nanos.sum::<f64>() / 1e9
+}
+
+/// Operations a second of `writers` who each wait for one sign-in after the other; and the seconds of the writer's processor
+/// that each of them took.
+async fn sign_ins(store: &Arc<SledStore>, writers: usize, each: usize, begin: &AtomicU64) -> (f64, f64) {
     let users = each.div_ceil(SESSIONS);
     let first = 1_000_000 + begin.fetch_add((writers * users) as u64, Ordering::Relaxed);
-    for n in 0..(writers * users) as u64 {
-        add_user(store, first + n).await;
-    }
-    let began = Instant::now();
+    all((writers * users) as u64, |n| add_user(store, first + n)).await;
+    let (began, was_busy) = (Instant::now(), busy());
     let mut at_work = tokio::task::JoinSet::new();
     for n in 0..writers as u64 {
         let store = store.clone();
@@ -90,7 +104,8 @@ async fn sign_ins(store: &Arc<SledStore>, writers: usize, each: usize, begin: &A
         });
     }
     while at_work.join_next().await.is_some() {}
-    (writers * each) as f64 / began.elapsed().as_secs_f64()
+    let (took, many) = (began.elapsed(), (writers * each) as f64);
+    (many / took.as_secs_f64(), (busy() - was_busy) / many)
 }
 
 /// Records a second, appended and synced in groups of this size.
@@ -132,26 +147,44 @@ async fn writers() {
     println!(
         "Durable sign-ins a second, median of {ROUNDS} rounds (least, most); floor: append + fdatasync of groups that size"
     );
-    println!("\n| writers | sign-ins/s | floor | of the floor | flush + fdatasync of sled |\n|---|---|---|---|---|");
+    println!("\n| writers | sign-ins/s | floor | of the floor | writer's CPU | flush + fdatasync of sled |");
+    println!("|---|---|---|---|---|---|");
     let begin = AtomicU64::new(0);
     for writers in [1, 16, 64, 256] {
         let temp = place();
         let store = Arc::new(open(temp.path()));
         let each = (4_000 / writers).clamp(16, 400);
-        let (mut ours, mut floors, mut formers) = (vec![], vec![], vec![]);
+        let (mut ours, mut costs, mut floors, mut formers) = (vec![], vec![], vec![], vec![]);
         for _ in 0..ROUNDS {
-            ours.push(sign_ins(&store, writers, each, &begin).await);
+            let (rate, cost) = sign_ins(&store, writers, each, &begin).await;
+            ours.push(rate);
+            costs.push(cost * 1e6);
             floors.push(floor(temp.path(), writers, each));
             formers.push(former(temp.path(), writers, each.min(60)));
         }
         let ratio: Vec<f64> = ours.iter().zip(&floors).map(|(ours, floor)| ours / floor).collect();
         let ((o, o0, o1), (f, f0, f1), (r, r0, r1), (b, b0, b1)) =
             (median(ours), median(floors), median(ratio), median(formers));
+        let (c, c0, c1) = median(costs);
         println!(
-            "| {writers} | {o:.0} ({o0:.0}, {o1:.0}) | {f:.0} ({f0:.0}, {f1:.0}) | {r:.2} ({r0:.2}, {r1:.2}) | {b:.0} ({b0:.0}, {b1:.0}) |"
+            "| {writers} | {o:.0} ({o0:.0}, {o1:.0}) | {f:.0} ({f0:.0}, {f1:.0}) | {r:.2} ({r0:.2}, {r1:.2}) | {c:.1} µs ({c0:.1}, {c1:.1}) | {b:.0} ({b0:.0}, {b1:.0}) |"
         );
     }
     beside_writers().await;
+}
+
+/// Sign-ins by 64 at a time among 1,000 users, for a profiler: two runs of different length, and the difference is theirs alone.
+async fn cost(many: u64) {
+    use futures_util::{StreamExt, stream};
+    let temp = place();
+    let store = open(temp.path());
+    let of = &store;
+    all(1_000, |n| add_user(of, n)).await;
+    let was_busy = busy();
+    stream::iter(0..many)
+        .for_each_concurrent(64, |n| async move { sign_in(of, &name(n % 1_000), (n / 1_000) as u8 + 2).await })
+        .await;
+    println!("{:.1} µs of the writer's processor each", (busy() - was_busy) * 1e6 / many as f64);
 }
 
 /// The median and the 99th.
@@ -378,6 +411,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     match words.first().map(String::as_str) {
         Some("writers") => runtime.block_on(writers()),
+        Some("cost") => runtime.block_on(cost(number(1, 20_000))),
         Some("size") => runtime.block_on(sizes(number(1, 1_000_000))),
         Some("fill") => {
             let root = place().keep();
@@ -392,7 +426,7 @@ fn main() {
         Some("anew") => anew(Path::new(&words[1])),
         Some("growth") => runtime.block_on(growth(number(1, 100_000), number(2, 5))),
         _ => println!(
-            "one of: writers, size [USERS], growth [USERS [ROUNDS]], fill [USERS], start USERS DIRECTORY, anew DIRECTORY"
+            "one of: writers, cost [SIGN-INS], size [USERS], growth [USERS [ROUNDS]], fill [USERS], start USERS DIRECTORY, anew DIRECTORY"
         ),
     }
 }
