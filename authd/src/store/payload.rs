@@ -1,45 +1,84 @@
 //! How an event is written down: two JSON objects per record, the same for every store.
 
+use std::collections::BTreeMap;
+
 use common::UserId;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::AuditQuery;
 use crate::domain::{Act, Actor, AuditRecord, Event};
 
+#[derive(Serialize)]
+struct Open<'a> {
+    event: &'a str,
+    actor: Who<'a>,
+    method: &'a str,
+    result: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+enum Who<'a> {
+    Anonymous,
+    User,
+    Operator { uid: u32, pid: Option<i32>, name: Option<&'a str> },
+    Service { name: &'a str },
+    Daemon,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Personal<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    details: &'a BTreeMap<&'static str, String>,
+}
+
+#[allow(clippy::expect_used)]
+fn json(object: &impl Serialize) -> String {
+    serde_json::to_string(object).expect("texts and numbers under names of our own always are JSON")
+}
+
 /// What stays of an event as long as its record. The chain runs over it, so its form may grow and never shrink.
 pub(super) fn open(act: &Act, event: &Event) -> String {
     let actor = match &act.by {
-        Actor::Anonymous => json!({"kind": "anonymous"}),
-        Actor::User(_) => json!({"kind": "user"}),
-        Actor::Operator { uid, pid, name } => json!({"kind": "operator", "uid": uid, "pid": pid, "name": name}),
-        Actor::Service(name) => json!({"kind": "service", "name": name.as_str()}),
-        Actor::Daemon => json!({"kind": "daemon"}),
+        Actor::Anonymous => Who::Anonymous,
+        Actor::User(_) => Who::User,
+        Actor::Operator { uid, pid, name } => Who::Operator { uid: *uid, pid: *pid, name: name.as_deref() },
+        Actor::Service(name) => Who::Service { name: name.as_str() },
+        Actor::Daemon => Who::Daemon,
     };
-    let (method, result) = (act.method.as_str(), event.kind.result());
-    json!({"event": event.kind.as_str(), "actor": actor, "method": method, "result": result}).to_string()
+    let (event, method, result) = (event.kind.as_str(), act.method.as_str(), event.kind.result());
+    json(&Open { event, actor, method, result })
 }
 
 /// What can be erased of it.
 pub(super) fn personal(act: &Act, event: &Event) -> String {
-    let mut out = Map::new();
-    let mut set = |name: &str, value: Option<String>| {
-        if let Some(value) = value {
-            out.insert(name.into(), value.into());
-        }
+    let by = match &act.by {
+        Actor::User(id) => Some(id.as_str()),
+        _ => None,
     };
-    if let Actor::User(id) = &act.by {
-        set("by", Some(id.to_string()));
-    }
-    set("user", event.user.as_ref().map(ToString::to_string));
-    set("session", event.session.as_ref().map(ToString::to_string));
-    set("source", act.source.clone());
-    set("requestId", act.request_id.as_ref().map(ToString::to_string));
-    set("reason", act.reason.clone());
-    if !event.details.is_empty() {
-        let details = event.details.iter().map(|(k, v)| ((*k).to_owned(), Value::from(v.as_str())));
-        out.insert("details".into(), Value::Object(details.collect()));
-    }
-    Value::Object(out).to_string()
+    json(&Personal {
+        by,
+        user: event.user.as_ref().map(|id| id.as_str()),
+        session: event.session.as_ref().map(|id| id.as_str()),
+        source: act.source.as_deref(),
+        request_id: act.request_id.as_ref().map(|id| id.as_str()),
+        reason: act.reason.as_deref(),
+        details: &event.details,
+    })
 }
 
 fn has(json: &str, name: &str, wanted: &str) -> bool {

@@ -94,6 +94,11 @@ impl HotCache {
         self.counted(2, self.users.get(id))
     }
 
+    /// The same for the writer, whose looks are not counted.
+    pub(super) fn kept_user(&self, id: &UserId) -> Option<Arc<User>> {
+        self.users.get(id)
+    }
+
     fn counted<T>(&self, which: usize, found: Option<T>) -> Option<T> {
         self.lookups[which][usize::from(found.is_none())].one();
         found

@@ -26,6 +26,8 @@ use crate::{
 /// sled puts a node of its tree of more than 128 KiB in a file of its own, which it never syncs: what is acknowledged must
 /// not come there. A node has at most 16 records and as many keys.
 pub(super) const MAX_VALUE_BYTES: usize = 7 * 1024;
+/// What most records fit into.
+const USUAL_BYTES: usize = 256;
 
 fn checksum(key: &[u8], body: &[u8]) -> [u8; 4] {
     let mut hasher = crc32fast::Hasher::new();
@@ -53,7 +55,9 @@ fn damaged(key: &[u8]) -> StoreError {
 }
 
 pub(super) fn encode<T: Stored>(key: &[u8], value: &T) -> Result<Vec<u8>, StoreError> {
-    let mut out = postcard::to_extend(&value.to_record(), vec![T::VERSION]).map_err(|_| damaged(key))?;
+    let mut out = Vec::with_capacity(USUAL_BYTES);
+    out.push(T::VERSION);
+    let mut out = postcard::to_extend(&value.to_record(), out).map_err(|_| damaged(key))?;
     out.extend_from_slice(&checksum(key, &out));
     if out.len() > MAX_VALUE_BYTES {
         return Err(StoreError::Unavailable("a record is larger than 7 KiB".into()));

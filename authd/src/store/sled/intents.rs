@@ -6,10 +6,10 @@ use std::{collections::BTreeSet, sync::Arc};
 use common::{SessionId, UnixTime, UserId};
 
 use super::{
-    codec::{Link, Number, Places},
+    codec::{self, Link, Number, Places, Stored},
     imports::forget_imported,
     keys, mail,
-    txn::Txn,
+    txn::{Encoded, Txn},
 };
 use crate::{
     domain::{
@@ -66,7 +66,30 @@ fn remove_sessions(tx: &mut Txn<'_>, ids: &[SessionId]) -> Result<u64, StoreErro
     Ok(removed)
 }
 
+/// The records of a new session.
+pub(super) fn session_records(new: &NewSession) -> Result<Vec<Encoded>, StoreError> {
+    fn encoded<T: Stored>(key: Vec<u8>, value: &T) -> Result<Encoded, StoreError> {
+        let bytes = codec::encode(&key, value)?;
+        Ok((key, bytes))
+    }
+    let session = &new.session;
+    let mut records = vec![
+        encoded(keys::session(&session.id), session)?,
+        encoded(keys::token(&session.digest), &Link(session.id.to_string()))?,
+        encoded(keys::session_of(&session.user, session.created_at, &session.id), &Number(1))?,
+        encoded(keys::expiry(session.expires_at, &session.id), &Number(1))?,
+    ];
+    if let Some(family) = &new.family {
+        records.push(encoded::<Family>(keys::family(&family.id), family)?);
+    }
+    Ok(records)
+}
+
 pub(super) fn insert_session(tx: &mut Txn<'_>, new: &NewSession, act: &Act) -> Result<(), StoreError> {
+    insert_encoded(tx, new, session_records(new)?, act)
+}
+
+fn insert_encoded(tx: &mut Txn<'_>, new: &NewSession, records: Vec<Encoded>, act: &Act) -> Result<(), StoreError> {
     let session = &new.session;
     for id in &new.replaces {
         let Some(old) = tx.get::<Session>(&keys::session(id))? else { continue };
@@ -75,9 +98,10 @@ pub(super) fn insert_session(tx: &mut Txn<'_>, new: &NewSession, act: &Act) -> R
             tx.audit(act, &Event::new(EventKind::SignedOut).user(&old.user).session(&old.id))?;
         }
     }
-    let existing = sessions_of(tx, &session.user)?;
+    let existing = tx.keys_with(&keys::sessions_of(&session.user), SCAN)?;
     let surplus = (existing.len() + 1).saturating_sub(new.max_per_user.max(1));
-    remove_sessions(tx, &existing[..surplus])?;
+    let surplus: Vec<_> = existing[..surplus].iter().filter_map(|key| keys::session_id_in(key)).collect();
+    remove_sessions(tx, &surplus)?;
 
     if let Some(place) = address::place(&session.ip_address) {
         let key = keys::places(&session.user);
@@ -86,13 +110,7 @@ pub(super) fn insert_session(tx: &mut Txn<'_>, new: &NewSession, act: &Act) -> R
             tx.put(key, &Places(places))?;
         }
     }
-    tx.put(keys::session(&session.id), session)?;
-    tx.put(keys::token(&session.digest), &Link(session.id.to_string()))?;
-    tx.put(keys::session_of(&session.user, session.created_at, &session.id), &Number(1))?;
-    tx.put(keys::expiry(session.expires_at, &session.id), &Number(1))?;
-    if let Some(family) = &new.family {
-        tx.put::<Family>(keys::family(&family.id), family)?;
-    }
+    tx.put_all(records);
     tx.count(SESSIONS, 1)
 }
 
@@ -162,20 +180,20 @@ pub(super) fn insert_user(tx: &mut Txn<'_>, user: &User, credential: Option<&Cre
 
 pub(super) fn open_session(
     tx: &mut Txn<'_>,
-    new: &NewSession,
+    (new, records): (&NewSession, Vec<Encoded>),
     epoch: u64,
     rehash: Option<Rehash>,
     act: &Act,
     event: &Event,
 ) -> Result<(), StoreError> {
-    let mut owner = user(tx, &new.session.user)?;
+    let mut owner = tx.user(&new.session.user)?.ok_or(StoreError::NoSuchUser)?;
     if owner.epoch != epoch {
         return Err(StoreError::Stale);
     }
     // A ban that is over goes with the first sign-in after it.
     if owner.ban.is_some() && owner.active_ban(act.at).is_none() {
-        owner = User { ban: None, updated_at: act.at, ..owner };
-        tx.put(keys::user(&owner.id), &owner)?;
+        owner = Arc::new(User { ban: None, updated_at: act.at, ..User::clone(&owner) });
+        tx.put(keys::user(&owner.id), &*owner)?;
     }
     if let Some(rehash) = rehash {
         let key = keys::credential(&owner.id);
@@ -187,12 +205,13 @@ pub(super) fn open_session(
         if rehash.chosen {
             end_all(tx, &owner.id, None)?;
             let epoch = owner.epoch + 1;
-            let changed = User { epoch, password_change_required: false, updated_at: act.at, ..owner };
+            let changed =
+                User { epoch, password_change_required: false, updated_at: act.at, ..Arc::unwrap_or_clone(owner) };
             tx.put(keys::user(&changed.id), &changed)?;
             event.of_chosen_password().map_or(Ok(()), |event| tx.audit(act, &event))?;
         }
     }
-    insert_session(tx, new, act)?;
+    insert_encoded(tx, new, records, act)?;
     tx.audit(act, event)
 }
 

@@ -448,7 +448,9 @@ impl Store for SledStore {
         act: Act,
         event: Event,
     ) -> Result<(), StoreError> {
-        self.act(act, move |tx, act| intents::open_session(tx, &new, epoch, rehash, act, &event)).await
+        // Encoded here: for the writer all others wait.
+        let records = intents::session_records(&new)?;
+        self.act(act, move |tx, act| intents::open_session(tx, (&new, records), epoch, rehash, act, &event)).await
     }
 
     async fn prolong_session(&self, id: SessionId, expires_at: UnixTime, now: UnixTime) -> Result<(), StoreError> {

@@ -3,20 +3,25 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use common::UserId;
 use sled::Tree;
 
 use super::{
+    cache::HotCache,
     codec::{self, Done, Number, Stored},
     keys, outbox,
 };
 use crate::{
-    domain::{Act, ChainHead, Event, EventKind, Publishing, Topic},
+    domain::{Act, ChainHead, Event, EventKind, Publishing, Topic, User},
     ports::Mac,
     store::{IDEMPOTENCY, StoreError, chain},
 };
 
 /// Changes by key; `None` deletes.
 pub(super) type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// The key and the value of a record.
+pub(super) type Encoded = (Vec<u8>, Vec<u8>);
 
 /// What a group of intents has decided so far.
 #[derive(Default)]
@@ -32,6 +37,7 @@ pub(super) struct Group {
 /// The view and the changes of one intent.
 pub(super) struct Txn<'a> {
     tree: &'a Tree,
+    cache: &'a HotCache,
     group: &'a Group,
     pub(super) mac: &'a dyn Mac,
     publishing: Publishing,
@@ -45,8 +51,13 @@ pub(super) fn unreadable(error: &sled::Error) -> StoreError {
 }
 
 impl<'a> Txn<'a> {
-    pub(super) fn new(tree: &'a Tree, group: &'a Group, mac: &'a dyn Mac, publishing: Publishing) -> Self {
-        Self { tree, group, mac, publishing, changes: Changes::new(), chain: group.chain, events: vec![] }
+    pub(super) fn new(
+        (tree, cache): (&'a Tree, &'a HotCache),
+        group: &'a Group,
+        mac: &'a dyn Mac,
+        publishing: Publishing,
+    ) -> Self {
+        Self { tree, cache, group, mac, publishing, changes: Changes::new(), chain: group.chain, events: vec![] }
     }
 
     /// The changes, the chain's new end, and the events, to be added to the group.
@@ -54,9 +65,13 @@ impl<'a> Txn<'a> {
         (self.changes, self.chain, self.events)
     }
 
+    /// What was decided about a record since the last commit.
+    fn overlaid(&self, key: &[u8]) -> Option<&Option<Vec<u8>>> {
+        self.changes.get(key).or_else(|| self.group.changes.get(key))
+    }
+
     pub(super) fn get<T: Stored>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
-        let overlaid = self.changes.get(key).or_else(|| self.group.changes.get(key));
-        match overlaid {
+        match self.overlaid(key) {
             Some(Some(bytes)) => codec::decode(key, bytes).map(Some),
             Some(None) => Ok(None),
             None => match self.tree.get(key).map_err(|e| unreadable(&e))? {
@@ -66,8 +81,24 @@ impl<'a> Txn<'a> {
         }
     }
 
+    /// A user, from the cache where nothing was decided about it since the last commit: only this thread commits, and the
+    /// cache drops what a commit changes, so what it has is what sled has.
+    pub(super) fn user(&self, id: &UserId) -> Result<Option<Arc<User>>, StoreError> {
+        let key = keys::user(id);
+        if self.overlaid(&key).is_some() {
+            return self.get(&key).map(|found| found.map(Arc::new));
+        }
+        if let Some(user) = self.cache.kept_user(id) {
+            return Ok(Some(user));
+        }
+        let began = self.cache.begin();
+        let found = self.get(&key)?.map(Arc::new);
+        found.iter().for_each(|user| self.cache.fill_user(began, user));
+        Ok(found)
+    }
+
     pub(super) fn exists(&self, key: &[u8]) -> Result<bool, StoreError> {
-        match self.changes.get(key).or_else(|| self.group.changes.get(key)) {
+        match self.overlaid(key) {
             Some(change) => Ok(change.is_some()),
             None => self.tree.contains_key(key).map_err(|e| unreadable(&e)),
         }
@@ -77,6 +108,11 @@ impl<'a> Txn<'a> {
         let bytes = codec::encode(&key, value)?;
         self.changes.insert(key, Some(bytes));
         Ok(())
+    }
+
+    /// Puts records that are encoded already.
+    pub(super) fn put_all(&mut self, records: Vec<Encoded>) {
+        self.changes.extend(records.into_iter().map(|(key, value)| (key, Some(value))));
     }
 
     /// Changes nothing after all.
@@ -92,14 +128,18 @@ impl<'a> Txn<'a> {
 
     /// The keys that begin with `prefix`, in order, at most `limit` of those in sled.
     pub(super) fn keys_with(&self, prefix: &[u8], limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
-        let mut found = BTreeMap::new();
-        for key in self.tree.scan_prefix(prefix).keys().take(limit) {
-            found.insert(key.map_err(|e| unreadable(&e))?.to_vec(), true);
+        let there = self.tree.scan_prefix(prefix).keys().take(limit);
+        let there: Vec<_> =
+            there.map(|key| key.map(|key| key.to_vec()).map_err(|e| unreadable(&e))).collect::<Result<_, _>>()?;
+        let overlaid = || {
+            let both = [&self.group.changes, &self.changes].into_iter();
+            both.flat_map(|changes| changes.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix)))
+        };
+        if overlaid().next().is_none() {
+            return Ok(there);
         }
-        for changes in [&self.group.changes, &self.changes] {
-            let begins = changes.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
-            found.extend(begins.map(|(key, value)| (key.clone(), value.is_some())));
-        }
+        let mut found: BTreeMap<_, _> = there.into_iter().map(|key| (key, true)).collect();
+        found.extend(overlaid().map(|(key, value)| (key.clone(), value.is_some())));
         Ok(found.into_iter().filter_map(|(key, present)| present.then_some(key)).collect())
     }
 

@@ -186,7 +186,7 @@ fn write_groups(ground: Ground, jobs: &Receiver<Box<dyn Job>>, health: &Health) 
         let mut group = Group { chain, seq: log.end().seq + 1, ..Group::default() };
         let mut draft = Draft::default();
         for job in &mut waiting {
-            let mut tx = Txn::new(&db, &group, &*mac, options.publishing);
+            let mut tx = Txn::new((&db, &cache), &group, &*mac, options.publishing);
             if job.run(&mut tx) {
                 let (changes, end, events) = tx.into_parts();
                 draft.push(&changes);
@@ -203,12 +203,12 @@ fn write_groups(ground: Ground, jobs: &Receiver<Box<dyn Job>>, health: &Health) 
             groups += 1;
             assert!(groups != faults.panics_at_group, "a fault on purpose");
         }
-        let began = Instant::now();
-        let committed = match draft.is_empty() {
-            true => Ok(()),
-            false => commit(&db, &disk, &mut log, &draft, &group, health),
+        let (began, has_changes) = (Instant::now(), !draft.is_empty());
+        let committed = match has_changes {
+            true => commit(&db, &disk, &mut log, draft, &group, health),
+            false => Ok(()),
         };
-        if committed.is_ok() && !draft.is_empty() {
+        if committed.is_ok() && has_changes {
             counters.committed(waiting.len(), began.elapsed(), &group.events);
         }
         if committed.is_ok() {
@@ -242,7 +242,7 @@ fn commit(
     db: &sled::Db,
     disk: &Disk,
     log: &mut Log,
-    draft: &Draft,
+    draft: Draft,
     group: &Group,
     health: &Health,
 ) -> Result<(), StoreError> {

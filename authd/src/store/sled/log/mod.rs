@@ -113,7 +113,7 @@ impl Log {
 
     /// Appends one record with one write and syncs it. After an error nobody knows what is on disk: it must not be tried
     /// again.
-    pub(super) fn append(&mut self, draft: &Draft) -> io::Result<Position> {
+    pub(super) fn append(&mut self, draft: Draft) -> io::Result<Position> {
         let too_long = || io::Error::new(io::ErrorKind::FileTooLarge, "the group is too large for one record");
         let (bytes, end) = draft.encode(&self.end, &*self.key).ok_or_else(too_long)?;
         if self.len + bytes.len() as u64 > self.segment_bytes {

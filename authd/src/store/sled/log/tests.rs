@@ -97,7 +97,7 @@ impl Written {
             for n in 1..=1 + group % 3 {
                 draft.push(&intent(log.end().seq + n));
             }
-            ends.push(log.append(&draft).unwrap());
+            ends.push(log.append(draft).unwrap());
         }
         Self { temp, ends }
     }
@@ -169,7 +169,7 @@ fn it_goes_on_where_it_ended_and_is_its_owners_alone() {
     let (mut log, _) = written.replayed(written.end()).unwrap();
     let mut draft = Draft::default();
     draft.push(&intent(log.end().seq + 1));
-    let end = log.append(&draft).unwrap();
+    let end = log.append(draft).unwrap();
     assert_eq!(written.replayed(Position::default()).unwrap().0.end(), end);
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&written.directory()), 0o700);
@@ -324,7 +324,7 @@ fn pruning_takes_whole_segments_from_the_beginning_and_never_the_last() {
     let (mut log, _) = written.replayed(written.end()).unwrap();
     let mut draft = Draft::default();
     draft.push(&intent(log.end().seq + 1));
-    log.append(&draft).unwrap();
+    log.append(draft).unwrap();
 }
 
 #[test]
