@@ -517,6 +517,9 @@ pub(crate) fn store_options(config: &Config, given: SledOptions) -> SledOptions 
 /// Makes a snapshot whenever it is time for one, until the daemon stops.
 async fn keep_snapshots(store: Arc<SledStore>, clock: Arc<dyn Clock>, mut stopping: watch::Receiver<bool>) {
     let mut ticks = interval(TEND_EVERY);
+    let mut doubts = store.doubts();
+    // Those that were there before this began to look.
+    doubts.mark_changed();
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first tick comes at once; a start has enough to do.
     ticks.tick().await;
@@ -525,6 +528,12 @@ async fn keep_snapshots(store: Arc<SledStore>, clock: Arc<dyn Clock>, mut stoppi
             _ = ticks.tick() => {
                 if let Err(error) = store.snapshot_if_due(clock.now()).await {
                     warn!(%error, "no snapshot of the store could be made; it is tried again");
+                }
+            }
+            Ok(()) = doubts.changed() => {
+                let is_in_doubt = *doubts.borrow_and_update();
+                if is_in_doubt && let Err(error) = store.settle_doubts().await {
+                    warn!(%error, "the store is not what it should be, or that could not be found out");
                 }
             }
             () = net::told(&mut stopping) => return,

@@ -100,6 +100,8 @@ families! {
     BACKUP_BYTES = "authd_backup_bytes", Gauge;
     /// Whether none could be made when it was tried last (1).
     BACKUP_FAILED = "authd_backup_failed", Gauge;
+    /// Answers that failed because something in the store could not be read. At the first of them all of it is compared with the commit log.
+    STORE_UNREADABLE = "authd_store_unreadable_total", Counter;
     /// Looks into the cache of tokens, sessions and users, by whether it was there (hit, miss).
     STORE_CACHE = "authd_store_cache_lookups_total", Counter, "cache", "result";
     /// From when the signing key signs, in seconds since 1970. Missing: no key signs.

@@ -199,7 +199,9 @@ impl From<StoreError> for ServiceError {
             StoreError::OtherAct(seq) => Self::OtherAct(seq),
             StoreError::BadLink => Self::BadLink,
             StoreError::Busy => Self::Busy,
-            StoreError::Full | StoreError::Unavailable(_) | StoreError::Damaged(_) => Self::Store(error),
+            StoreError::Full | StoreError::Unavailable(_) | StoreError::Unreadable(_) | StoreError::Damaged(_) => {
+                Self::Store(error)
+            }
         }
     }
 }

@@ -76,6 +76,9 @@ pub enum StoreError {
     /// The store does not take changes any more; whether this one was done is not known.
     #[error("the store does not take changes: {0}")]
     Unavailable(Arc<str>),
+    /// What the store lies on could not be read.
+    #[error("the store cannot be read: {0}")]
+    Unreadable(Arc<str>),
     /// A record is damaged. Never guessed at, never repaired by itself.
     #[error("the record {0} is damaged")]
     Damaged(String),
@@ -390,6 +393,8 @@ pub struct Work {
     pub commits: Distribution,
     /// Looks into a cache: its name, how many found what they looked for, and how many did not.
     pub lookups: Vec<(&'static str, u64, u64)>,
+    /// Answers that failed because something could not be read.
+    pub unreadable: u64,
 }
 
 /// Keeping a store's files in order, where it has any.

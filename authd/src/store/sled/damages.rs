@@ -10,12 +10,21 @@ use std::{
 };
 
 use super::{
-    SledStore, keys,
+    SledStore,
+    codec::Number,
+    keys,
     opening::aside,
     power_cut::Dice,
     remaking::{Place, add, user_of},
+    txn::unreadable,
 };
-use crate::store::{Store, Upkeep, contract::session};
+use crate::{
+    domain::{Event, EventKind},
+    store::{
+        Store, StoreError, Upkeep,
+        contract::{act, session},
+    },
+};
 
 /// So many that sled's file has several segments, most of it from before the snapshot.
 const USERS: usize = 600;
@@ -106,7 +115,7 @@ struct Report {
 async fn ask(store: &SledStore) -> Result<Option<String>, String> {
     for n in 0..USERS {
         let name = format!("u{n}");
-        let said = |e: crate::store::StoreError| e.to_string();
+        let said = |e: StoreError| e.to_string();
         let user = user_of(&name);
         if store.user(&user.id).await.map_err(said)?.is_none() {
             return Ok(Some(format!("user {n} is gone")));
@@ -202,4 +211,55 @@ async fn f_05_the_questions_see_what_is_lost() {
     let second = session("u538", 2).session;
     store.db.remove(keys::session_of(&second.user, second.created_at, &second.id)).unwrap().unwrap();
     assert_eq!(ask(&store).await, Ok(Some("user 538 has 1 sessions".into())));
+}
+
+#[tokio::test]
+async fn f_05_what_cannot_be_read_at_work_stops_the_store_and_the_next_start_mends_it() {
+    let place = Place::filled().await;
+    let store = place.open();
+    // Those behind the snapshot, and with nothing in the cache.
+    add(&store, 40..USERS).await;
+    drop(store);
+    let store = place.open();
+    let damaged = user_of("u300").id;
+    let key = keys::user(&damaged);
+    let mut bytes = store.db.get(&key).unwrap().unwrap().to_vec();
+    bytes[9] ^= 1;
+    store.db.insert(&key, bytes).unwrap();
+    let (doubts, stopped) = (store.doubts(), store.stopped());
+    let refused = store.user(&damaged).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Damaged(_)), "{refused}");
+    assert!(*doubts.borrow(), "at the first of them");
+    assert!(!*stopped.borrow(), "not before it is certain");
+    // So the writer's own reads, and what sled itself cannot read.
+    assert!(store.open_session(session("u300", 3), 0, None, act(), Event::new(EventKind::SignedIn)).await.is_err());
+    assert!(store.noted::<()>(Err(unreadable(&sled::Error::Unsupported("a page".into())))).is_err());
+    assert_eq!(store.work().unreadable, 3);
+
+    let wrong = store.settle_doubts().await.unwrap_err().to_string();
+    assert!(wrong.contains("sled is not what the commit log says"), "{wrong}");
+    assert!(*stopped.borrow() && store.health().is_err());
+    drop(store);
+    let store = place.open();
+    assert!(aside(&place.sled()).exists(), "it was made anew");
+    assert_eq!(ask(&store).await, Ok(None));
+}
+
+/// A record that the log has so too: a restart would not mend it, so there is none.
+#[tokio::test]
+async fn f_05_what_the_log_has_so_too_does_not_stop_the_store() {
+    let place = Place::filled().await;
+    let store = place.open();
+    let key = keys::user(&user_of("u1").id);
+    let of_write = key.clone();
+    store.writer.write(move |tx| tx.put(of_write, &Number(7))).await.unwrap();
+    let refused = store.user(&user_of("u1").id).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Damaged(_)), "{refused}");
+    let mut doubts = store.doubts();
+    assert!(*doubts.borrow_and_update());
+    assert_eq!(store.settle_doubts().await, Ok(()));
+    assert_eq!(store.health(), Ok(()));
+    // The next one of them does not set everything in motion again.
+    assert!(store.user(&user_of("u1").id).await.is_err());
+    assert!(!doubts.has_changed().unwrap() && store.work().unreadable == 2);
 }

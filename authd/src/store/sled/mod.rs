@@ -170,12 +170,21 @@ impl SledStore {
         self.writer.health().watch()
     }
 
+    /// Passes an answer on. Every answer that rests on what sled says goes through this, or through the writer's.
+    fn noted<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        self.writer.health().noted(answer)
+    }
+
+    fn read<T: Stored>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
+        self.noted(read(&self.db, key))
+    }
+
     fn session_by_id(&self, id: &SessionId) -> Result<Option<Arc<Session>>, StoreError> {
         if let Some(session) = self.cache.session(id) {
             return Ok(Some(session));
         }
         let began = self.cache.begin();
-        let found = read::<Session>(&self.db, &keys::session(id))?.map(Arc::new);
+        let found = self.read::<Session>(&keys::session(id))?.map(Arc::new);
         if let Some(session) = &found {
             self.cache.fill_session(began, session);
         }
@@ -187,7 +196,7 @@ impl SledStore {
             return Ok(Some(user));
         }
         let began = self.cache.begin();
-        let found = read::<User>(&self.db, &keys::user(id))?.map(Arc::new);
+        let found = self.read::<User>(&keys::user(id))?.map(Arc::new);
         if let Some(user) = &found {
             self.cache.fill_user(began, user);
         }
@@ -222,9 +231,8 @@ impl SledStore {
         work: impl FnOnce(&sled::Db) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let db = self.db.clone();
-        tokio::task::spawn_blocking(move || work(&db))
-            .await
-            .unwrap_or_else(|e| Err(StoreError::Unavailable(format!("a scan failed: {e}").into())))
+        let done = tokio::task::spawn_blocking(move || work(&db)).await;
+        self.noted(done.unwrap_or_else(|e| Err(StoreError::Unreadable(format!("a scan failed: {e}").into()))))
     }
 }
 
@@ -272,14 +280,14 @@ impl Store for SledStore {
     }
 
     async fn user_by_email(&self, email: &Email) -> Result<Option<Arc<User>>, StoreError> {
-        let Some(Index(id)) = read(&self.db, &keys::email(email))? else { return Ok(None) };
+        let Some(Index(id)) = self.read(&keys::email(email))? else { return Ok(None) };
         let id = id.parse().map_err(|_| StoreError::Damaged("an index entry".into()))?;
         // Two reads are not one: the address may have moved on in between.
         Ok(self.user_by_id(&id)?.filter(|user| user.email == *email))
     }
 
     async fn user_by_username(&self, username: &str) -> Result<Option<Arc<User>>, StoreError> {
-        let Some(Index(id)) = read(&self.db, &keys::username(username))? else { return Ok(None) };
+        let Some(Index(id)) = self.read(&keys::username(username))? else { return Ok(None) };
         let id = id.parse().map_err(|_| StoreError::Damaged("an index entry".into()))?;
         Ok(self.user_by_id(&id)?.filter(|user| user.username.as_deref() == Some(username)))
     }
@@ -323,7 +331,7 @@ impl Store for SledStore {
     }
 
     async fn credential(&self, user: &UserId) -> Result<Option<Credential>, StoreError> {
-        read(&self.db, &keys::credential(user))
+        self.read(&keys::credential(user))
     }
 
     async fn session_by_token(&self, digest: &TokenDigest) -> Result<Option<Live>, StoreError> {
@@ -331,7 +339,7 @@ impl Store for SledStore {
             Some(id) => id,
             None => {
                 let began = self.cache.begin();
-                let Some(Index(id)) = read(&self.db, &keys::token(digest))? else { return Ok(None) };
+                let Some(Index(id)) = self.read(&keys::token(digest))? else { return Ok(None) };
                 let id = id.parse().map_err(|_| StoreError::Damaged("an index entry".into()))?;
                 self.cache.fill_token(began, *digest, &id);
                 id
@@ -347,7 +355,7 @@ impl Store for SledStore {
     async fn sessions_of(&self, user: &UserId) -> Result<Vec<Arc<Session>>, StoreError> {
         let mut found = vec![];
         for key in self.db.scan_prefix(keys::sessions_of(user)).keys() {
-            let key = key.map_err(|e| unreadable(&e))?;
+            let key = self.noted(key.map_err(|e| unreadable(&e)))?;
             let Some(id) = keys::session_id_in(&key) else { continue };
             found.extend(self.session_by_id(&id)?);
         }
@@ -381,7 +389,7 @@ impl Store for SledStore {
     }
 
     async fn family(&self, id: &FamilyId) -> Result<Option<Family>, StoreError> {
-        read(&self.db, &keys::family(id))
+        self.read(&keys::family(id))
     }
 
     fn keys(&self) -> Arc<KeySet> {
@@ -389,7 +397,7 @@ impl Store for SledStore {
     }
 
     async fn secrets(&self) -> Result<Vec<SealedSecret>, StoreError> {
-        secrets(&self.db)
+        self.noted(secrets(&self.db))
     }
 
     async fn audit(&self, query: AuditQuery) -> Result<Page<AuditRecord>, StoreError> {
@@ -402,7 +410,7 @@ impl Store for SledStore {
     }
 
     async fn audit_checkpoint(&self) -> Result<Option<Checkpoint>, StoreError> {
-        audit::checkpoint(&self.db)
+        self.noted(audit::checkpoint(&self.db))
     }
 
     async fn audit_naming(&self, erasure: Erasure) -> Result<u64, StoreError> {
@@ -410,7 +418,7 @@ impl Store for SledStore {
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {
-        audit::counts(&self.db)
+        self.noted(audit::counts(&self.db))
     }
 
     fn health(&self) -> Result<(), StoreError> {
@@ -419,7 +427,7 @@ impl Store for SledStore {
     }
 
     async fn check_not_done(&self, key: &IdempotencyKey) -> Result<(), StoreError> {
-        Done::check(read(&self.db, &keys::act(&key.name))?, key)
+        Done::check(self.read(&keys::act(&key.name))?, key)
     }
 
     async fn create_user(
@@ -575,11 +583,11 @@ impl Store for SledStore {
     }
 
     async fn link(&self, digest: &TokenDigest) -> Result<Option<Link>, StoreError> {
-        read(&self.db, &keys::mail_link(digest))
+        self.read(&keys::mail_link(digest))
     }
 
     async fn due_mails(&self, now: UnixTime, limit: usize) -> Result<Vec<Mail>, StoreError> {
-        mail::due(&self.db, now, limit)
+        self.noted(mail::due(&self.db, now, limit))
     }
 
     async fn mails(&self, after: Option<String>, limit: usize) -> Result<Page<Mail>, StoreError> {
@@ -599,7 +607,7 @@ impl Store for SledStore {
     }
 
     async fn places(&self, user: &UserId) -> Result<Vec<Place>, StoreError> {
-        Ok(read::<Places>(&self.db, &keys::places(user))?.unwrap_or_default().0)
+        Ok(self.read::<Places>(&keys::places(user))?.unwrap_or_default().0)
     }
 
     async fn counters(&self) -> Result<Vec<Counter>, StoreError> {
@@ -638,9 +646,9 @@ impl Store for SledStore {
     }
 
     async fn latest_time(&self) -> Result<UnixTime, StoreError> {
-        let Number(noted) = read(&self.db, &keys::meta(NOTED_TIME))?.unwrap_or_default();
+        let Number(noted) = self.read(&keys::meta(NOTED_TIME))?.unwrap_or_default();
         let noted = UnixTime::from_millis(i64::try_from(noted).unwrap_or_default());
-        let newest: Option<AuditRecord> = read(&self.db, &keys::audit(audit::head(&self.db)?.seq))?;
+        let newest: Option<AuditRecord> = self.read(&keys::audit(self.noted(audit::head(&self.db))?.seq))?;
         Ok(newest.map_or(noted, |record| noted.max(record.at)))
     }
 

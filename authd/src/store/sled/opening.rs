@@ -186,7 +186,7 @@ impl From<StoreError> for OpenError {
     /// While the store is opened nothing but sled makes it unavailable.
     fn from(e: StoreError) -> Self {
         match e {
-            StoreError::Unavailable(problem) => {
+            StoreError::Unavailable(problem) | StoreError::Unreadable(problem) => {
                 Self::Sled { path: "sled".into(), problem: problem.to_string(), is_damage: false }
             }
             other => Self::Store(other),

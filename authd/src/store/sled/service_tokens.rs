@@ -7,7 +7,6 @@ use super::{
     SledStore,
     codec::{self, Link as Index},
     keys::{self, Kind},
-    read,
     txn::{Txn, unreadable},
 };
 use crate::{
@@ -49,8 +48,8 @@ fn note_use(tx: &mut Txn<'_>, digest: &TokenDigest, at: UnixTime) -> Result<(), 
 #[async_trait]
 impl ServiceTokens for SledStore {
     async fn service_token(&self, digest: &TokenDigest) -> Result<Option<ServiceToken>, StoreError> {
-        let Some(index) = read::<Index>(&self.db, &keys::service_token_by(digest))? else { return Ok(None) };
-        let found = read::<ServiceToken>(&self.db, &keys::service_token(&name_in(index)?))?;
+        let Some(index) = self.read::<Index>(&keys::service_token_by(digest))? else { return Ok(None) };
+        let found = self.read::<ServiceToken>(&keys::service_token(&name_in(index)?))?;
         Ok(found.filter(|token| token.digest == *digest))
     }
 

@@ -47,7 +47,7 @@ pub(super) struct Txn<'a> {
 }
 
 pub(super) fn unreadable(error: &sled::Error) -> StoreError {
-    StoreError::Unavailable(Arc::from(format!("sled: {error}")))
+    StoreError::Unreadable(Arc::from(format!("sled: {error}")))
 }
 
 impl<'a> Txn<'a> {

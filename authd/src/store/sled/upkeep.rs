@@ -13,8 +13,8 @@ use std::{
 
 use async_trait::async_trait;
 use common::{Span, UnixTime};
-use tokio::time::Instant;
-use tracing::{error, info};
+use tokio::{sync::watch, time::Instant};
+use tracing::{error, info, warn};
 
 use super::{
     SledStore,
@@ -199,13 +199,17 @@ impl Keeper {
             }
             Err(e) => Some(e.to_string()),
         };
-        let Some(wrong) = wrong else { return Ok(true) };
+        wrong.map_or(Ok(true), |wrong| Err(self.is_wrong(&wrong)))
+    }
+
+    /// Stops the store, so that the next start makes sled anew.
+    fn is_wrong(&self, wrong: &str) -> StoreError {
         let problem = format!("sled is not what the commit log says: {wrong}");
         if let Err(e) = self.mark.is_wrong(&problem) {
             error!(error = %e, "and that cannot be noted");
         }
         self.health.poison(&problem);
-        Err(StoreError::Unavailable(problem.into()))
+        StoreError::Unavailable(problem.into())
     }
 }
 
@@ -217,7 +221,11 @@ impl SledStore {
     pub async fn snapshot_if_due(&self, now: UnixTime) -> Result<Option<Snapshotted>, StoreError> {
         let keeper = self.keeper.clone();
         match keeper.is_due(now) {
-            Ok(true) => self.snapshot().await,
+            Ok(true) => {
+                let made = self.snapshot().await?;
+                keeper.health.is_beyond_doubt();
+                Ok(made)
+            }
             Ok(false) if keeper.was_compared.load(Ordering::Relaxed) => Ok(None),
             Ok(false) => {
                 let compare = move || keeper.compare_newest().map_err(|e| keeper.note_failure(e));
@@ -227,6 +235,31 @@ impl SledStore {
             }
             Err(e) => Err(keeper.note_failure(e)),
         }
+    }
+
+    /// Becomes true at the first record that cannot be read: then [`Self::settle_doubts`] is due.
+    pub fn doubts(&self) -> watch::Receiver<bool> {
+        self.keeper.health.doubts()
+    }
+
+    /// Compares sled with everything that is committed, because something in it could not be read. Where sled is wrong the
+    /// store stops, and is made anew when it starts. Where it is not, the log has it so too, and no restart would help.
+    ///
+    /// # Errors
+    /// sled is wrong, or that could not be found out.
+    pub async fn settle_doubts(&self) -> Result<(), StoreError> {
+        let keeper = self.keeper.clone();
+        warn!("something in the store cannot be read; it is compared with the commit log");
+        // What was committed since the newest snapshot only a new one has.
+        match self.snapshot().await {
+            Ok(Some(_)) => return Ok(()),
+            Err(e) if keeper.health.check().is_err() => return Err(e),
+            Ok(None) | Err(_) => {}
+        }
+        let compare = move || keeper.compare_newest().map_err(|e| keeper.note_failure(e));
+        let done = tokio::task::spawn_blocking(compare).await;
+        // sled panics at some damage.
+        done.unwrap_or_else(|e| Err(self.keeper.is_wrong(&format!("reading it failed: {e}"))))
     }
 
     /// Lets a snapshot that is being made be, so that the store can close.
@@ -280,6 +313,6 @@ impl Upkeep for SledStore {
     }
 
     fn work(&self) -> Work {
-        self.counters.read(self.cache.lookups())
+        self.counters.read(self.cache.lookups(), self.keeper.health.unreadable())
     }
 }

@@ -38,9 +38,9 @@ impl Counters {
         }
     }
 
-    pub(super) fn read(&self, lookups: Vec<(&'static str, u64, u64)>) -> crate::store::Work {
+    pub(super) fn read(&self, lookups: Vec<(&'static str, u64, u64)>, unreadable: u64) -> crate::store::Work {
         let events = EventKind::ALL.iter().copied().zip(self.events.iter().map(Counter::get)).collect();
-        crate::store::Work { events, groups: self.groups.read(), commits: self.commits.read(), lookups }
+        crate::store::Work { events, groups: self.groups.read(), commits: self.commits.read(), lookups, unreadable }
     }
 }
 
@@ -54,7 +54,7 @@ mod tests {
         for (n, kind) in EventKind::ALL.iter().enumerate() {
             counters.committed(1, Duration::ZERO, &vec![*kind; n]);
         }
-        for (n, (kind, count)) in counters.read(vec![]).events.into_iter().enumerate() {
+        for (n, (kind, count)) in counters.read(vec![], 0).events.into_iter().enumerate() {
             assert_eq!((EventKind::ALL[n], n as u64), (kind, count));
         }
     }

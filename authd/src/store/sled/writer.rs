@@ -27,7 +27,7 @@ use super::{
     txn::{Changes, Group, Txn},
     work::Counters,
 };
-use crate::{domain::ChainHead, ports::Mac, store::StoreError};
+use crate::{domain::ChainHead, metrics::Counter, ports::Mac, store::StoreError};
 
 /// How many intents share one sync.
 const GROUP: usize = 512;
@@ -84,11 +84,42 @@ pub(super) struct Writer {
 pub(super) struct Health {
     problem: OnceLock<Arc<str>>,
     stopped: watch::Sender<bool>,
+    unreadable: Counter,
+    doubts: watch::Sender<bool>,
 }
 
 impl Health {
     fn new() -> Self {
-        Self { problem: OnceLock::new(), stopped: watch::Sender::new(false) }
+        Self {
+            problem: OnceLock::new(),
+            stopped: watch::Sender::new(false),
+            unreadable: Counter::default(),
+            doubts: watch::Sender::new(false),
+        }
+    }
+
+    /// Passes an answer on. One that fails because something cannot be read is counted, and the first of them raises doubts.
+    pub(super) fn noted<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(StoreError::Unreadable(_) | StoreError::Damaged(_)) = &answer {
+            self.unreadable.one();
+            self.doubts.send_if_modified(|is_in_doubt| !std::mem::replace(is_in_doubt, true));
+        }
+        answer
+    }
+
+    /// How many answers failed because something could not be read.
+    pub(super) fn unreadable(&self) -> u64 {
+        self.unreadable.get()
+    }
+
+    /// Becomes true when there is something that cannot be read.
+    pub(super) fn doubts(&self) -> watch::Receiver<bool> {
+        self.doubts.subscribe()
+    }
+
+    /// Everything was as it should be: the next thing that cannot be read is a first one again.
+    pub(super) fn is_beyond_doubt(&self) {
+        self.doubts.send_replace(false);
     }
 
     pub(super) fn check(&self) -> Result<(), StoreError> {
@@ -156,7 +187,7 @@ impl Writer {
             TrySendError::Disconnected(_) => self.health.check().err().unwrap_or(StoreError::Busy),
         })?;
         let gone = || self.health.check().err().unwrap_or(StoreError::Unavailable("the writer has stopped".into()));
-        answer.await.unwrap_or_else(|_| Err(gone()))
+        self.health.noted(answer.await.unwrap_or_else(|_| Err(gone())))
     }
 }
 
