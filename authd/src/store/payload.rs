@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use common::UserId;
+use common::{RequestId, SessionId, UserId};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -72,10 +72,10 @@ pub(super) fn personal(act: &Act, event: &Event) -> String {
     };
     json(&Personal {
         by,
-        user: event.user.as_ref().map(|id| id.as_str()),
-        session: event.session.as_ref().map(|id| id.as_str()),
+        user: event.user.as_ref().map(UserId::as_str),
+        session: event.session.as_ref().map(SessionId::as_str),
         source: act.source.as_deref(),
-        request_id: act.request_id.as_ref().map(|id| id.as_str()),
+        request_id: act.request_id.as_ref().map(RequestId::as_str),
         reason: act.reason.as_deref(),
         details: &event.details,
     })
