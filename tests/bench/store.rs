@@ -165,9 +165,9 @@ async fn writers() {
         let ratio: Vec<f64> = ours.iter().zip(&floors).map(|(ours, floor)| ours / floor).collect();
         let ((o, o0, o1), (f, f0, f1), (r, r0, r1), (b, b0, b1)) =
             (median(ours), median(floors), median(ratio), median(formers));
-        let (c, c0, c1) = median(costs);
+        let (cost, cheapest, dearest) = median(costs);
         println!(
-            "| {writers} | {o:.0} ({o0:.0}, {o1:.0}) | {f:.0} ({f0:.0}, {f1:.0}) | {r:.2} ({r0:.2}, {r1:.2}) | {c:.1} µs ({c0:.1}, {c1:.1}) | {b:.0} ({b0:.0}, {b1:.0}) |"
+            "| {writers} | {o:.0} ({o0:.0}, {o1:.0}) | {f:.0} ({f0:.0}, {f1:.0}) | {r:.2} ({r0:.2}, {r1:.2}) | {cost:.1} µs ({cheapest:.1}, {dearest:.1}) | {b:.0} ({b0:.0}, {b1:.0}) |"
         );
     }
     beside_writers().await;
