@@ -162,6 +162,7 @@ async fn of_backups(app: &AdminApp, page: &mut Page) {
 
 fn of_caches(app: &AdminApp, page: &mut Page) {
     let work = store::work(&app.services);
+    page.count(&family::STORE_UNREADABLE, &[], work.unreadable);
     for (cache, hits, misses) in work.lookups {
         page.count(&family::STORE_CACHE, &[cache, "hit"], hits);
         page.count(&family::STORE_CACHE, &[cache, "miss"], misses);
