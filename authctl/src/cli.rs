@@ -43,12 +43,15 @@ impl Format {
     }
 }
 
+const SOCKET: &str =
+    "The admin socket [env: AUTHCTL_SOCKET] [default: the first there is of /run/authd/admin.sock and the user's own]";
+
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
 pub struct Global {
-    /// The admin socket [env: AUTHCTL_SOCKET] [default: the first there is of /run/authd/admin.sock and the user's own]
+    /// The admin socket.
     // Not by clap's `env`: to clap the variable is an argument that was given, and so a part of every usage that it prints.
-    #[arg(long, value_name = "PATH", global = true)]
+    #[arg(long, value_name = "PATH", global = true, help = SOCKET)]
     pub socket: Option<PathBuf>,
     /// How the answer is written
     #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT", global = true)]
