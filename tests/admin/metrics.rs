@@ -204,7 +204,7 @@ async fn op_03_there_is_nothing_of_users_in_metrics_and_no_label_comes_from_a_cl
         client.post("/api/auth/login", &body).await;
     }
     let page = page(&server).await;
-    for secret in ["ada", "example.com", "made-up", "agent-", &made.text("/user/id"), "127.0.0.1"] {
+    for secret in ["ada@", "Ada", "example.com", "made-up", "agent-", &made.text("/user/id"), "127.0.0.1"] {
         assert!(!page.contains(secret), "{secret}");
     }
     // One route that was not asked before, and the row of those that are none.

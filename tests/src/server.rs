@@ -389,9 +389,14 @@ impl Server {
 
     async fn again(mut self, clock: Arc<TestClock>, trust_clock: bool) -> Self {
         self.stop().await;
-        Box::pin(Self::run(self.config.clone(), clock, self.doubles.clone(), self.dir.clone(), trust_clock))
-            .await
-            .unwrap_or_else(|e| panic!("{e}"))
+        loop {
+            let (config, doubles) = (self.config.clone(), self.doubles.clone());
+            match Box::pin(Self::run(config, clock.clone(), doubles, self.dir.clone(), trust_clock)).await {
+                // In one process the threads of sled that was stopped may hold its lock for a moment more.
+                Err(e) if e.to_string().contains("acquire lock") => tokio::task::yield_now().await,
+                started => return started.unwrap_or_else(|e| panic!("{e}")),
+            }
+        }
     }
 
     /// A client of the public door, without cookies.

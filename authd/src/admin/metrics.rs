@@ -147,7 +147,6 @@ fn of_store(app: &AdminApp, page: &mut Page) -> Result<(), ServiceError> {
         page.count(&family::STORE_SNAPSHOT_BYTES, &[], bytes);
     }
     page.flag(&family::STORE_SNAPSHOT_FAILED, files.problem.is_some());
-    page.count(&family::STORE_UNREADABLE, &[], work.unreadable);
     Ok(())
 }
 

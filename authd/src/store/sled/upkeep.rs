@@ -184,8 +184,20 @@ impl Keeper {
     /// wrong: the store stops, and is made anew from the log when it starts.
     fn compare(&self, snapshot: &Snapshot) -> Result<bool, StoreError> {
         let unreadable = |e: LogError| StoreError::Unavailable(e.to_string().into());
-        let state = self.snapshots.read(snapshot).map_err(unreadable)?;
-        let wrong = match differences(state, &self.db, &|| self.goes_on()) {
+        let mut broken = None;
+        // A snapshot that cannot be read says nothing about sled, which may well be sound.
+        let state = self.snapshots.read(snapshot).map_err(unreadable)?.map_while(|entry| match entry {
+            Ok(entry) => Some(Ok(entry)),
+            Err(e) => {
+                broken = Some(e);
+                None
+            }
+        });
+        let compared = differences(state, &self.db, &|| self.goes_on());
+        if let Some(broken) = broken {
+            return Err(unreadable(broken));
+        }
+        let wrong = match compared {
             Ok(None) => return Ok(false),
             Ok(Some(found)) => {
                 let keys = found.keys().cloned().collect();
