@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The archive that `cargo xtask dist tar` makes: its programs need no library and nothing else of the host. They are static and can be
-# loaded anywhere (static-pie), have no path of the machine they were made on in them, and work in an empty directory as their root with
-# an empty environment: a sign-up, authctl, and a stop in order.
+# loaded anywhere (static-pie), have no path of the machine they were made on in them, and work in a directory as their root that has
+# nothing but /proc and /dev, with an empty environment: a sign-up, authctl, and a stop in order.
 #
 # Needs root, and the archive in target/dist (which is not made here: a release build takes CI too long). Exit code 0: all is well, or
 # skipped for the reason it prints; 1: something is wrong.
@@ -11,14 +11,18 @@ cd "$(dirname "$0")/../.."
 skip() { echo "skipped: needs $*"; exit 0; }
 fail() { echo "FAILED: $*" >&2; exit 1; }
 
-archive=$(ls "${AUTHD_TEST_ARCHIVE:-${CARGO_TARGET_DIR:-target}/dist}"/authd-*-linux.tar.gz 2>/dev/null | tail -n 1)
+archive=$(ls "${AUTHD_TEST_ARCHIVE:-${CARGO_TARGET_DIR:-target}/dist}"/authd-*-linux.tar.gz 2>/dev/null | tail -n 1 || true)
 [ -n "$archive" ] || skip "the archive (cargo xtask dist tar)"
 [ "$(id -u)" = 0 ] || skip "root, for another root directory"
+# With /proc and /dev there, as on any Linux: in a mount namespace of its own, so that nothing is left of it.
+if [ "${AUTHD_TEST_INNER-}" != 1 ]; then
+  AUTHD_TEST_INNER=1 exec unshare --mount --propagation private -- bash "$0"
+fi
 command -v readelf >/dev/null && command -v curl >/dev/null || skip "readelf (package binutils) and curl"
 
 work=$(mktemp -d /var/tmp/authd-archive.XXXXXX)
 pid=
-trap '[ -z "$pid" ] || kill -KILL $pid 2>/dev/null || true; rm -rf "$work"' EXIT
+trap '[ -z "$pid" ] || kill -KILL $pid 2>/dev/null || true; umount -R "$work/root/proc" "$work/root/dev" 2>/dev/null || true; rm -rf --one-file-system "$work"' EXIT
 mkdir "$work/all" "$work/root"
 tar -xf "$archive" -C "$work/all" --strip-components=1
 for file in README.md LICENSE sbom.cdx.json man/man8/authd.8 completions/authctl.bash systemd/authd.service; do
@@ -37,6 +41,7 @@ for program in authd authctl; do
 done
 echo "→ archive: $(stat -c %s "$archive") bytes"
 
+for mount in proc dev; do mkdir "$work/root/$mount"; mount --rbind "/$mount" "$work/root/$mount"; done
 inside() { env -i "$(command -v chroot)" "$work/root" "$@"; }
 env -i "$(command -v chroot)" "$work/root" /authd --development --data-dir /data --listen 127.0.0.1:0 --admin-socket /admin.sock >"$work/card" 2>"$work/log" &
 pid=$!

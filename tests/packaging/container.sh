@@ -11,7 +11,7 @@ cd "$(dirname "$0")/../.."
 skip() { echo "skipped: needs $*"; exit 0; }
 fail() { echo "FAILED: $*" >&2; exit 1; }
 
-archive=$(ls "${AUTHD_TEST_ARCHIVE:-${CARGO_TARGET_DIR:-target}/dist}"/authd-*-linux.tar.gz 2>/dev/null | tail -n 1)
+archive=$(ls "${AUTHD_TEST_ARCHIVE:-${CARGO_TARGET_DIR:-target}/dist}"/authd-*-linux.tar.gz 2>/dev/null | tail -n 1 || true)
 [ -n "$archive" ] || skip "the archive (cargo xtask dist tar)"
 [ "$(id -u)" = 0 ] || skip "root, for a container"
 command -v podman >/dev/null && command -v nsenter >/dev/null || skip "podman (packages podman and crun)"
@@ -26,7 +26,7 @@ work=$(mktemp -d /var/tmp/authd-container.XXXXXX)
 pod() { podman --root "$work/root" --runroot "$work/run" --storage-driver vfs --cgroup-manager cgroupfs "$@"; }
 trap 'pod rm -f -t 0 authd >/dev/null 2>&1 || true; pod rmi -af >/dev/null 2>&1 || true; rm -rf "$work"' EXIT
 began=$(date +%s%N)
-mkdir "$work/authd" "$work/etc" "$work/data" "$work/socket"
+mkdir -m 0700 "$work/authd" "$work/etc" "$work/data" "$work/socket"
 tar -xf "$archive" -C "$work/authd" --strip-components=1
 pod build -q --isolation=chroot -t authd -f packaging/Containerfile "$work/authd" >/dev/null
 echo "→ image: $(pod image inspect authd --format '{{.Size}}') bytes"
