@@ -8,16 +8,20 @@ use common::{Span, UnixTime};
 
 use crate::ports::Clock;
 
-/// What the machine's two clocks show, in milliseconds: the wall clock since 1970, and one that no one sets.
-#[derive(Debug, Clone, Copy)]
-struct Reading {
-    wall: i64,
-    steady: i64,
-}
+/// A clock of the machine, in milliseconds.
+type Reading = Box<dyn Fn() -> i64 + Send + Sync>;
+
+/// How often the wall clock is looked at, in milliseconds of the steady one: a step of it is followed within that time.
+const LOOK_EVERY: i64 = 10;
 
 /// The steady clock, plus the largest distance that the wall clock ever was ahead of it.
 pub struct SystemClock {
-    read: Box<dyn Fn() -> Reading + Send + Sync>,
+    /// Since 1970.
+    wall: Reading,
+    /// Of a clock that no one sets.
+    steady: Reading,
+    /// What that one showed when the wall clock was looked at last.
+    looked: AtomicI64,
     ahead: AtomicI64,
 }
 
@@ -25,7 +29,7 @@ impl Default for SystemClock {
     fn default() -> Self {
         #[allow(clippy::disallowed_methods)] // the one place that reads it
         let start = Instant::now();
-        Self::reading(move || Reading { wall: wall(), steady: millis(start.elapsed()) })
+        Self::reading(wall, move || millis(start.elapsed()))
     }
 }
 
@@ -35,10 +39,7 @@ impl SystemClock {
     #[allow(clippy::disallowed_methods)]
     pub fn ahead_for_tests(by: Span) -> Self {
         let start = Instant::now();
-        Self::reading(move || Reading {
-            wall: wall().saturating_add(millis(by.to_std())),
-            steady: millis(start.elapsed()),
-        })
+        Self::reading(move || wall().saturating_add(millis(by.to_std())), move || millis(start.elapsed()))
     }
 }
 
@@ -52,30 +53,38 @@ fn wall() -> i64 {
 }
 
 impl SystemClock {
-    fn reading(read: impl Fn() -> Reading + Send + Sync + 'static) -> Self {
-        let Reading { wall, steady } = read();
-        Self { read: Box::new(read), ahead: AtomicI64::new(wall.saturating_sub(steady)) }
+    fn reading(
+        wall: impl Fn() -> i64 + Send + Sync + 'static,
+        steady: impl Fn() -> i64 + Send + Sync + 'static,
+    ) -> Self {
+        let at = steady();
+        let ahead = AtomicI64::new(wall().saturating_sub(at));
+        Self { wall: Box::new(wall), steady: Box::new(steady), looked: AtomicI64::new(at), ahead }
     }
 }
 
 impl Clock for SystemClock {
     fn now(&self) -> UnixTime {
-        let Reading { wall, steady } = (self.read)();
-        let ahead = wall.saturating_sub(steady);
-        let known = self.ahead.load(Ordering::Relaxed);
-        // Most of the time there is nothing to write, and to write takes the line of memory away from all other threads.
-        let known = if ahead > known { self.ahead.fetch_max(ahead, Ordering::Relaxed).max(ahead) } else { known };
+        let steady = (self.steady)();
+        // A request asks for the time again and again: most of the time there is nothing to look at and nothing to write.
+        let known = match steady.saturating_sub(self.looked.load(Ordering::Relaxed)) < LOOK_EVERY {
+            true => self.ahead.load(Ordering::Relaxed),
+            false => {
+                self.looked.store(steady, Ordering::Relaxed);
+                let ahead = (self.wall)().saturating_sub(steady);
+                self.ahead.fetch_max(ahead, Ordering::Relaxed).max(ahead)
+            }
+        };
         UnixTime::from_millis(steady.saturating_add(known))
     }
 
     fn not_before(&self, time: UnixTime) {
-        let Reading { steady, .. } = (self.read)();
-        self.ahead.fetch_max(time.as_millis().saturating_sub(steady), Ordering::Relaxed);
+        self.ahead.fetch_max(time.as_millis().saturating_sub((self.steady)()), Ordering::Relaxed);
     }
 
     fn wall_is_behind(&self) -> Span {
         let now = self.now();
-        now.since(UnixTime::from_millis((self.read)().wall))
+        now.since(UnixTime::from_millis((self.wall)()))
     }
 }
 
@@ -86,10 +95,10 @@ mod tests {
     use super::*;
 
     fn clock() -> (SystemClock, impl Fn(i64, i64)) {
-        let reading = Arc::new(Mutex::new(Reading { wall: 1_000_000, steady: 0 }));
-        let of_clock = reading.clone();
-        let clock = SystemClock::reading(move || *of_clock.lock().unwrap());
-        (clock, move |wall, steady| *reading.lock().unwrap() = Reading { wall, steady })
+        let shown = Arc::new(Mutex::new((1_000_000, 0)));
+        let (of_wall, of_steady) = (shown.clone(), shown.clone());
+        let clock = SystemClock::reading(move || of_wall.lock().unwrap().0, move || of_steady.lock().unwrap().1);
+        (clock, move |wall, steady| *shown.lock().unwrap() = (wall, steady))
     }
 
     #[test]
@@ -111,6 +120,10 @@ mod tests {
         let (clock, set) = clock();
         set(5_000_000, 10);
         assert_eq!(clock.now().as_millis(), 5_000_000, "the machine slept");
+        set(6_000_000, 19);
+        assert_eq!(clock.now().as_millis(), 5_000_009, "it is not looked at each time");
+        set(6_000_000, 20);
+        assert_eq!(clock.now().as_millis(), 6_000_000);
         assert_eq!(clock.wall_is_behind(), Span::ZERO);
     }
 

@@ -390,7 +390,8 @@ async fn connection<S: Answer, T: AsyncRead + AsyncWrite + Unpin + Send + 'stati
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.idle).max_buf_size(MAX_HEAD_BYTES).half_close(false);
-    builder.keep_alive(limits.keep_alive);
+    // Most answers are small: to copy the body behind the head costs less than to hand the kernel two pieces.
+    builder.keep_alive(limits.keep_alive).writev(false);
     let connection = builder.serve_connection(TokioIo::new(Guarded::new(stream, limits.write)), answering);
     let mut connection = std::pin::pin!(connection);
     let ended = |outcome: Result<(), hyper::Error>| {

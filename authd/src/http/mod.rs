@@ -16,7 +16,7 @@ pub mod request;
 pub mod routes;
 pub mod throttle;
 
-use std::{sync::Arc, time::Duration};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use bytes::Buf;
 use common::{ErrorCode, RequestId, Span, text::printable};
@@ -389,6 +389,11 @@ const HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
 /// by one message to the writer, and what is in that message happens whole or not at all, whoever still waits for it. So the
 /// answer cannot say that nothing was done.
 async fn in_time(handler: impl Future<Output = Result<Reply, ApiError>>) -> Result<Reply, ApiError> {
+    let mut handler = pin!(handler);
+    // Most have their answer at once, and need no timer.
+    if let Poll::Ready(outcome) = poll_fn(|cx| Poll::Ready(handler.as_mut().poll(cx))).await {
+        return outcome;
+    }
     let outcome = tokio::time::timeout(HANDLER_TIMEOUT, handler).await;
     outcome.unwrap_or_else(|_| Err(ApiError::new(ErrorCode::HandlerTimeout)))
 }
