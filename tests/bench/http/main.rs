@@ -160,7 +160,7 @@ async fn kinds(peer: &Peer, bare: &Peer) -> Vec<Kind> {
         let floor = taught(bare, headers, &answer).await;
         kinds.push(Kind { name, ask: always(asked), floor, budget });
         if name == "jwks" {
-            let head = String::from_utf8_lossy(&answer).to_ascii_lowercase();
+            let head = String::from_utf8_lossy(&answer);
             let tag = head.split("\r\n").find_map(|line| line.strip_prefix("etag: ")).unwrap().to_owned();
             let asked = request(peer, line, &[("if-none-match", &tag)], None);
             let (status, answer) = ask_once(peer, &asked).await;

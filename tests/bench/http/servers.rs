@@ -112,7 +112,7 @@ pub fn authd(dir: TempDir) -> Peer {
         .env("AUTHD_THROTTLE__REQUESTS", "off")
         .env("AUTHD_THROTTLE__FAILURES", "false");
     command.env("AUTHD_HTTP__MAX_CONNECTIONS", "12000").env("AUTHD_HTTP__MAX_CONNECTIONS_PER_CLIENT", "12000");
-    command.env("AUTHD_SESSION__MAX_PER_USER", "100000");
+    command.env("AUTHD_SESSION__MAX_PER_USER", "10000");
     command.arg("--development").arg("--data-dir").arg(home.join("data")).args(["--listen", "127.0.0.1:0"]);
     command.arg("--admin-socket").arg(home.join("a.sock"));
     start(command, Some(dir), |line| {
@@ -197,7 +197,7 @@ pub fn fastapi_users(dir: TempDir) -> Result<Peer, String> {
         return Err("needs the packages of tests/bench/requirements.txt in tests/bench/.venv".into());
     }
     let mut command = Command::new(python);
-    command.arg(folder.join("fastapi_users.py")).arg(dir.path().join("users.sqlite"));
+    command.arg(folder.join("peer_fastapi_users.py")).arg(dir.path().join("users.sqlite"));
     Ok(start(command, Some(dir), |line| Some(loopback(line.strip_prefix("peer ")?.parse().ok()?))))
 }
 
