@@ -263,3 +263,22 @@ async fn f_05_what_the_log_has_so_too_does_not_stop_the_store() {
     assert!(store.user(&user_of("u1").id).await.is_err());
     assert!(!doubts.has_changed().unwrap() && store.work().unreadable == 2);
 }
+
+/// A snapshot that cannot be read says nothing about sled. The store is not stopped for it: it would not start again.
+#[tokio::test]
+async fn f_05_a_snapshot_that_cannot_be_read_does_not_stop_a_sound_store() {
+    let place = Place::filled().await;
+    let store = place.open();
+    let files = fs::read_dir(place.sled().with_file_name("log")).unwrap().map(|entry| entry.unwrap().path());
+    let snapshot = files.filter(|path| path.extension().is_some_and(|e| e == "snapshot")).max().unwrap();
+    let mut bytes = fs::read(&snapshot).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(snapshot, bytes).unwrap();
+    let refused = store.settle_doubts().await.unwrap_err().to_string();
+    assert!(refused.contains(".snapshot") && !refused.contains("sled is not"), "{refused}");
+    assert!(store.health().is_ok() && !*store.stopped().borrow());
+    drop(store);
+    assert!(place.open().user(&user_of("u1").id).await.unwrap().is_some());
+    assert!(!aside(&place.sled()).exists(), "it was not made anew");
+}
