@@ -83,6 +83,11 @@ impl Scanner {
         Ok(())
     }
 
+    /// Whether there may be more of a request than what was seen of it.
+    pub fn is_amid(&self) -> bool {
+        self.place != Place::Request || self.length > 0
+    }
+
     /// Follows one line, as far as it is there. How many bytes that were; `None` if it is doubtful.
     fn line(&mut self, bytes: &[u8]) -> Option<usize> {
         let end = memchr::memchr(b'\n', bytes);

@@ -5,25 +5,22 @@
 use std::{
     collections::HashMap,
     convert::Infallible,
-    future::Future,
     io,
     net::IpAddr,
-    pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::{Notify, Semaphore, watch},
-    time::{Instant, Sleep, sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tracing::{debug, warn};
 use warp::reply::Response;
@@ -31,10 +28,13 @@ use warp::reply::Response;
 use crate::{
     domain::address::{bucket, canonical},
     door::{Head, Peer, PeerCredentials},
-    framing::{Doubtful, Scanner},
     life::Pulse,
     nss,
 };
+
+mod guarded;
+
+use guarded::Guarded;
 
 /// What a door allows a connection.
 #[derive(Debug, Clone, Copy)]
@@ -413,88 +413,6 @@ async fn connection<S: Answer, T: AsyncRead + AsyncWrite + Unpin + Send + 'stati
     ended(connection.await);
 }
 
-/// What hyper reads in the place of something doubtful. No grammar of a head has room for a NUL, so that it answers with 400
-/// and closes, wherever in a head it stands, and after the answers to what came before.
-const REFUSED: &[u8] = b"\0\r\n\r\n";
-
-/// A stream whose writes must get on (a peer that does not read for so long loses the connection, HT-02), and whose heads
-/// must be such as every reader reads alike (HT-03).
-struct Guarded<T> {
-    inner: T,
-    scanner: Scanner,
-    /// What is left of [`REFUSED`] to be read, once something doubtful came.
-    refused: Option<&'static [u8]>,
-    limit: Duration,
-    stalled: Option<Pin<Box<Sleep>>>,
-}
-
-impl<T> Guarded<T> {
-    fn new(inner: T, limit: Duration) -> Self {
-        Self { inner, scanner: Scanner::default(), refused: None, limit, stalled: None }
-    }
-
-    fn check<R>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
-        if result.is_ready() {
-            self.stalled = None;
-            return result;
-        }
-        let limit = self.limit;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + limit)));
-        ready!(stalled.as_mut().poll(cx));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.refused.is_none() {
-            let before = buf.filled().len();
-            ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
-            let fresh = buf.filled().get(before..).unwrap_or_default();
-            let Err(Doubtful { sound }) = self.scanner.scan(fresh) else { return Poll::Ready(Ok(())) };
-            debug!("a request was ambiguous");
-            buf.set_filled(before + sound);
-            self.refused = Some(REFUSED);
-        }
-        // And then the end: nothing that the peer sends is looked at any more.
-        let left = self.refused.unwrap_or_default();
-        let (now, later) = left.split_at(left.len().min(buf.remaining()));
-        buf.put_slice(now);
-        self.refused = Some(later);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.inner).poll_write(cx, buf);
-        self.check(cx, result)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.inner).poll_flush(cx);
-        self.check(cx, result)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.inner).poll_shutdown(cx);
-        self.check(cx, result)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
-        self.check(cx, result)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -607,6 +525,16 @@ mod tests {
                 "{later:?}, after the second answer"
             );
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_whose_body_nobody_read_has_the_answer_and_time_to_take_it() {
+        let mut served = served(sized(1));
+        served.client.write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        served.client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+        assert_eq!(served.lasted().await, guarded::LINGERS);
     }
 
     #[tokio::test(start_paused = true)]

@@ -171,6 +171,20 @@ async fn az_04_a_connection_takes_one_request_so_that_who_asks_is_looked_up_each
     assert!(answers.to_lowercase().contains("connection: close"), "{answers}");
 }
 
+#[tokio::test]
+async fn who_is_refused_before_its_body_was_read_gets_the_answer() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let server = Server::start().await;
+    for line in ["PATCH /v1/users/x/role", "POST /v1/nothing"] {
+        let mut stream = tokio::net::UnixStream::connect(&server.socket).await.unwrap();
+        let head = format!("{line} HTTP/1.1\r\nhost: authd\r\ncontent-length: 400000\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 40") && answer.contains("connection: close"), "{line}: {answer}");
+    }
+}
+
 /// The fields of a type could be read from a list too, in their order.
 #[tokio::test]
 async fn a_body_that_is_no_object_is_refused_on_every_route() {

@@ -221,6 +221,41 @@ async fn ht_03_ambiguous_requests_are_refused_and_the_connection_closed() {
 }
 
 #[tokio::test]
+async fn who_is_answered_before_its_body_was_read_is_told_that_the_connection_closes() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let server = Server::start().await;
+    for (line, status) in [
+        ("POST /api/auth/no-such-route", "404"),
+        ("PATCH /api/auth/sign-in/email", "404"),
+        ("POST /api/auth/sign-in/email", "413"),
+        ("GET /api/auth/ok", "200"),
+    ] {
+        let mut stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
+        let head = format!(
+            "{line} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 400000\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{line}: {answer}");
+        assert!(answer.to_lowercase().contains("\r\nconnection: close\r\n"), "{line}: {answer}");
+    }
+    // What was read to its end keeps the connection.
+    let mut stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    let whole = "POST /api/auth/sign-out HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                 Content-Length: 2\r\n\r\n{}";
+    for _ in 0..2 {
+        stream.write_all(whole.as_bytes()).await.unwrap();
+        let mut answer = vec![];
+        while !answer.ends_with(b"}") {
+            assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0);
+        }
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 ") && !answer.to_lowercase().contains("connection:"), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn ht_03_bodies_with_broken_chunks_are_refused_and_methods_of_proxies_too() {
     let server = Server::start().await;
     let smuggled = "GET /api/auth/ok HTTP/1.1\r\nHost: localhost\r\nX-Smuggled: yes\r\n\r\n";

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
-use http::{HeaderMap, HeaderName, Method, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 
 /// Who is at the other end of the connection: the kernel's word, not the request's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +98,12 @@ impl Head {
     /// Whether the header is there at all.
     pub fn has(&self, name: impl Into<HeaderName>) -> bool {
         self.headers.contains_key(name.into())
+    }
+
+    /// Whether something follows the head: there is no other request where it ends.
+    pub fn has_body(&self) -> bool {
+        let length = self.headers.get(header::CONTENT_LENGTH).map(HeaderValue::as_bytes);
+        self.headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|length| length != b"0")
     }
 
     /// `User-Agent`, cut to 512 characters, without anything a terminal would act on.

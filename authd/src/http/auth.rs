@@ -113,7 +113,7 @@ impl Req {
             (Some(shown), _) | (None, SessionCookie::Signed(shown)) => shown,
             (None, SessionCookie::None) => return Ok(CookieSession::None),
         };
-        Ok(match sessions::by_token(&app.services, shown.token.expose()).await? {
+        Ok(match sessions::by_digest(&app.services, &shown.digest).await? {
             Found::Alive(live) => CookieSession::Alive(live, shown),
             Found::Expired(_) => CookieSession::Dead(Refusal::SessionExpired),
             Found::Nothing => CookieSession::Dead(Refusal::SessionRevoked),

@@ -7,11 +7,16 @@ use common::{SecretString, Span, UnixTime};
 use http::{HeaderValue, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use super::known_cookies::KnownCookies;
 use crate::{
     digest::is_same_secret,
+    domain::TokenDigest,
     door::{Head, Reply},
     ports::{Clock, Mac, SessionCopies, Takeover},
-    service::device::{self, Device},
+    service::{
+        device::{self, Device},
+        sessions,
+    },
 };
 
 /// What `encodeURIComponent` leaves alone.
@@ -37,6 +42,8 @@ const MAX_SIGNED: usize = 8;
 #[derive(Clone)]
 pub struct Cookies {
     mac: Arc<dyn Mac>,
+    /// Of the same key.
+    known: Arc<KnownCookies>,
     session_token: String,
     session_data: String,
     dont_remember: String,
@@ -55,8 +62,16 @@ pub struct Cookies {
 pub struct Shown {
     /// The token.
     pub token: SecretString,
+    /// The digest under which its session is known.
+    pub digest: TokenDigest,
     /// It was signed by the server before, and not by us: at its next use the cookie is signed anew.
     pub is_legacy: bool,
+}
+
+/// What was signed.
+struct Verified {
+    value: SecretString,
+    is_legacy: bool,
 }
 
 /// An administrator's own session, kept while another user is acted as.
@@ -91,6 +106,7 @@ impl Cookies {
         let own_host = format!("Path=/; HttpOnly{secure}; SameSite=Lax");
         Self {
             mac,
+            known: Arc::default(),
             session_token: name("session_token"),
             session_data: name("session_data"),
             dont_remember: name("dont_remember"),
@@ -170,7 +186,7 @@ impl Cookies {
 
     /// The value of a signed cookie, if its signature is good: percent-decoded once, cut at the last dot, a signature of
     /// exactly 44 characters ending in `=`, compared in constant time before anything else is done with it (SE-06).
-    fn verified(&self, encoded: &str) -> Option<Shown> {
+    fn verified(&self, encoded: &str) -> Option<Verified> {
         let mut decoded = Vec::with_capacity(encoded.len());
         decoded.extend(percent_decode_str(encoded));
         let (value, signature) = std::str::from_utf8(&decoded).ok()?.rsplit_once('.')?;
@@ -182,16 +198,28 @@ impl Cookies {
         let in_time = |(takeover, clock): &&(Takeover, Arc<dyn Clock>)| clock.now() < takeover.until;
         let is_ours = is_by(&*self.mac);
         let is_legacy = !is_ours && self.before.as_ref().filter(in_time).is_some_and(|(before, _)| is_by(&*before.mac));
-        (is_ours || is_legacy).then(|| Shown { token: value.into(), is_legacy })
+        (is_ours || is_legacy).then(|| Verified { value: value.into(), is_legacy })
+    }
+
+    /// The session token in the value of a signed cookie, if its signature is good, or was found good when it was last shown.
+    fn shown(&self, encoded: &str) -> Option<Shown> {
+        let place = match self.known.find(encoded) {
+            Ok(shown) => return Some(shown),
+            Err(place) => place,
+        };
+        let Verified { value: token, is_legacy } = self.verified(encoded)?;
+        let shown = Shown { digest: sessions::digest(token.expose()), token, is_legacy };
+        self.known.keep(&place, encoded, &shown);
+        Some(shown)
     }
 
     /// The session token of a bearer token: signed, percent-encoded or not; or, unless the signature is required, the token
     /// alone, which has no dot. Anything else is as good as none (recorded).
     pub fn read_bearer(&self, shown: &str, is_signed: bool) -> Option<Shown> {
         match shown.contains('.') {
-            true => self.verified(shown),
+            true => self.shown(shown),
             false if is_signed || shown.is_empty() || shown.len() > MAX_COOKIE_BYTES => None,
-            false => Some(Shown { token: shown.into(), is_legacy: false }),
+            false => Some(Shown { token: shown.into(), digest: sessions::digest(shown), is_legacy: false }),
         }
     }
 
@@ -253,8 +281,8 @@ impl Cookies {
     /// The session that [`Cookies::admin_session`] kept.
     pub fn read_admin_session(&self, head: &Head) -> Option<AdminSession> {
         let [value] = values(head, &self.admin_session)[..] else { return None };
-        let shown = self.verified(value)?;
-        let (token, is_brief) = shown.token.expose().rsplit_once(':')?;
+        let kept = self.verified(value)?.value;
+        let (token, is_brief) = kept.expose().rsplit_once(':')?;
         Some(AdminSession { token: token.into(), remember: is_brief != "true" })
     }
 
@@ -301,7 +329,7 @@ impl Cookies {
     pub fn read(&self, head: &Head) -> SessionCookie {
         let mut found: Option<Shown> = None;
         for value in values(head, &self.session_token) {
-            match (self.verified(value), &mut found) {
+            match (self.shown(value), &mut found) {
                 (Some(shown), None) => found = Some(shown),
                 (Some(shown), Some(first)) if is_same_token(&shown, first) => first.is_legacy &= shown.is_legacy,
                 _ => return SessionCookie::None,
@@ -313,7 +341,7 @@ impl Cookies {
     /// The session tokens of all cookies that we signed, for ending what they stand for: a second cookie that somebody
     /// planted must not keep the first one alive.
     pub fn read_all(&self, head: &Head) -> Vec<SecretString> {
-        let signed = values(head, &self.session_token).into_iter().filter_map(|value| self.verified(value));
+        let signed = values(head, &self.session_token).into_iter().filter_map(|value| self.shown(value));
         signed.take(MAX_SIGNED).map(|shown| shown.token).collect()
     }
 }

@@ -8,6 +8,7 @@ pub mod error;
 mod given;
 pub mod health;
 pub mod jwks;
+mod known_cookies;
 pub mod openapi;
 pub mod origin;
 pub mod plain;
@@ -140,6 +141,13 @@ pub struct App {
     prepared: Prepared,
 }
 
+/// What is known of a request while it is answered.
+#[derive(Default)]
+struct Seen {
+    route: Option<&'static Route>,
+    has_read_body: bool,
+}
+
 /// The session token for clients without cookies.
 const SET_AUTH_TOKEN: HeaderName = HeaderName::from_static("set-auth-token");
 
@@ -191,14 +199,22 @@ impl App {
         S: Stream<Item = Result<B, warp::Error>> + Send,
         B: Buf + Send,
     {
-        let (id, began, mut asked) = (self.ids.draw(), Instant::now(), None);
-        let caught = panics::catch(self.dispatch(&head, body, &id, &mut asked)).await;
+        let (id, began, mut seen) = (self.ids.draw(), Instant::now(), Seen::default());
+        let caught = panics::catch(self.dispatch(&head, body, &id, &mut seen)).await;
         let mut reply = caught.unwrap_or_else(|Panic { said, location }| {
             error!(request.id = %id, location, "a handler panicked: {}", printable(&said));
             ApiError::new(ErrorCode::Internal).into_reply()
         });
         self.dress(&head, &mut reply, &id);
-        let route = asked.and_then(|route| routes::ROUTES.element_offset(route));
+        // After a chunked body, or one that was not read to its end, the next request must not be looked for in what follows
+        // (HT-03).
+        let is_unread = head.has_body() && !seen.has_read_body;
+        let closes =
+            is_unread || head.has(header::TRANSFER_ENCODING) || reply.code() == StatusCode::MISDIRECTED_REQUEST;
+        if closes && !reply.has(&header::CONNECTION) {
+            reply.add(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        let route = seen.route.and_then(|route| routes::ROUTES.element_offset(route));
         self.requests.answered(route, reply.code().as_u16(), began.elapsed().as_secs_f64());
         debug!(request.id = %id, http.method = %head.method, http.status = reply.code().as_u16(), "answered");
         reply.into_response()
@@ -208,14 +224,8 @@ impl App {
     /// and in the handler: schema → form → session. Before them the host, because nothing of a request counts that was not
     /// meant for us.
     ///
-    /// `asked`: the route, as soon as it is known.
-    async fn dispatch<S, B>(
-        &self,
-        head: &Arc<Head>,
-        stream: S,
-        id: &RequestId,
-        asked: &mut Option<&'static Route>,
-    ) -> Reply
+    /// `seen`: what is known of the request, as soon as it is.
+    async fn dispatch<S, B>(&self, head: &Arc<Head>, stream: S, id: &RequestId, seen: &mut Seen) -> Reply
     where
         S: Stream<Item = Result<B, warp::Error>> + Send,
         B: Buf + Send,
@@ -228,7 +238,7 @@ impl App {
             found => found,
         };
         if let Found::Route(route, _) = &found {
-            *asked = Some(*route);
+            seen.route = Some(*route);
         }
         let any_host = matches!(&found, Found::Route(route, _) if route.any_host);
         let is_plain = matches!(&found, Found::Route(route, _) if throttle::is_plain(route));
@@ -249,7 +259,7 @@ impl App {
         let outcome = async {
             // As long as the handler has the body.
             let mut share = Share::of(&self.bodies, self.settings.max_body_total);
-            let body = self.body(head, stream, route.body, &mut share).await?;
+            let body = self.body(head, stream, route.body, (&mut share, &mut seen.has_read_body)).await?;
             origin::check(self, head, route.origin, &body)?;
             let req = Req::new(head.clone(), body, params, id.clone(), renewed.clone());
             in_time((route.handler)(self, req)).await
@@ -301,7 +311,13 @@ impl App {
         if any_host || served(host) && target_ok { Ok(()) } else { Err(refuse()) }
     }
 
-    async fn body<S, B>(&self, head: &Head, stream: S, rule: BodyRule, share: &mut Share) -> Result<Body, ApiError>
+    async fn body<S, B>(
+        &self,
+        head: &Head,
+        stream: S,
+        rule: BodyRule,
+        (share, has_read): (&mut Share, &mut bool),
+    ) -> Result<Body, ApiError>
     where
         S: Stream<Item = Result<B, warp::Error>> + Send,
         B: Buf + Send,
@@ -322,6 +338,7 @@ impl App {
         }
         let within = self.settings.body_timeout.to_std();
         let bytes = body::read(&head.headers, stream, self.settings.max_body, within, share).await?;
+        *has_read = true;
         match (kind, rule) {
             // On Node a body without a type is as good as none; on our own routes it is refused.
             (None, BodyRule::PlainJson) if !bytes.is_empty() => Err(unsupported("", rule)),
@@ -351,12 +368,6 @@ impl App {
         }
         reply.add(REQUEST_ID, id.as_str());
         origin::allow(self, head, reply);
-        let unread = reply.code() == StatusCode::PAYLOAD_TOO_LARGE || reply.code() == StatusCode::REQUEST_TIMEOUT;
-        // After a chunked body, or one that was not read to its end, the next request must not be looked for in what
-        // follows (HT-03).
-        if unread || head.has(header::TRANSFER_ENCODING) || reply.code() == StatusCode::MISDIRECTED_REQUEST {
-            reply.add(header::CONNECTION, HeaderValue::from_static("close"));
-        }
     }
 }
 
@@ -417,9 +428,7 @@ impl From<BodyError> for ApiError {
             BodyError::TooSlow => Self::new(ErrorCode::RequestTimeout),
             BodyError::Broken => Self::with_message(ErrorCode::BadRequest, "The body is broken off"),
             // The rest of it is not read.
-            BodyError::TooMany => {
-                Self::new(ErrorCode::Busy).header(header::CONNECTION, HeaderValue::from_static("close"))
-            }
+            BodyError::TooMany => Self::new(ErrorCode::Busy),
         }
     }
 }

@@ -77,8 +77,16 @@ pub(super) fn judge(live: Option<Live>, now: UnixTime) -> Found {
 /// # Errors
 /// The store cannot be read: nobody is signed in by a failure (LG-06).
 pub async fn by_token(app: &Services, token: &str) -> Result<Found, ServiceError> {
+    by_digest(app, &digest(token)).await
+}
+
+/// The session whose token has this digest.
+///
+/// # Errors
+/// As [`by_token`].
+pub async fn by_digest(app: &Services, digest: &TokenDigest) -> Result<Found, ServiceError> {
     let now = app.clock.now();
-    impersonation::judge(app, judge(app.store.session_by_token(&digest(token)).await?, now), now).await
+    impersonation::judge(app, judge(app.store.session_by_token(digest).await?, now), now).await
 }
 
 /// The session by its handle.
