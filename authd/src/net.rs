@@ -300,33 +300,23 @@ pub async fn serve<S: Answer>(
         };
         // Closed without a word: a client with so many connections learns nothing from one more answer.
         let Some(guest) = guest else { continue };
-        let (service, stop, gauge) = (service.clone(), stop.clone(), gauge.clone());
-        tokio::spawn(async move {
-            match stream {
-                Stream::Tcp(stream, peer) => connection(stream, peer, service, limits, stop).await,
-                Stream::Unix(stream, peer) => {
-                    // The account database may be slow (it may be on the network): not on this thread, nor in the way of
-                    // the next connection.
-                    let UCred { uid, gid, pid } = peer;
-                    let (name, groups) =
-                        tokio::task::spawn_blocking(move || nss::account(uid, gid)).await.unwrap_or_default();
-                    let peer = PeerCredentials { uid, gid, pid, name, groups };
-                    let mut limits = limits;
-                    let mut stranger = None;
-                    if gauge.is_stranger(&peer) {
-                        // Closed without a word where there are many: only time would end them.
-                        stranger = gauge.admit_stranger();
-                        if stranger.is_none() {
-                            return;
-                        }
-                        (limits.first_head, limits.idle) = (STRANGERS_HEAD, STRANGERS_HEAD);
-                    }
-                    connection(stream, Peer::Unix(peer), service, limits, stop).await;
-                    drop(stranger);
-                }
+        let (service, stop) = (service.clone(), stop.clone());
+        match stream {
+            Stream::Tcp(stream, peer) => {
+                let serving = connection(stream, peer, service, limits, stop);
+                tokio::spawn(async move {
+                    serving.await;
+                    drop((permit, guest));
+                });
             }
-            drop((permit, guest));
-        });
+            Stream::Unix(stream, peer) => {
+                let gauge = gauge.clone();
+                tokio::spawn(async move {
+                    of_user(stream, peer, service, limits, stop, &gauge).await;
+                    drop((permit, guest));
+                });
+            }
+        }
     }
     drop(listener);
     if !drained(&gauge, limits.drain).await {
@@ -367,13 +357,40 @@ async fn accept(listener: &Listener) -> io::Result<Stream> {
     }
 }
 
-async fn connection<S: Answer, T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+/// A connection to the admin socket.
+async fn of_user<S: Answer>(
+    stream: UnixStream,
+    UCred { uid, gid, pid }: UCred,
+    service: S,
+    mut limits: Limits,
+    stop: watch::Receiver<bool>,
+    gauge: &Arc<Gauge>,
+) {
+    // The account database may be slow (it may be on the network): not on this thread, nor in the way of the next connection.
+    let (name, groups) = tokio::task::spawn_blocking(move || nss::account(uid, gid)).await.unwrap_or_default();
+    let peer = PeerCredentials { uid, gid, pid, name, groups };
+    let mut stranger = None;
+    if gauge.is_stranger(&peer) {
+        // Closed without a word where there are many: only time would end them.
+        stranger = gauge.admit_stranger();
+        if stranger.is_none() {
+            return;
+        }
+        (limits.first_head, limits.idle) = (STRANGERS_HEAD, STRANGERS_HEAD);
+    }
+    connection(stream, Peer::Unix(peer), service, limits, stop).await;
+    drop(stranger);
+}
+
+/// Serves a connection to its end. There may be many and most are idle, so each takes little: what is made here and only used
+/// below would be kept twice in the state of an `async fn`.
+fn connection<S: Answer, T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: T,
     peer: Peer,
     service: S,
     limits: Limits,
     mut stop: watch::Receiver<bool>,
-) {
+) -> impl Future<Output = ()> + Send {
     let peer = Arc::new(peer);
     let seen = Arc::new(Notify::new());
     let of_service = seen.clone();
@@ -386,31 +403,35 @@ async fn connection<S: Answer, T: AsyncRead + AsyncWrite + Unpin + Send + 'stati
             peer: peer.clone(),
         };
         request.extensions_mut().insert(Arc::new(head));
-        service.call(request)
+        // hyper keeps room for the future as long as the connection lives, and most connections are idle most of the time.
+        Box::pin(service.call(request))
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.idle).max_buf_size(MAX_HEAD_BYTES).half_close(false);
     // Most answers are small: to copy the body behind the head costs less than to hand the kernel two pieces.
     builder.keep_alive(limits.keep_alive).writev(false);
     let connection = builder.serve_connection(TokioIo::new(Guarded::new(stream, limits.write)), answering);
-    let mut connection = std::pin::pin!(connection);
+    let mut connection = Box::pin(connection);
     let ended = |outcome: Result<(), hyper::Error>| {
         if let Err(error) = outcome {
             debug!(%error, "a connection ended with an error");
         }
     };
-    // A connection that was accepted has a right to its first request: a stop does not close it before (its client could not
-    // know whether to ask again), only time does.
-    tokio::select! {
-        outcome = connection.as_mut() => return ended(outcome),
-        () = seen.notified() => {}
-        () = sleep(limits.first_head) => return debug!("a connection sent no request in time"),
+    let first_head = limits.first_head;
+    async move {
+        // A connection that was accepted has a right to its first request: a stop does not close it before (its client could
+        // not know whether to ask again), only time does.
+        tokio::select! {
+            outcome = connection.as_mut() => return ended(outcome),
+            () = seen.notified() => {}
+            () = sleep(first_head) => return debug!("a connection sent no request in time"),
+        }
+        tokio::select! {
+            outcome = connection.as_mut() => return ended(outcome),
+            () = told(&mut stop) => connection.as_mut().graceful_shutdown(),
+        }
+        ended(connection.await);
     }
-    tokio::select! {
-        outcome = connection.as_mut() => return ended(outcome),
-        () = told(&mut stop) => connection.as_mut().graceful_shutdown(),
-    }
-    ended(connection.await);
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use common::{SecretString, Span, UnixTime};
 use http::{HeaderValue, header};
+use memchr::memmem::Finder;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::known_cookies::KnownCookies;
@@ -46,6 +47,8 @@ pub struct Cookies {
     known: Arc<KnownCookies>,
     session_token: String,
     session_data: String,
+    /// Whether a line may have parts of it: most have none.
+    finds_data: Finder<'static>,
     dont_remember: String,
     admin_session: String,
     device: String,
@@ -108,6 +111,7 @@ impl Cookies {
             mac,
             known: Arc::default(),
             session_token: name("session_token"),
+            finds_data: Finder::new(&name("session_data")).into_owned(),
             session_data: name("session_data"),
             dont_remember: name("dont_remember"),
             admin_session: name("admin_session"),
@@ -153,6 +157,10 @@ impl Cookies {
 
     /// The names of all parts of copies that a browser shows.
     fn copies_in(&self, head: &Head) -> Vec<String> {
+        let may_have = |line: &HeaderValue| self.finds_data.find(line.as_bytes()).is_some();
+        if !head.headers.get_all(header::COOKIE).iter().any(may_have) {
+            return vec![];
+        }
         let is_part = |name: &[u8]| {
             name.strip_prefix(self.session_data.as_bytes()).is_some_and(|rest| {
                 rest.is_empty()

@@ -293,6 +293,9 @@ impl App {
         let host = head.single(header::HOST).map_err(|_| refuse())?.ok_or_else(refuse)?;
         let served = |host: &str| {
             let settings = &self.settings;
+            if settings.public_url.authority.eq_ignore_ascii_case(host) {
+                return true;
+            }
             let is_port = |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
             let (name, port) = match host.rsplit_once(':') {
                 Some((name, port)) if !host.ends_with(']') => (name, port),
@@ -302,8 +305,7 @@ impl App {
                 return false;
             }
             let is = |other: &str| other.eq_ignore_ascii_case(host) || other.eq_ignore_ascii_case(name);
-            settings.public_url.authority.eq_ignore_ascii_case(host)
-                || settings.hosts.iter().any(|known| is(known.as_str()))
+            settings.hosts.iter().any(|known| is(known.as_str()))
                 || settings.mode == Mode::Development && crate::domain::origin::is_loopback_host(name)
         };
         // A target in absolute form names a host too (RFC 9112 §3.2.2).

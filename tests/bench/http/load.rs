@@ -81,6 +81,13 @@ impl Connection {
     pub fn answer(&self) -> &[u8] {
         &self.buffer
     }
+
+    /// How long the server told to wait.
+    fn retry_after(&self) -> Option<Duration> {
+        let rest = &self.buffer[memmem::find(&self.buffer, b"\r\nretry-after: ")? + 15..];
+        let digits = &rest[..memmem::find(rest, b"\r\n")?];
+        std::str::from_utf8(digits).ok()?.parse().ok().map(Duration::from_secs)
+    }
 }
 
 /// Whether an answer is there whole; `None` as long as its head is not. Looks as little as can be at each: the longer of two answers
@@ -102,15 +109,28 @@ fn whole(bytes: &[u8]) -> Option<bool> {
 
 /// Each connection asks as soon as it was answered.
 pub async fn closed(to: SocketAddr, connections: usize, lasts: Duration, ask: Ask) -> io::Result<Outcome> {
-    run(to, connections, lasts, ask, None).await
+    run(to, connections, lasts, ask, Manner::AtOnce).await
+}
+
+/// The same by clients that do as they are told: who is refused with `Retry-After` waits for so long, and up to as long again, so that
+/// not all come back together.
+pub async fn patient(to: SocketAddr, connections: usize, lasts: Duration, ask: Ask) -> io::Result<Outcome> {
+    run(to, connections, lasts, ask, Manner::AsTold).await
 }
 
 /// All together ask so many times a second, whether answers come or not: what has to wait is measured from when it was due.
 pub async fn paced(to: SocketAddr, connections: usize, lasts: Duration, rate: u32, ask: Ask) -> io::Result<Outcome> {
-    run(to, connections, lasts, ask, Some(rate)).await
+    run(to, connections, lasts, ask, Manner::Paced(rate)).await
 }
 
-async fn run(to: SocketAddr, connections: usize, lasts: Duration, ask: Ask, rate: Option<u32>) -> io::Result<Outcome> {
+#[derive(Clone, Copy)]
+enum Manner {
+    AtOnce,
+    AsTold,
+    Paced(u32),
+}
+
+async fn run(to: SocketAddr, connections: usize, lasts: Duration, ask: Ask, manner: Manner) -> io::Result<Outcome> {
     let mut at_work = JoinSet::new();
     let mut open = vec![];
     for _ in 0..connections {
@@ -124,7 +144,7 @@ async fn run(to: SocketAddr, connections: usize, lasts: Duration, ask: Ask, rate
             let mut first = None;
             for i in 0.. {
                 let mut due = Instant::now();
-                if let Some(rate) = rate {
+                if let Manner::Paced(rate) = manner {
                     let at = (i * connections as u64 + n as u64) as f64 / f64::from(rate);
                     due = began + Duration::from_secs_f64(at);
                     sleep_until(due.into()).await;
@@ -135,6 +155,10 @@ async fn run(to: SocketAddr, connections: usize, lasts: Duration, ask: Ask, rate
                 let status = connection.ask(&ask(n, i)).await?;
                 of_this.odd += u64::from(*first.get_or_insert(status) != status || status >= 400);
                 of_this.took.push(u64::try_from(due.elapsed().as_nanos()).unwrap_or(u64::MAX));
+                if let (Manner::AsTold, Some(wait)) = (manner, connection.retry_after()) {
+                    let until = Instant::now() + wait.mul_f64(1.0 + n as f64 / connections as f64);
+                    sleep_until(until.min(began + lasts).into()).await;
+                }
             }
             Ok::<_, io::Error>(of_this)
         });

@@ -16,6 +16,7 @@
 #![allow(clippy::cast_sign_loss, clippy::disallowed_methods, unreachable_pub, missing_docs)]
 
 mod crypto;
+mod flood;
 mod load;
 mod report;
 mod servers;
@@ -25,7 +26,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Value, json};
 
 use self::{
-    load::{Ask, Connection, Outcome, always, closed, paced},
+    load::{Ask, Connection, Outcome, always, closed, paced, patient},
     report::{Report, Spread},
     servers::Peer,
 };
@@ -339,39 +340,6 @@ async fn refreshes(wanted: &Wanted, ours: &Peer, report: &mut Report) {
     report.row(&["refresh".into(), "8".into(), rate.whole(), p50.fine(), p99.fine(), cpu.whole()]);
 }
 
-/// Session checks at a steady pace, alone and while two hundred sign in.
-async fn flood(wanted: &Wanted, report: &mut Report) {
-    let ours = servers::authd(tempfile::tempdir().unwrap());
-    let user = sign_up(&ours, "ada@example.com").await;
-    let check = always(request(&ours, "GET /api/auth/get-session", &[("cookie", &user.cookie)], None));
-    let origin = format!("http://{}", ours.host);
-    let body = json!({"email": user.email, "password": PASSWORD});
-    let sign_in = always(request(&ours, "POST /api/auth/sign-in/email", &[("origin", &origin)], Some(&body)));
-    report.section(
-        "1,000 session checks a second while 200 clients sign in",
-        "Budget: p99 ≤ the greater of 1.5 × alone and 1 ms.",
-        &["", "p50 ms", "p99 ms", "sign-ins/s", "resident MiB", "budget"],
-    );
-    let (mut alone, mut during, mut rate, mut memory) =
-        (Rounds::default(), Rounds::default(), Spread::default(), Spread::default());
-    let idle = ours.resident();
-    for _ in 0..wanted.rounds {
-        alone.add(&paced(ours.address, 16, wanted.lasts, 1_000, check.clone()).await.unwrap(), 0.0);
-        let address = ours.address;
-        let (ask, lasts) = (sign_in.clone(), wanted.lasts + Duration::from_millis(500));
-        let storm = tokio::spawn(async move { closed(address, 200, lasts, ask).await });
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        during.add(&paced(ours.address, 16, wanted.lasts, 1_000, check.clone()).await.unwrap(), 0.0);
-        memory.add(ours.resident() as f64 / 1024.0);
-        let signed_in = storm.await.unwrap().unwrap();
-        rate.add((signed_in.took.len() as u64 - signed_in.odd) as f64 / signed_in.lasted.as_secs_f64());
-    }
-    let met = if during.p99.median() <= (1.5 * alone.p99.median()).max(1.0) { "met" } else { "not met" };
-    let idle = format!("{:.1}", idle as f64 / 1024.0);
-    report.row(&["alone".into(), alone.p50.fine(), alone.p99.fine(), String::new(), idle, String::new()]);
-    report.row(&["during".into(), during.p50.fine(), during.p99.fine(), rate.whole(), memory.tenths(), met.into()]);
-}
-
 /// Connections that do nothing.
 async fn idle(report: &mut Report) {
     let ours = servers::authd(tempfile::tempdir().unwrap());
@@ -613,7 +581,7 @@ fn main() {
             changes(&wanted, &mut report).await;
         }
         if wanted.has("flood") {
-            flood(&wanted, &mut report).await;
+            flood::flood(&wanted, &mut report).await;
         }
         if wanted.has("idle") {
             idle(&mut report).await;
