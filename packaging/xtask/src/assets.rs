@@ -88,10 +88,10 @@ impl Programs {
             .join("\x1f");
         finish(
             Command::new("cargo")
-                .args(["build", "--release", "--locked", "--target", &host, "-p", "authd", "-p", "authctl"])
+                .args(["build", "--profile", "shipped", "--locked", "--target", &host, "-p", "authd", "-p", "authctl"])
                 .env("CARGO_ENCODED_RUSTFLAGS", flags),
         )?;
-        Ok(Self::in_directory(&tools::target().join(host).join("release")))
+        Ok(Self::in_directory(&tools::target().join(host).join("shipped")))
     }
 
     /// Both as they are installed.

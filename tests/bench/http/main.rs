@@ -1,6 +1,6 @@
 //! What the public door costs, beside a bare warp route and beside the real Better Auth server, in turns, on one machine:
 //!
-//! `cargo build --release --bins && cargo bench -p tests --bench http -- [--rounds N] [--seconds N] [--report FILE] [PART …]`
+//! `cargo build --profile shipped --bins && cargo bench --profile shipped -p tests --bench http -- [--rounds N] [--seconds N] [--report FILE] [PART …]`
 //!
 //! Parts: `requests`, `flood`, `idle`, `start`, `hashes`, `peers`; without one, all. The table goes to standard output, and with
 //! `--report` to a file too. Every figure is a median of the rounds, with the least and the most in brackets. Who asks runs on the

@@ -58,7 +58,7 @@ impl Report {
         let mut report = Self { text: String::new() };
         let commit = said("git", &["log", "-1", "--format=%h of %cs"]);
         report.say(&format!(
-            "# What authd costs\n\nMade by `cargo bench -p tests --bench http`: {}, commit {commit}, load before {}. Medians of {rounds} \
+            "# What authd costs\n\nMade by `cargo bench --profile shipped -p tests --bench http`: {}, commit {commit}, load before {}. Medians of {rounds} \
              rounds of {} s, with the least and the most. Who asks shares the processors with who answers.",
             machine(),
             std::fs::read_to_string("/proc/loadavg").unwrap_or_default().split(' ').next().unwrap_or_default(),

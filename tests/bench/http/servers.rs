@@ -90,13 +90,13 @@ fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
 
-/// The release build beside this program, unless `AUTHD_BIN` names another.
+/// The build beside this program, unless `AUTHD_BIN` names another.
 pub fn authd_program() -> PathBuf {
     std::env::var_os("AUTHD_BIN").map_or_else(
         || {
             let this = std::env::current_exe().unwrap();
             let beside = this.ancestors().find(|up| up.join("authd").is_file()).map(|up| up.join("authd"));
-            beside.expect("there is an authd beside this program: cargo build --release --bins")
+            beside.expect("there is an authd beside this program: cargo build --profile shipped --bins")
         },
         PathBuf::from,
     )
