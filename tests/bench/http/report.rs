@@ -7,6 +7,10 @@ use std::{process::Command, time::Duration};
 pub struct Spread(Vec<f64>);
 
 impl Spread {
+    pub fn of(value: f64) -> Self {
+        Self(vec![value])
+    }
+
     pub fn add(&mut self, value: f64) {
         self.0.push(value);
         self.0.sort_by(f64::total_cmp);
@@ -17,6 +21,9 @@ impl Spread {
     }
 
     fn shown(&self, digits: usize) -> String {
+        if let [one] = self.0[..] {
+            return format!("{one:.digits$}");
+        }
         let (least, most) = (self.0.first().unwrap_or(&f64::NAN), self.0.last().unwrap_or(&f64::NAN));
         format!("{:.digits$} ({least:.digits$}–{most:.digits$})", self.median())
     }
