@@ -32,7 +32,7 @@ use common::{
     text::printable,
 };
 use futures_util::Stream;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use tracing::error;
 use warp::{Filter, reply::Response};
 
@@ -165,8 +165,7 @@ impl AdminApp {
         B: Buf + Send,
     {
         let id = self.request_id();
-        let mut has_read_body = false;
-        let caught = panics::catch(self.dispatch(&head, stream, &id, &mut has_read_body)).await;
+        let caught = panics::catch(self.dispatch(&head, stream, &id)).await;
         let outcome = caught.unwrap_or_else(|Panic { said, location }| {
             error!(request.id = %id, location, "a handler of the admin door panicked: {}", printable(&said));
             Err(AdminError::new(ErrorCode::Internal))
@@ -176,21 +175,13 @@ impl AdminApp {
         reply.add(HeaderName::from_static("x-request-id"), id.as_str());
         reply.add(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         reply.add(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        // After a chunked body, or one that was not read to its end, the next request must not be looked for in what follows
-        // (HT-03).
-        if head.has_body() && !has_read_body || head.has(header::TRANSFER_ENCODING) {
+        if reply.code() == StatusCode::PAYLOAD_TOO_LARGE || head.has(header::TRANSFER_ENCODING) {
             reply.add(header::CONNECTION, HeaderValue::from_static("close"));
         }
         reply.into_response()
     }
 
-    async fn dispatch<S, B>(
-        &self,
-        head: &Arc<Head>,
-        stream: S,
-        id: &RequestId,
-        has_read_body: &mut bool,
-    ) -> Result<Reply, AdminError>
+    async fn dispatch<S, B>(&self, head: &Arc<Head>, stream: S, id: &RequestId) -> Result<Reply, AdminError>
     where
         S: Stream<Item = Result<B, warp::Error>> + Send,
         B: Buf + Send,
@@ -222,7 +213,7 @@ impl AdminApp {
             self.refusals.role_too_low(&operator, (role, route.role), &what, self.services.clock.now());
             return Err(refused(&operator, role, route.role));
         }
-        let (body, raw) = read_body(head, stream, route.bodies, has_read_body).await?;
+        let (body, raw) = read_body(head, stream, route.bodies).await?;
         let req = AdminReq {
             head: head.clone(),
             route: route.path,
@@ -282,7 +273,7 @@ fn is_browser(head: &Head) -> bool {
         || head.headers.keys().any(|name| name.as_str().starts_with("sec-fetch-"))
 }
 
-async fn read_body<S, B>(head: &Head, stream: S, most: Bodies, has_read: &mut bool) -> Result<(Body, Raw), AdminError>
+async fn read_body<S, B>(head: &Head, stream: S, most: Bodies) -> Result<(Body, Raw), AdminError>
 where
     S: Stream<Item = Result<B, warp::Error>> + Send,
     B: Buf + Send,
@@ -295,7 +286,6 @@ where
         BodyError::Broken => AdminError::new(ErrorCode::BadRequest).cause("the body is broken off"),
         BodyError::TooMany => AdminError::new(ErrorCode::Busy),
     })?;
-    *has_read = true;
     if bytes.is_empty() {
         return Ok((Body::Undefined, bytes));
     }
@@ -311,7 +301,7 @@ where
 mod tests {
     use bytes::Bytes;
     use futures_util::stream;
-    use http::{HeaderMap, Method, StatusCode};
+    use http::{HeaderMap, Method};
 
     use super::*;
     use crate::domain::access::Grant;

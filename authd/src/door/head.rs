@@ -100,7 +100,7 @@ impl Head {
         self.headers.contains_key(name.into())
     }
 
-    /// Whether something follows the head: there is no other request where it ends.
+    /// Whether a body is announced. Any length but a plain `0` counts: at worst a connection is closed that could stay.
     pub fn has_body(&self) -> bool {
         let length = self.headers.get(header::CONTENT_LENGTH).map(HeaderValue::as_bytes);
         self.headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|length| length != b"0")

@@ -429,7 +429,6 @@ impl From<BodyError> for ApiError {
             BodyError::TooLarge => Self::new(ErrorCode::PayloadTooLarge),
             BodyError::TooSlow => Self::new(ErrorCode::RequestTimeout),
             BodyError::Broken => Self::with_message(ErrorCode::BadRequest, "The body is broken off"),
-            // The rest of it is not read.
             BodyError::TooMany => Self::new(ErrorCode::Busy),
         }
     }

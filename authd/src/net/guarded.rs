@@ -20,8 +20,8 @@ use crate::framing::{Doubtful, Scanner};
 /// and closes, wherever in a head it stands, and after the answers to what came before.
 const REFUSED: &[u8] = b"\0\r\n\r\n";
 
-/// A stream whose writes must get on (a peer that does not read for so long loses the connection, HT-02), and whose heads
-/// must be such as every reader reads alike (HT-03).
+/// A stream whose writes must get on (a peer that does not read for so long loses the connection, HT-02), whose heads must be
+/// such as every reader reads alike (HT-03), and whose peer can take the last answer before it is closed (RFC 9112 §9.6).
 pub(super) struct Guarded<T> {
     inner: T,
     scanner: Scanner,
@@ -32,17 +32,18 @@ pub(super) struct Guarded<T> {
     lingering: Option<Box<Lingering>>,
 }
 
-/// After the last answer to a peer that is still sending: what it sends is read and thrown away for a while. Closed at once, the
-/// connection would be reset, and the peer might lose the answer that says why (RFC 9112 §9.6).
+/// After the last answer to a peer that may still be sending (of a chunked body it is not known whether it ended): what comes is read
+/// and thrown away for a while. Closed at once, the connection would be reset, and the peer might lose the answer that says why
+/// (RFC 9112 §9.6).
 struct Lingering {
     until: Pin<Box<Sleep>>,
     /// So many bytes are thrown away.
     left: usize,
 }
 
-/// How long, and how much.
+/// How long, and how much: with the largest body that is taken it stays within what HT-01 allows to be read.
 pub(super) const LINGERS: Duration = Duration::from_secs(1);
-const LINGERS_BYTES: usize = 16 << 20;
+const LINGERS_BYTES: usize = 64 << 10;
 
 impl Lingering {
     fn new() -> Self {

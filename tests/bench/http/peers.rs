@@ -65,8 +65,8 @@ async fn starts(
 ) -> Result<(), String> {
     let mut spreads: [Spread; 4] = Default::default();
     for _ in 0..wanted.rounds {
-        for (n, peer) in [Ok(servers::authd(tempfile::tempdir().unwrap())), start()].into_iter().enumerate() {
-            let peer = peer?;
+        for n in 0..2 {
+            let peer = if n == 0 { servers::authd(tempfile::tempdir().unwrap()) } else { start()? };
             tokio::time::sleep(Duration::from_secs(1)).await;
             spreads[n].add(peer.started_in.as_secs_f64() * 1e3);
             spreads[n + 2].add(peer.resident() as f64 / 1024.0);
