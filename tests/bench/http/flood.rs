@@ -1,6 +1,8 @@
 //! Session checks beside very many sign-ins.
 
-use super::*;
+use super::{
+    Duration, PASSWORD, Report, Rounds, Spread, Wanted, always, closed, json, paced, patient, request, servers, sign_up,
+};
 
 /// Checks alone, while clients sign in that wait as they are told, and while they come again at once whatever they are told.
 pub async fn flood(wanted: &Wanted, report: &mut Report) {

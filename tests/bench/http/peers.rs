@@ -1,6 +1,9 @@
 //! The same asked of authd and of another server, in turns.
 
-use super::*;
+use super::{
+    Arc, Ask, Duration, PASSWORD, Peer, Report, Rounds, Spread, User, Wanted, always, ask_once, json, measured,
+    read_answer, request, servers, sign_up,
+};
 
 struct Pair {
     name: &'static str,
