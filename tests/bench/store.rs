@@ -1,5 +1,6 @@
 //! What the store costs: `cargo bench -p tests --bench store -- writers | cost [SIGN-INS] | size [USERS] | growth [USERS [ROUNDS]]`;
-//! and `fill [USERS]`, which leaves a store behind for `start USERS DIRECTORY` and `anew DIRECTORY`, each a process of its own.
+//! and `fill [USERS]`, which leaves a store behind for `start USERS DIRECTORY`, `renew USERS DIRECTORY` and `anew DIRECTORY`, each a process
+//! of its own.
 //!
 //! Every figure of `writers` stands beside a floor that is measured in the same round on the same disk. `AUTHD_BENCH_DIR` is
 //! where the stores are made (default: the current directory).
@@ -348,6 +349,55 @@ async fn start(root: &Path, users: u64) {
     say(root, "stop", began.elapsed());
 }
 
+/// How long sign-ins took, in ms: the median, the slowest of a hundred, the slowest.
+fn milliseconds(mut took: Vec<f64>) -> String {
+    took.sort_by(f64::total_cmp);
+    let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize] * 1e3;
+    format!("{} sign-ins: median {:.2} ms, p99 {:.1} ms, slowest {:.1} ms", took.len(), at(0.5), at(0.99), at(1.0))
+}
+
+/// sled made anew while the store is at work, beside somebody who signs in 200 times a second.
+async fn renew(root: &Path, users: u64) {
+    println!("{COLUMNS}");
+    let options = SledOptions { outgrown_percent: 0, ..SledOptions::default() };
+    let opening = Opening::open(&root.join("sled"), options).unwrap();
+    let opened = opening.replay(Arc::new(HmacKey::new(b"log"))).unwrap();
+    let store = Arc::new(opened.start(Arc::new(HmacKey::new(b"audit"))).unwrap());
+    say(root, "start", Duration::ZERO);
+    let ends = Arc::new(AtomicBool::new(false));
+    let clients = |first: u8| {
+        let (store, ends) = (store.clone(), ends.clone());
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(Duration::from_millis(5));
+            let mut took = vec![];
+            for n in 0.. {
+                if ends.load(Ordering::Relaxed) {
+                    break;
+                }
+                ticks.tick().await;
+                let began = Instant::now();
+                sign_in(&store, &name(n % users), first + (n / users) as u8).await;
+                took.push(began.elapsed().as_secs_f64());
+            }
+            took
+        })
+    };
+    let alone = clients(3);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    ends.store(true, Ordering::Relaxed);
+    println!("alone: {}", milliseconds(alone.await.unwrap()));
+    ends.store(false, Ordering::Relaxed);
+    let beside = clients(4);
+    let began = Instant::now();
+    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+    store.snapshot_if_due(UnixTime::EPOCH).await.unwrap();
+    say(root, "snapshot, and made anew", began.elapsed());
+    ends.store(true, Ordering::Relaxed);
+    println!("beside it: {}", milliseconds(beside.await.unwrap()));
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    println!("{}", status.lines().find(|line| line.starts_with("VmHWM")).unwrap());
+}
+
 /// Makes sled anew in a process that has done nothing else.
 fn anew(root: &Path) {
     println!("{COLUMNS}");
@@ -395,6 +445,9 @@ async fn growth(users: u64, rounds: u64) {
         let began = Instant::now();
         store.snapshot().await.unwrap();
         say(root, "snapshot", began.elapsed());
+        let began = Instant::now();
+        store.snapshot_if_due(UnixTime::EPOCH).await.unwrap();
+        say(root, "made anew, if outgrown", began.elapsed());
     }
     let counts = store.counts().await.unwrap();
     drop(store);
@@ -423,10 +476,11 @@ fn main() {
             println!("\n{}", root.display());
         }
         Some("start") => runtime.block_on(start(Path::new(&words[2]), number(1, 1_000_000))),
+        Some("renew") => runtime.block_on(renew(Path::new(&words[2]), number(1, 1_000_000))),
         Some("anew") => anew(Path::new(&words[1])),
         Some("growth") => runtime.block_on(growth(number(1, 100_000), number(2, 5))),
         _ => println!(
-            "one of: writers, cost [SIGN-INS], size [USERS], growth [USERS [ROUNDS]], fill [USERS], start USERS DIRECTORY, anew DIRECTORY"
+            "one of: writers, cost [SIGN-INS], size [USERS], growth [USERS [ROUNDS]], fill [USERS], start USERS DIRECTORY, renew USERS DIRECTORY, anew DIRECTORY"
         ),
     }
 }

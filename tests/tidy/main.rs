@@ -268,6 +268,7 @@ const LAYERS: &[Layer] = &[
             "nix",
             "postcard",
             "quick_cache",
+            "rustix",
             "serde",
             "serde_json",
             "sled",

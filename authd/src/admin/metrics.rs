@@ -140,6 +140,7 @@ fn of_store(app: &AdminApp, page: &mut Page) -> Result<(), ServiceError> {
     page.count(&family::STORE_SEQUENCE, &[], files.sequence);
     page.count(&family::STORE_LOG_BYTES, &[], files.log_bytes);
     page.count(&family::STORE_LOG_SEGMENTS, &[], files.log_segments);
+    page.count(&family::STORE_FILE_BYTES, &[], files.file_bytes);
     page.distribution(&family::STORE_COMMIT_SECONDS, &[], &work.commits);
     page.distribution(&family::STORE_GROUP_SIZE, &[], &work.groups);
     if let Some((_, bytes, made_at)) = files.snapshot {

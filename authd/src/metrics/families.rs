@@ -84,6 +84,8 @@ families! {
     STORE_LOG_BYTES = "authd_store_log_bytes", Gauge;
     /// Segments of the commit log behind it.
     STORE_LOG_SEGMENTS = "authd_store_log_segments", Gauge;
+    /// Bytes of the file behind the commit log (sled's), which is made anew at work when it takes twice what it needs.
+    STORE_FILE_BYTES = "authd_store_file_bytes", Gauge;
     /// How long a commit took, its sync included, in seconds.
     STORE_COMMIT_SECONDS = "authd_store_commit_duration_seconds", Histogram;
     /// How many intents shared a commit.

@@ -372,6 +372,8 @@ pub struct Files {
     pub log_bytes: u64,
     /// How many segments that is.
     pub log_segments: u64,
+    /// The size of the file behind the log, in bytes.
+    pub file_bytes: u64,
     /// The newest snapshot: its sequence, its size in bytes, and when it was made.
     pub snapshot: Option<(u64, u64, UnixTime)>,
     /// Why the last snapshot failed, if it did.

@@ -13,12 +13,15 @@ use std::{
 
 use tracing::warn;
 
-use super::{disk::Disk, log::Mark, writer::Health};
+use super::{
+    behind::{Behind, Current},
+    log::Mark,
+    writer::Health,
+};
 
 /// How far sled has come.
 pub(super) struct Progress {
-    db: sled::Db,
-    disk: Arc<Disk>,
+    current: Arc<Current>,
     /// The last sequence that was applied.
     applied: AtomicU64,
     /// The last sequence that is certain to be in sled's file on disk.
@@ -26,8 +29,8 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(db: sled::Db, disk: Arc<Disk>, applied: u64) -> Self {
-        Self { db, disk, applied: AtomicU64::new(applied), checkpointed: Mutex::new(0) }
+    pub(super) fn new(current: Arc<Current>, applied: u64) -> Self {
+        Self { current, applied: AtomicU64::new(applied), checkpointed: Mutex::new(0) }
     }
 
     /// The last sequence that was applied.
@@ -46,11 +49,19 @@ impl Progress {
         let mut checkpointed = self.checkpointed.lock().unwrap_or_else(PoisonError::into_inner);
         let applied = self.applied.load(Ordering::Acquire);
         if applied > *checkpointed {
-            self.db.flush().map_err(|e| format!("sled: {e}"))?;
-            self.disk.sync().map_err(|e| format!("fdatasync of sled: {e}"))?;
+            let current = self.current.get();
+            current.db.flush().map_err(|e| format!("sled: {e}"))?;
+            current.disk.sync().map_err(|e| format!("fdatasync of sled: {e}"))?;
             *checkpointed = applied;
         }
         Ok(*checkpointed)
+    }
+
+    /// From now on this one is at work, of which everything up to `reached` is certain to be on disk. Answers the one before.
+    pub(super) fn exchange(&self, behind: Behind, reached: u64) -> Arc<Behind> {
+        let mut checkpointed = self.checkpointed.lock().unwrap_or_else(PoisonError::into_inner);
+        *checkpointed = reached;
+        self.current.exchange(behind)
     }
 }
 

@@ -11,9 +11,9 @@ use std::{
 
 use super::{
     SledStore,
+    behind::aside,
     codec::Number,
     keys,
-    opening::aside,
     power_cut::Dice,
     remaking::{Place, add, user_of},
     txn::unreadable,
@@ -205,11 +205,11 @@ async fn f_05_the_questions_see_what_is_lost() {
     add(&store, 40..USERS).await;
     assert_eq!(ask(&store).await, Ok(None));
     let of_address = keys::email(&user_of("u539").email);
-    let kept = store.db.remove(&of_address).unwrap().unwrap();
+    let kept = store.db().remove(&of_address).unwrap().unwrap();
     assert_eq!(ask(&store).await, Ok(Some("the address of user 539 is gone".into())));
-    store.db.insert(&of_address, kept).unwrap();
+    store.db().insert(&of_address, kept).unwrap();
     let second = session("u538", 2).session;
-    store.db.remove(keys::session_of(&second.user, second.created_at, &second.id)).unwrap().unwrap();
+    store.db().remove(keys::session_of(&second.user, second.created_at, &second.id)).unwrap().unwrap();
     assert_eq!(ask(&store).await, Ok(Some("user 538 has 1 sessions".into())));
 }
 
@@ -223,9 +223,9 @@ async fn f_05_what_cannot_be_read_at_work_stops_the_store_and_the_next_start_men
     let store = place.open();
     let damaged = user_of("u300").id;
     let key = keys::user(&damaged);
-    let mut bytes = store.db.get(&key).unwrap().unwrap().to_vec();
+    let mut bytes = store.db().get(&key).unwrap().unwrap().to_vec();
     bytes[9] ^= 1;
-    store.db.insert(&key, bytes).unwrap();
+    store.db().insert(&key, bytes).unwrap();
     let (doubts, stopped) = (store.doubts(), store.stopped());
     let refused = store.user(&damaged).await.unwrap_err();
     assert!(matches!(refused, StoreError::Damaged(_)), "{refused}");

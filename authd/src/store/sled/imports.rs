@@ -183,7 +183,7 @@ mod tests {
             !tells.iter().any(|kind| key.starts_with(&keys::prefix(*kind)))
                 && (!key.starts_with(&keys::prefix(Kind::Meta)) || key.starts_with(&keys::meta("count/")))
         };
-        let all = store.db.iter().map(Result::unwrap).map(|(key, value)| (key.to_vec(), value.to_vec()));
+        let all = store.db().iter().map(Result::unwrap).map(|(key, value)| (key.to_vec(), value.to_vec()));
         all.filter(|(key, _)| is_of_accounts(key)).collect()
     }
 

@@ -15,9 +15,10 @@ use tracing::{info, warn};
 
 use super::{
     SledOptions,
+    behind::remove,
     disk::{Disk, Syncs},
     log::{Found, Log, LogError, plain},
-    opening::{OpenError, Opening, remove},
+    opening::{OpenError, Opening},
 };
 use crate::{ports::Mac, store::StoreError};
 

@@ -2,6 +2,7 @@
 //! every answer, a hot cache in front of the reads. Why these rules: design, section 6 and STORE.
 
 mod audit;
+mod behind;
 mod cache;
 mod checkpoint;
 mod codec;
@@ -20,6 +21,9 @@ mod outbox;
 mod power_cut;
 #[cfg(test)]
 mod remaking;
+mod renewal;
+#[cfg(test)]
+mod renewing;
 mod restoring;
 mod saving;
 mod search;
@@ -43,10 +47,10 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use self::{
+    behind::Current,
     cache::HotCache,
     checkpoint::{Checkpoints, Progress},
     codec::{Done, Link as Index, Number, Places, SCHEMA, Stored},
-    disk::Disk,
     intents::{KEYS_VERSION, META, NOTED_TIME, REPEATED_SIGN_UPS},
     keys::Kind,
     txn::{Txn, unreadable},
@@ -55,9 +59,10 @@ use self::{
     writer::Writer,
 };
 pub use self::{
+    behind::remove_aside,
     log::{FORMAT, LogError, PURPOSE as LOG_PURPOSE},
     migration::{Formats, kept_stores},
-    opening::{Faults, OpenError, Opened, Opening, SledOptions, remove_aside},
+    opening::{Faults, OpenError, Opened, Opening, SledOptions},
     restoring::{After, Copied, check_copy, copy_into},
     saving::{Aside, put_aside_damaged},
     step::{Step, Steps},
@@ -78,8 +83,7 @@ use crate::{
 
 /// The store at work.
 pub struct SledStore {
-    db: sled::Db,
-    disk: Arc<Disk>,
+    current: Arc<Current>,
     cache: Arc<HotCache>,
     writer: Writer,
     progress: Arc<Progress>,
@@ -175,8 +179,13 @@ impl SledStore {
         self.writer.health().noted(answer)
     }
 
+    /// sled as it is now.
+    fn db(&self) -> sled::Db {
+        self.current.get().db.clone()
+    }
+
     fn read<T: Stored>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
-        self.noted(read(&self.db, key))
+        self.noted(read(&self.current.get().db, key))
     }
 
     fn session_by_id(&self, id: &SessionId) -> Result<Option<Arc<Session>>, StoreError> {
@@ -230,8 +239,8 @@ impl SledStore {
         &self,
         work: impl FnOnce(&sled::Db) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let db = self.db.clone();
-        let done = tokio::task::spawn_blocking(move || work(&db)).await;
+        let current = self.current.get();
+        let done = tokio::task::spawn_blocking(move || work(&current.db)).await;
         self.noted(done.unwrap_or_else(|e| Err(StoreError::Unreadable(format!("a scan failed: {e}").into()))))
     }
 }
@@ -354,7 +363,7 @@ impl Store for SledStore {
 
     async fn sessions_of(&self, user: &UserId) -> Result<Vec<Arc<Session>>, StoreError> {
         let mut found = vec![];
-        for key in self.db.scan_prefix(keys::sessions_of(user)).keys() {
+        for key in self.db().scan_prefix(keys::sessions_of(user)).keys() {
             let key = self.noted(key.map_err(|e| unreadable(&e)))?;
             let Some(id) = keys::session_id_in(&key) else { continue };
             found.extend(self.session_by_id(&id)?);
@@ -397,7 +406,7 @@ impl Store for SledStore {
     }
 
     async fn secrets(&self) -> Result<Vec<SealedSecret>, StoreError> {
-        self.noted(secrets(&self.db))
+        self.noted(secrets(&self.db()))
     }
 
     async fn audit(&self, query: AuditQuery) -> Result<Page<AuditRecord>, StoreError> {
@@ -410,7 +419,7 @@ impl Store for SledStore {
     }
 
     async fn audit_checkpoint(&self) -> Result<Option<Checkpoint>, StoreError> {
-        self.noted(audit::checkpoint(&self.db))
+        self.noted(audit::checkpoint(&self.db()))
     }
 
     async fn audit_naming(&self, erasure: Erasure) -> Result<u64, StoreError> {
@@ -418,12 +427,12 @@ impl Store for SledStore {
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {
-        self.noted(audit::counts(&self.db))
+        self.noted(audit::counts(&self.db()))
     }
 
     fn health(&self) -> Result<(), StoreError> {
         self.writer.health().check()?;
-        if self.disk.has_space() { Ok(()) } else { Err(StoreError::Full) }
+        if self.current.get().disk.has_space() { Ok(()) } else { Err(StoreError::Full) }
     }
 
     async fn check_not_done(&self, key: &IdempotencyKey) -> Result<(), StoreError> {
@@ -587,7 +596,7 @@ impl Store for SledStore {
     }
 
     async fn due_mails(&self, now: UnixTime, limit: usize) -> Result<Vec<Mail>, StoreError> {
-        self.noted(mail::due(&self.db, now, limit))
+        self.noted(mail::due(&self.db(), now, limit))
     }
 
     async fn mails(&self, after: Option<String>, limit: usize) -> Result<Page<Mail>, StoreError> {
@@ -648,7 +657,7 @@ impl Store for SledStore {
     async fn latest_time(&self) -> Result<UnixTime, StoreError> {
         let Number(noted) = self.read(&keys::meta(NOTED_TIME))?.unwrap_or_default();
         let noted = UnixTime::from_millis(i64::try_from(noted).unwrap_or_default());
-        let newest: Option<AuditRecord> = self.read(&keys::audit(self.noted(audit::head(&self.db))?.seq))?;
+        let newest: Option<AuditRecord> = self.read(&keys::audit(self.noted(audit::head(&self.db()))?.seq))?;
         Ok(newest.map_or(noted, |record| noted.max(record.at)))
     }
 

@@ -2,7 +2,7 @@
 //! commit log bring sled up to it; with the key of the audit trail start the writer.
 
 use std::{
-    io::{ErrorKind, Write},
+    io::ErrorKind,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, atomic::AtomicBool},
@@ -10,18 +10,18 @@ use std::{
 };
 
 use common::Span;
-use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{
     SledStore, audit,
+    behind::{Behind, Current, aside, clear_half_made, put_aside, put_back, unfinished},
     cache::HotCache,
     checkpoint::{Checkpoints, Progress},
     codec::{self, Number, SCHEMA},
     disk::{self, Device, Disk, Syncs},
     intents::META,
     keys, load_keys,
-    log::{self, Found, Keys, Log, LogError, Mark, Position, Snapshots, Walked, plain},
+    log::{self, Found, Keys, Log, LogError, Mark, Snapshots, Walked},
     migration, outbox, read, secrets,
     step::Steps,
     upkeep::Keeper,
@@ -50,6 +50,8 @@ pub struct SledOptions {
     pub snapshot_every: Span,
     /// And when the commit log behind it is so long, in bytes, and half as long as the snapshot.
     pub log_bytes: u64,
+    /// sled is made anew when its file takes so many percent of what it would take then.
+    pub outgrown_percent: u64,
     /// Whether events are written down, and for whom.
     pub publishing: Publishing,
     /// Faults on purpose, by which the tests show that they would find them. Release builds have no way to ask for one.
@@ -100,6 +102,7 @@ impl Default for SledOptions {
             checkpoint_every: Duration::from_secs(5),
             snapshot_every: Span::from_days(1),
             log_bytes: 256 << 20,
+            outgrown_percent: 200,
             publishing: Publishing::default(),
             #[cfg(debug_assertions)]
             faults: Faults::default(),
@@ -143,7 +146,7 @@ pub enum OpenError {
 
 impl OpenError {
     /// With sled's directory.
-    fn at(self, directory: &Path) -> Self {
+    pub(super) fn at(self, directory: &Path) -> Self {
         match self {
             Self::Sled { problem, is_damage, .. } => Self::Sled { path: directory.into(), problem, is_damage },
             other => other,
@@ -194,57 +197,6 @@ impl From<StoreError> for OpenError {
     }
 }
 
-/// sled, open.
-pub(super) struct Behind {
-    pub db: sled::Db,
-    disk: Disk,
-}
-
-impl Behind {
-    fn open(path: &Path, options: &SledOptions, syncs: &Arc<dyn Syncs>) -> Result<Self, OpenError> {
-        let io = |e| OpenError::Io(path.into(), e);
-        disk::clear_unfinished(path).map_err(io)?;
-        let config = sled::Config::new()
-            .path(path)
-            .mode(sled::Mode::LowSpace)
-            .cache_capacity((options.cache_bytes / 2).max(1 << 20))
-            .flush_every_ms(Some(500))
-            .use_compression(false);
-        let db = guarded(|| config.open().map_err(sled_says)).map_err(|e| e.at(path))?;
-        let disk = Disk::settle(path, options.reserve_bytes, syncs.clone()).map_err(io)?;
-        Ok(Self { db, disk })
-    }
-
-    /// How far it has come.
-    pub(super) fn applied(&self) -> Result<Option<Position>, OpenError> {
-        let key = keys::meta(log::APPLIED);
-        let bytes = self.db.get(&key).map_err(sled_says)?;
-        bytes.map(|bytes| codec::decode(&key, &bytes)).transpose().map_err(OpenError::Store)
-    }
-
-    /// The same once more, with nothing in memory.
-    fn reopened(self, path: &Path, options: &SledOptions, syncs: &Arc<dyn Syncs>) -> Result<Self, OpenError> {
-        self.settle()?;
-        drop(self);
-        let closed = Instant::now();
-        loop {
-            match Self::open(path, options, syncs) {
-                // Its threads let go of its files a moment after it was closed.
-                Err(e) if e.to_string().contains("acquire lock") && closed.elapsed() < LETS_GO => {
-                    std::thread::yield_now();
-                }
-                opened => return opened,
-            }
-        }
-    }
-
-    /// Makes certain what a replay brought.
-    fn settle(&self) -> Result<(), OpenError> {
-        self.db.flush().map_err(sled_says)?;
-        self.disk.sync().map_err(|e| OpenError::Io("sled".into(), e))
-    }
-}
-
 /// A store that was looked at: sled may be behind the commit log, whose key is not known yet.
 pub struct Opening {
     /// `None` if its files are damaged.
@@ -273,91 +225,12 @@ pub struct Opened {
     problem: Option<String>,
 }
 
-/// After so many bytes of keys and values a sled that is made anew is closed and opened again: of what it was given at a
-/// stretch it keeps all in memory, whatever its cache may take (3.9 GiB for a million users).
-const REOPENED_EVERY: usize = 256 << 20;
-
-/// How long sled's threads may hold its files after it was closed.
-const LETS_GO: Duration = Duration::from_secs(10);
-
 /// A store is small up to so many bytes of sled, snapshot and log: about 20,000 users.
 const SMALL_BYTES: u64 = 64 << 20;
 
 /// Where the commit log of the store in `path` is: beside it.
 pub(super) fn log_directory(path: &Path) -> PathBuf {
     path.with_file_name("log")
-}
-
-/// Where sled's files go that are not taken as they are.
-pub(super) fn aside(path: &Path) -> PathBuf {
-    path.with_extension("aside")
-}
-
-/// There while sled is made anew: what is in it then is not the whole.
-fn unfinished(path: &Path) -> PathBuf {
-    path.with_extension("unfinished")
-}
-
-/// Removes what a kill left half made, before sled is looked at. What there was before comes back: if it is not to be taken as
-/// it is, that is found out once more.
-fn clear_half_made(path: &Path, syncs: &dyn Syncs) -> std::io::Result<()> {
-    let unfinished = unfinished(path);
-    if !unfinished.try_exists()? {
-        return Ok(());
-    }
-    warn!(sled = %path.display(), "the store was being made anew when authd ended: what there is of it goes");
-    put_back(path, syncs)
-}
-
-/// What the marker says where there was nothing to put aside.
-const NOTHING: &[u8] = b"nothing was there";
-
-/// Puts what is there of sled aside, to make it anew. What this does can be taken back at every step.
-fn put_aside(path: &Path, syncs: &dyn Syncs) -> std::io::Result<()> {
-    let (aside, unfinished) = (aside(path), unfinished(path));
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    let is_there = path.try_exists()?;
-    // That of the time before goes first: from now on what is aside is what is to come back.
-    remove(&aside)?;
-    syncs.names(parent)?;
-    let mut marker = plain::create(&unfinished)?;
-    marker.write_all(if is_there { b"" } else { NOTHING })?;
-    syncs.data(&marker, &unfinished)?;
-    syncs.names(parent)?;
-    if is_there {
-        std::fs::rename(path, &aside)?;
-    }
-    syncs.names(parent)
-}
-
-/// Puts back what was there before sled was being made anew.
-fn put_back(path: &Path, syncs: &dyn Syncs) -> std::io::Result<()> {
-    let (aside, unfinished) = (aside(path), unfinished(path));
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    if aside.try_exists()? {
-        remove(path)?;
-        std::fs::rename(&aside, path)?;
-    } else if plain::read(&unfinished)? == NOTHING {
-        remove(path)?;
-    }
-    syncs.names(parent)?;
-    std::fs::remove_file(unfinished)?;
-    syncs.names(parent)
-}
-
-/// Removes what is left of a sled that was replaced.
-///
-/// # Errors
-/// The system refuses.
-pub fn remove_aside(path: &Path) -> std::io::Result<()> {
-    remove(&aside(path))
-}
-
-pub(super) fn remove(directory: &Path) -> std::io::Result<()> {
-    match std::fs::remove_dir_all(directory) {
-        Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
-        _ => Ok(()),
-    }
 }
 
 impl Opening {
@@ -486,6 +359,10 @@ impl Opening {
         let walked = self.found.check(begin, meets, &*key, &*self.syncs)?;
         let mut log = self.found.settle(&walked, key.clone(), &self.options, self.syncs.clone())?;
         if let (None, Some(behind)) = (&self.why_anew, &self.behind) {
+            let (from, to) = (applied.unwrap_or_default().seq, walked.end.seq);
+            if from < to {
+                info!(from, to, "the store is behind its commit log, which is replayed");
+            }
             let replayed = guarded(|| {
                 if self.found.apply(&behind.db, applied.unwrap_or_default(), &walked, &self.options)? > 0 {
                     behind.settle()?;
@@ -542,26 +419,14 @@ impl Opening {
         let parent = path.parent().unwrap_or(Path::new("/"));
         self.found.read_snapshot(key.clone())?;
         put_aside(path, &**syncs).map_err(|e| OpenError::Io(path.clone(), e))?;
-        let made = Behind::open(path, &self.options, syncs).and_then(|behind| {
-            guarded(|| {
-                let mut slot = Some(behind);
-                let gone = || OpenError::Io(path.clone(), std::io::Error::other("sled is closed"));
-                let mut loaded = 0;
-                let applied = self.found.load(key.clone(), |batch, bytes| {
-                    slot.as_ref().ok_or_else(gone)?.db.apply_batch(batch).map_err(sled_says)?;
-                    loaded += bytes;
-                    if loaded > REOPENED_EVERY {
-                        loaded = 0;
-                        slot = Some(slot.take().ok_or_else(gone)?.reopened(path, &self.options, syncs)?);
-                    }
-                    Ok(())
-                })?;
-                let behind = slot.ok_or_else(gone)?;
-                self.found.apply(&behind.db, applied, walked, &self.options)?;
-                behind.settle()?;
-                Ok(behind)
-            })
-        });
+        let made =
+            Behind::loaded(&self.found, key.clone(), path, &self.options, syncs, &|| true).and_then(|(behind, at)| {
+                guarded(|| {
+                    self.found.apply(&behind.db, at, walked, &self.options)?;
+                    behind.settle()?;
+                    Ok(behind)
+                })
+            });
         let behind = match made {
             Ok(behind) => behind,
             Err(e) => {
@@ -626,20 +491,17 @@ impl Opened {
         cache.has_published(outbox::last(&db).map_err(sled_at)?);
         cache.set_keys(load_keys(&db).map_err(sled_at)?);
         let chain = audit::head(&db).map_err(sled_at)?;
-        let disk = Arc::new(disk);
-        let progress = Arc::new(Progress::new(db.clone(), disk.clone(), log.end().seq));
-        let rotate = Arc::new(AtomicBool::new(false));
+        let current = Arc::new(Current::new(Behind { db, disk }));
+        let progress = Arc::new(Progress::new(current.clone(), log.end().seq));
         let counters = Arc::new(Counters::default());
         let ground = Ground {
-            db: db.clone(),
-            disk: disk.clone(),
+            current: current.clone(),
             log,
             progress: progress.clone(),
             cache: cache.clone(),
             mac: mac.clone(),
             chain,
             options,
-            rotate: rotate.clone(),
             counters: counters.clone(),
         };
         let refuse = |e| OpenError::Io(path.clone(), e);
@@ -650,25 +512,25 @@ impl Opened {
         let checkpoints = checkpoints.map_err(refuse)?;
         let directory = log_directory(&path);
         let keeper = Arc::new(Keeper {
-            db: db.clone(),
-            disk: disk.clone(),
-            snapshots: Snapshots::new(directory.clone(), (log_key, options.format()), syncs.clone()),
+            current: current.clone(),
+            snapshots: Snapshots::new(directory.clone(), (log_key.clone(), options.format()), syncs.clone()),
             progress: progress.clone(),
             health,
-            mark: Mark::new(directory, syncs),
-            rotate,
+            mark: Mark::new(directory, syncs.clone()),
+            turns: writer.turns(),
             at_work: Mutex::default(),
             ends: AtomicBool::new(false),
             problem: Mutex::new(problem),
             was_compared: AtomicBool::new(false),
-            every: options.snapshot_every,
-            log_bytes: options.log_bytes,
+            renewals: Mutex::default(),
+            log_key,
+            syncs,
+            options,
             path,
         });
         let faults = options.faults();
         Ok(SledStore {
-            db,
-            disk,
+            current,
             cache,
             writer,
             progress,

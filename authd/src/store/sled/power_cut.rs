@@ -19,7 +19,7 @@ use common::UnixTime;
 use tokio::task::JoinSet;
 
 pub(super) use self::platter::Dice;
-use self::platter::{DIRECTORIES, Plan, Platter};
+use self::platter::{Plan, Platter};
 use super::{
     Opening, SledOptions, SledStore,
     disk::Syncs,
@@ -57,7 +57,13 @@ fn open(
     syncs: &Arc<dyn Syncs>,
 ) -> Result<SledStore, OpenError> {
     let segment_bytes = 16 << 10;
-    let small = SledOptions { cache_bytes: 4 << 20, reserve_bytes: 0, segment_bytes, ..SledOptions::default() };
+    let small = SledOptions {
+        cache_bytes: 4 << 20,
+        reserve_bytes: 0,
+        segment_bytes,
+        outgrown_percent: 0,
+        ..SledOptions::default()
+    };
     let options = SledOptions { checkpoint_every, faults, ..small };
     // The sled of the look before lets go of its files a moment after it was dropped.
     let opening = loop {
@@ -166,7 +172,8 @@ async fn act_on(
             return;
         }
         told(Deed::User(name.clone()));
-        if snapshots && store.snapshot().await.is_err() && store.health().is_err() {
+        // It makes sled anew, too.
+        if snapshots && store.snapshot_if_due(UnixTime::EPOCH).await.is_err() && store.health().is_err() {
             return;
         }
         for n in 1..=4 {
@@ -240,8 +247,11 @@ async fn cuts(many: usize, faults: Faults) -> Report {
         image.acknowledged.into_iter().for_each(|deed| world.has(deed));
 
         let next = tempfile::tempdir().unwrap();
-        DIRECTORIES.iter().for_each(|directory| fs::create_dir_all(next.path().join(directory)).unwrap());
-        image.files.iter().for_each(|(path, bytes)| fs::write(next.path().join(path), bytes).unwrap());
+        for (path, bytes) in &image.files {
+            let path = next.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
         root = next;
         let calm = || Platter::new(root.path(), Plan::Later(0), Dice(0), Acknowledged::default());
         let asked = asked.lock().unwrap().clone();

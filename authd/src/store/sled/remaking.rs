@@ -6,9 +6,11 @@ use common::UnixTime;
 use tempfile::TempDir;
 
 use super::{
-    Opening, SledOptions, SledStore, keys,
+    Opening, SledOptions, SledStore,
+    behind::aside,
+    keys,
     log::{LogError, PURPOSE},
-    opening::{OpenError, aside},
+    opening::OpenError,
 };
 pub(super) use crate::store::contract::user as user_of;
 use crate::{
@@ -183,10 +185,10 @@ async fn f_05_a_sled_that_refuses_or_panics_is_made_anew() {
 async fn f_05_what_sled_has_lost_without_a_word_is_found_by_the_next_snapshot() {
     let of_user = keys::user(&user("u7").id);
     let seeded: [&dyn Fn(&SledStore); 4] = [
-        &|store| drop(store.db.remove(&of_user).unwrap()),
-        &|store| drop(store.db.insert(&of_user, b"something else").unwrap()),
-        &|store| drop(store.db.insert(keys::user(&user("nobody").id), b"it was deleted").unwrap()),
-        &|store| drop(store.db.insert([0xff], b"at the end").unwrap()),
+        &|store| drop(store.db().remove(&of_user).unwrap()),
+        &|store| drop(store.db().insert(&of_user, b"something else").unwrap()),
+        &|store| drop(store.db().insert(keys::user(&user("nobody").id), b"it was deleted").unwrap()),
+        &|store| drop(store.db().insert([0xff], b"at the end").unwrap()),
     ];
     for (i, seed) in seeded.into_iter().enumerate() {
         let place = Place::filled().await;

@@ -252,7 +252,7 @@ async fn lg_07_what_was_tampered_with_is_not_removed_by_age() {
     let store = open(dir.path());
     // While it is at work: at a start sled is compared with the commit log, and would be made anew.
     let key = keys::audit(7);
-    store.db.insert(&key, codec::encode(&key, &seventh).unwrap()).unwrap();
+    store.db().insert(&key, codec::encode(&key, &seventh).unwrap()).unwrap();
     assert_eq!(store.remove_audit(third.at, 100, Act::by_daemon(at(300))).await, Ok(3));
     let stopped = store.remove_audit(at(100), 100, Act::by_daemon(at(300))).await.unwrap_err();
     assert!(stopped.to_string().contains("7 of the audit trail"), "{stopped}");

@@ -12,43 +12,48 @@ use std::{
 };
 
 use async_trait::async_trait;
-use common::{Span, UnixTime};
+use common::UnixTime;
 use tokio::{sync::watch, time::Instant};
 use tracing::{error, info, warn};
 
 use super::{
-    SledStore,
+    SledOptions, SledStore,
+    behind::{Current, aside, remove},
     checkpoint::Progress,
     codec::Number,
-    disk::Disk,
+    disk::Syncs,
     keys,
-    log::{self, LogError, Mark, Snapshot, Snapshots},
-    opening::{aside, remove},
+    log::{self, Log, LogError, Mark, Snapshot, Snapshots},
     read,
+    renewal::{self, Renewals},
     txn::{FORGOTTEN, unreadable},
-    writer::Health,
+    writer::{Health, Turns},
 };
-use crate::store::{Files, OpenSnapshot, Snapshotted, StoreError, Upkeep, Work};
+use crate::{
+    ports::Mac,
+    store::{Files, OpenSnapshot, Snapshotted, StoreError, Upkeep, Work},
+};
 
 /// What works beside the writer.
 pub(super) struct Keeper {
-    pub db: sled::Db,
+    pub current: Arc<Current>,
     pub path: PathBuf,
-    pub disk: Arc<Disk>,
     pub snapshots: Snapshots,
     pub progress: Arc<Progress>,
     pub health: Arc<Health>,
     pub mark: Mark,
-    /// Asks the writer to begin a segment.
-    pub rotate: Arc<AtomicBool>,
+    /// For what needs the log at rest.
+    pub turns: Turns,
     pub at_work: Mutex<()>,
     pub ends: AtomicBool,
     /// Whether sled was compared with a snapshot since the start.
     pub was_compared: AtomicBool,
     /// Why the last one failed.
     pub problem: Mutex<Option<String>>,
-    pub every: Span,
-    pub log_bytes: u64,
+    pub renewals: Mutex<Renewals>,
+    pub log_key: Arc<dyn Mac>,
+    pub syncs: Arc<dyn Syncs>,
+    pub options: SledOptions,
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "it is handed on as a function")]
@@ -109,7 +114,7 @@ pub(super) fn differences(
 }
 
 impl Keeper {
-    fn goes_on(&self) -> bool {
+    pub(super) fn goes_on(&self) -> bool {
         !self.ends.load(Ordering::Relaxed)
     }
 
@@ -130,10 +135,10 @@ impl Keeper {
             None => (0, self.began()),
         };
         // A clock that was set back makes it wait, and one of the future makes it early: neither does harm.
-        let is_old = now > made.plus(self.every);
+        let is_old = now > made.plus(self.options.snapshot_every);
         // Each one is written whole: as the store grows, it takes more of a log to make one worth while.
-        let is_long = self.snapshots.log_size().map_err(failed)?.1 > self.log_bytes.max(size / 2);
-        let Number(forgotten) = read(&self.db, &keys::meta(FORGOTTEN))?.unwrap_or_default();
+        let is_long = self.snapshots.log_size().map_err(failed)?.1 > self.options.log_bytes.max(size / 2);
+        let Number(forgotten) = read(&self.current.get().db, &keys::meta(FORGOTTEN))?.unwrap_or_default();
         Ok(is_old || is_long || forgotten > reached)
     }
 
@@ -142,12 +147,23 @@ impl Keeper {
         self.path.metadata().and_then(|meta| meta.created()).map_or(UnixTime::EPOCH, log::unix_time)
     }
 
+    /// Begins a segment of the log.
+    pub(super) fn rotate(&self) -> Result<(), StoreError> {
+        self.turns.take(Log::rotate)?.map_err(|e| {
+            let problem = format!("commit log: {e}");
+            self.health.poison(&problem);
+            StoreError::Unavailable(problem.into())
+        })
+    }
+
     /// Makes a snapshot of everything in closed segments, compares sled with it, and shortens the log.
     fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {
         let _at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+        // What is in closed segments goes into it.
+        self.rotate()?;
         let before = self.snapshots.newest().map_err(failed)?;
         let needed = before.map_or(0, |snapshot| snapshot.bytes) + self.snapshots.log_size().map_err(failed)?.1;
-        if !self.disk.has_space_for(needed) {
+        if !self.current.get().disk.has_space_for(needed) {
             return Err(StoreError::Full);
         }
         let go_on = || self.goes_on();
@@ -193,7 +209,7 @@ impl Keeper {
                 None
             }
         });
-        let compared = differences(state, &self.db, &|| self.goes_on());
+        let compared = differences(state, &self.current.get().db, &|| self.goes_on());
         if let Some(broken) = broken {
             return Err(unreadable(broken));
         }
@@ -203,7 +219,8 @@ impl Keeper {
                 let keys = found.keys().cloned().collect();
                 let suspects = self.snapshots.unchanged_since(snapshot.position, keys).map_err(unreadable)?;
                 let is_right = |key: &[u8]| {
-                    let there = self.db.get(key).ok().map(|value| value.map(|value| crc32fast::hash(&value)));
+                    let there =
+                        self.current.get().db.get(key).ok().map(|value| value.map(|value| crc32fast::hash(&value)));
                     there.as_ref() == found.get(key)
                 };
                 let wrong: Vec<_> = suspects.iter().filter(|key| !is_right(key)).collect();
@@ -226,13 +243,23 @@ impl Keeper {
 }
 
 impl SledStore {
-    /// Makes a snapshot if it is time for one, until it is told to end.
+    /// Makes a snapshot if it is time for one, and sled anew where its file takes much more than it needs.
     ///
     /// # Errors
     /// As for [`Upkeep::snapshot`].
     pub async fn snapshot_if_due(&self, now: UnixTime) -> Result<Option<Snapshotted>, StoreError> {
+        // By an old snapshot it may look so: the one that is made then tells.
+        let seems_outgrown = self.keeper.is_outgrown().map_err(failed)?;
+        let made = self.snapshot_or_compare(now, seems_outgrown).await?;
+        if seems_outgrown && let Err(error) = self.renew_if_outgrown().await {
+            warn!(%error, "the store's file takes more than it needs, and could not be made anew; it is tried again in an hour");
+        }
+        Ok(made)
+    }
+
+    async fn snapshot_or_compare(&self, now: UnixTime, at_any_rate: bool) -> Result<Option<Snapshotted>, StoreError> {
         let keeper = self.keeper.clone();
-        match keeper.is_due(now) {
+        match keeper.is_due(now).map(|is_due| is_due || at_any_rate) {
             Ok(true) => {
                 let made = self.snapshot().await?;
                 keeper.health.is_beyond_doubt();
@@ -284,8 +311,6 @@ impl SledStore {
 impl Upkeep for SledStore {
     async fn snapshot(&self) -> Result<Option<Snapshotted>, StoreError> {
         let began = Instant::now();
-        self.keeper.rotate.store(true, Ordering::Release);
-        self.writer.write(|_| Ok(())).await?;
         let keeper = self.keeper.clone();
         let done = tokio::task::spawn_blocking(move || keeper.snapshot().map_err(|e| keeper.note_failure(e))).await;
         let made = done.unwrap_or_else(|e| Err(StoreError::Unavailable(format!("a snapshot failed: {e}").into())))?;
@@ -310,17 +335,18 @@ impl Upkeep for SledStore {
     }
 
     fn files(&self) -> Result<Files, StoreError> {
-        let keeper = &self.keeper;
+        let (keeper, behind) = (&self.keeper, self.current.get());
         let newest = keeper.snapshots.newest().map_err(failed)?;
         let (log_segments, log_bytes) = keeper.snapshots.log_size().map_err(failed)?;
         Ok(Files {
             sequence: keeper.progress.applied(),
             log_bytes,
             log_segments,
+            file_bytes: renewal::taken(&keeper.path),
             snapshot: newest.map(|snapshot| (snapshot.position.seq, snapshot.bytes, snapshot.made)),
             problem: keeper.problem.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            free_bytes: keeper.disk.free_bytes(),
-            reserve_bytes: keeper.disk.reserve_bytes(),
+            free_bytes: behind.disk.free_bytes(),
+            reserve_bytes: behind.disk.reserve_bytes(),
         })
     }
 

@@ -2,11 +2,11 @@
 //! serialisable), commits what they changed as one record of the commit log, hands it to sled, and answers.
 
 use std::{
+    iter,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        Arc, OnceLock, Weak,
+        mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel},
     },
     thread::JoinHandle,
 };
@@ -19,9 +19,9 @@ use tracing::error;
 
 use super::{
     SledOptions,
+    behind::{Behind, Current},
     cache::HotCache,
     checkpoint::Progress,
-    disk::Disk,
     load_keys,
     log::{self, Draft, Log},
     txn::{Changes, Group, Txn},
@@ -73,9 +73,16 @@ where
     }
 }
 
+/// What waits for the writer.
+enum Task {
+    Intent(Box<dyn Job>),
+    /// What is done between two groups, with the log at rest.
+    Turn(Box<dyn FnOnce(&mut Log) + Send>),
+}
+
 /// The queue's end that requests hold.
 pub(super) struct Writer {
-    queue: Option<SyncSender<Box<dyn Job>>>,
+    queue: Option<Arc<SyncSender<Task>>>,
     thread: Option<JoinHandle<()>>,
     health: Arc<Health>,
 }
@@ -142,31 +149,33 @@ impl Health {
 
 /// What the thread works with.
 pub(super) struct Ground {
-    pub db: sled::Db,
-    pub disk: Arc<Disk>,
+    pub current: Arc<Current>,
     pub log: Log,
     pub progress: Arc<Progress>,
     pub cache: Arc<HotCache>,
     pub mac: Arc<dyn Mac>,
     pub chain: ChainHead,
     pub options: SledOptions,
-    /// Whether a segment is to begin: what is in closed ones goes into a snapshot.
-    pub rotate: Arc<AtomicBool>,
     pub counters: Arc<Counters>,
 }
 
 impl Writer {
     pub(super) fn start(ground: Ground) -> std::io::Result<Self> {
-        let (queue, jobs) = sync_channel(QUEUE);
+        let (queue, tasks) = sync_channel(QUEUE);
         let health = Arc::new(Health::new());
         let of_thread = health.clone();
         let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || {
-            let ended = catch_unwind(AssertUnwindSafe(|| write_groups(ground, &jobs, &of_thread)));
+            let ended = catch_unwind(AssertUnwindSafe(|| write_groups(ground, &tasks, &of_thread)));
             if ended.is_err() {
                 of_thread.poison("the writer panicked");
             }
         })?;
-        Ok(Self { queue: Some(queue), thread: Some(thread), health })
+        Ok(Self { queue: Some(Arc::new(queue)), thread: Some(thread), health })
+    }
+
+    /// For whoever needs the log at rest, now and then.
+    pub(super) fn turns(&self) -> Turns {
+        Turns { queue: self.queue.as_ref().map_or_else(Weak::new, Arc::downgrade), health: self.health.clone() }
     }
 
     pub(super) fn health(&self) -> &Arc<Health> {
@@ -182,12 +191,33 @@ impl Writer {
         self.health.check()?;
         let (reply, answer) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or_else(|| StoreError::Unavailable("the store is closed".into()))?;
-        queue.try_send(Box::new(Call { intent: Some(intent), outcome: None, reply })).map_err(|e| match e {
+        let call = Call { intent: Some(intent), outcome: None, reply };
+        queue.try_send(Task::Intent(Box::new(call))).map_err(|e| match e {
             TrySendError::Full(_) => StoreError::Busy,
             TrySendError::Disconnected(_) => self.health.check().err().unwrap_or(StoreError::Busy),
         })?;
         let gone = || self.health.check().err().unwrap_or(StoreError::Unavailable("the writer has stopped".into()));
         self.health.noted(answer.await.unwrap_or_else(|_| Err(gone())))
+    }
+}
+
+/// A way to the writer that does not keep it from ending.
+pub(super) struct Turns {
+    queue: Weak<SyncSender<Task>>,
+    health: Arc<Health>,
+}
+
+impl Turns {
+    /// Waits until this was done between two groups. Nothing is written meanwhile.
+    pub(super) fn take<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Log) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let gone = || self.health.check().err().unwrap_or(StoreError::Unavailable("the store is closed".into()));
+        let (reply, answer) = channel();
+        let task = Task::Turn(Box::new(move |log| drop(reply.send(work(log)))));
+        self.queue.upgrade().ok_or_else(gone)?.send(task).map_err(|_| gone())?;
+        answer.recv().map_err(|_| gone())
     }
 }
 
@@ -201,15 +231,21 @@ impl Drop for Writer {
     }
 }
 
-fn write_groups(ground: Ground, jobs: &Receiver<Box<dyn Job>>, health: &Health) {
-    let Ground { db, disk, mut log, progress, cache, mac, mut chain, options, rotate, counters } = ground;
+fn write_groups(ground: Ground, tasks: &Receiver<Task>, health: &Health) {
+    let Ground { current, mut log, progress, cache, mac, mut chain, options, counters } = ground;
     let faults = options.faults();
     let mut groups = 0_u64;
     let mut held = None;
     let mut late = Changes::default();
-    while let Some(first) = held.take().or_else(|| jobs.recv().ok()) {
-        let mut waiting = vec![first];
-        waiting.extend(jobs.try_iter().take(GROUP - 1));
+    while let Some(first) = held.take().or_else(|| tasks.recv().ok()) {
+        let (mut waiting, mut turns) = (vec![], vec![]);
+        for task in iter::once(first).chain(tasks.try_iter().take(GROUP - 1)) {
+            match task {
+                Task::Intent(job) => waiting.push(job),
+                Task::Turn(turn) => turns.push(turn),
+            }
+        }
+        let behind = current.get();
         if let Err(problem) = health.check() {
             waiting.into_iter().for_each(|job| job.answer(&Err(problem.clone())));
             continue;
@@ -217,7 +253,7 @@ fn write_groups(ground: Ground, jobs: &Receiver<Box<dyn Job>>, health: &Health) 
         let mut group = Group { chain, seq: log.end().seq + 1, ..Group::default() };
         let mut draft = Draft::default();
         for job in &mut waiting {
-            let mut tx = Txn::new((&db, &cache), &group, &*mac, options.publishing);
+            let mut tx = Txn::new((&behind.db, &cache), &group, &*mac, options.publishing);
             if job.run(&mut tx) {
                 let (changes, end, events) = tx.into_parts();
                 draft.push(&changes);
@@ -228,7 +264,7 @@ fn write_groups(ground: Ground, jobs: &Receiver<Box<dyn Job>>, health: &Health) 
         }
         if faults.answers_too_early {
             waiting.drain(..).for_each(|job| job.answer(&Ok(())));
-            held = jobs.recv().ok();
+            held = tasks.recv().ok();
         }
         if !draft.is_empty() {
             groups += 1;
@@ -236,7 +272,7 @@ fn write_groups(ground: Ground, jobs: &Receiver<Box<dyn Job>>, health: &Health) 
         }
         let (began, has_changes) = (Instant::now(), !draft.is_empty());
         let committed = match has_changes {
-            true => commit(&db, &disk, &mut log, draft, &group, health),
+            true => commit(&behind, &mut log, draft, &group, health),
             false => Ok(()),
         };
         if committed.is_ok() && has_changes {
@@ -250,34 +286,27 @@ fn write_groups(ground: Ground, jobs: &Receiver<Box<dyn Job>>, health: &Health) 
                 false => group.changes,
             };
             if cache.committed(&changes) {
-                match load_keys(&db) {
+                match load_keys(&behind.db) {
                     Ok(set) => cache.set_keys(set),
                     Err(e) => health.poison(&e.to_string()),
                 }
             }
         }
-        if committed.is_ok()
-            && rotate.swap(false, Ordering::AcqRel)
-            && let Err(error) = log.rotate()
-        {
-            health.poison(&format!("commit log: {error}"));
-        }
         waiting.into_iter().for_each(|job| job.answer(&committed));
+        // Whoever takes a turn may exchange what is behind the log. After a failure nobody does: nothing may follow on a record
+        // of which nobody knows whether it is whole.
+        drop(behind);
+        if health.check().is_ok() {
+            turns.into_iter().for_each(|turn| turn(&mut log));
+        }
     }
 }
 
 /// One record, one sync: the commit point. Then one batch for sled, with the place of that record in it; that sled has it on
 /// disk nobody waits for. A failure leaves memory and disk apart, so it ends all writing; it is never tried again as if it
 /// had worked.
-fn commit(
-    db: &sled::Db,
-    disk: &Disk,
-    log: &mut Log,
-    draft: Draft,
-    group: &Group,
-    health: &Health,
-) -> Result<(), StoreError> {
-    if !disk.has_space() {
+fn commit(behind: &Behind, log: &mut Log, draft: Draft, group: &Group, health: &Health) -> Result<(), StoreError> {
+    if !behind.disk.has_space() {
         return Err(StoreError::Full);
     }
     let mut batch = sled::Batch::default();
@@ -289,7 +318,7 @@ fn commit(
     }
     let done = log.append(draft).map_err(|e| format!("commit log: {e}")).and_then(|end| {
         log::put_applied(&mut batch, end).map_err(|e| e.to_string())?;
-        db.apply_batch(batch).map_err(|e| format!("sled: {e}"))
+        behind.db.apply_batch(batch).map_err(|e| format!("sled: {e}"))
     });
     done.map_err(|problem| {
         health.poison(&problem);

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     super::{OpenError, SledOptions, Step, Steps, disk::Syncs, keys, opening::sled_says},
@@ -310,6 +310,28 @@ impl Found {
         Ok(snapshot.position)
     }
 
+    /// Without the segment to which the writer may be appending.
+    pub(in super::super) fn closed(mut self) -> Self {
+        self.segments.pop();
+        self
+    }
+
+    /// Checks what follows on `at`, gives it to sled, and answers where that ends.
+    pub(in super::super) fn bring(
+        &self,
+        db: &sled::Db,
+        at: Position,
+        key: &dyn Mac,
+        options: &SledOptions,
+    ) -> Result<Position, OpenError> {
+        if self.segments.is_empty() {
+            return Ok(at);
+        }
+        let walked = self.verify(at, None, key)?;
+        self.apply(db, at, &walked, options)?;
+        Ok(walked.end)
+    }
+
     /// The snapshot, by its sequence and size, and how many segments with how many bytes there are behind it.
     #[allow(clippy::type_complexity, reason = "two pairs of numbers")]
     pub(in super::super) fn sizes(&self) -> Result<(Option<(u64, u64)>, (u64, u64)), LogError> {
@@ -339,7 +361,6 @@ impl Found {
         if missing == 0 {
             return Ok(0);
         }
-        info!(from = applied.seq, to = verified.end.seq, "the store is behind its commit log, which is replayed");
         let mut skip_one = options.faults().replay_skips_one;
         let (mut batch, mut size) = (sled::Batch::default(), 0);
         let needed = self.segments.iter().rposition(|segment| segment.header.first <= applied.seq.saturating_add(1));
@@ -377,7 +398,7 @@ impl Found {
                     size = 0;
                 }
             }
-            info!(file = %segment.path.display(), "replayed");
+            debug!(file = %segment.path.display(), "replayed");
         }
         Ok(missing)
     }

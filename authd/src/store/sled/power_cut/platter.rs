@@ -3,19 +3,20 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    fs::{self, File},
+    fs::{self, File, Metadata},
     io,
     os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
+    time::SystemTime,
 };
 
 use super::{super::disk::Syncs, Acknowledged, Deed};
 
 /// Where the power may go anywhere inside.
 const BLOCK: usize = 512;
-/// The directories of a store, below the one of the data.
-pub(super) const DIRECTORIES: [&str; 3] = ["", "log", "sled"];
+/// The directories of a store, below the one of the data, which comes first.
+const DIRECTORIES: [&str; 5] = ["", "log", "sled", "sled.next", "sled.aside"];
 
 pub(in super::super) struct Dice(pub u64);
 
@@ -55,10 +56,10 @@ pub(super) struct Platter {
 }
 
 struct State {
-    /// What was synced of a file, by its inode.
-    files: HashMap<u64, Vec<u8>>,
-    /// The names of a directory that were synced.
-    names: HashMap<PathBuf, BTreeMap<String, u64>>,
+    /// What was synced of a file.
+    files: HashMap<Id, Vec<u8>>,
+    /// The names that were synced of a directory.
+    names: HashMap<Id, BTreeMap<String, Id>>,
     plan: Plan,
     syncs: usize,
     dice: Dice,
@@ -72,11 +73,27 @@ pub(super) struct Image {
     pub acknowledged: Vec<Deed>,
 }
 
-fn list(directory: &Path) -> BTreeMap<String, u64> {
+/// Which file or directory it is: an inode, and when it was made, because its number is given to the next one when it is gone.
+type Id = (u64, Option<SystemTime>);
+
+fn id(meta: &Metadata) -> Id {
+    (meta.ino(), meta.created().ok())
+}
+
+fn id_of(path: &Path) -> Option<Id> {
+    path.metadata().ok().as_ref().map(id)
+}
+
+fn list(directory: &Path) -> BTreeMap<String, Id> {
     let Ok(entries) = fs::read_dir(directory) else { return BTreeMap::new() };
     let entries = entries.map(|entry| entry.unwrap());
     // sled's own files come and go while one looks.
-    entries.filter_map(|e| Some((e.file_name().into_string().unwrap(), e.metadata().ok()?.ino()))).collect()
+    entries.filter_map(|e| Some((e.file_name().into_string().unwrap(), id(&e.metadata().ok()?)))).collect()
+}
+
+/// Of a name that was not synced since it changed, either state may be on disk.
+fn either<'a>(then: Option<&'a Id>, now: Option<&'a Id>, dice: &mut Dice) -> Option<&'a Id> {
+    if then == now || dice.percent(50) { now } else { then }
 }
 
 fn whole(file: &File) -> Vec<u8> {
@@ -109,12 +126,12 @@ impl Platter {
         for directory in DIRECTORIES {
             let directory = root.join(directory);
             let names = list(&directory);
-            for (name, inode) in &names {
+            for (name, id) in &names {
                 if let Ok(bytes) = fs::read(directory.join(name)) {
-                    state.files.insert(*inode, bytes);
+                    state.files.insert(*id, bytes);
                 }
             }
-            state.names.insert(directory, names);
+            id_of(&directory).map(|id| state.names.insert(id, names));
         }
         Arc::new(Self { root: root.into(), state: Mutex::new(state) })
     }
@@ -127,19 +144,29 @@ impl Platter {
         // First what was acknowledged, then what is there: it must be there.
         let acknowledged = state.acknowledged.lock().unwrap().clone();
         let mut files = BTreeMap::new();
-        for directory in DIRECTORIES {
-            let path = self.root.join(directory);
-            let certain = state.names.get(&path).cloned().unwrap_or_default();
+        let names_of = |state: &State, path: &Path| id_of(path).and_then(|id| state.names.get(&id).cloned());
+        let (certain, now) = (names_of(state, &self.root).unwrap_or_default(), list(&self.root));
+        let mut directories = vec![(DIRECTORIES[0], id_of(&self.root).unwrap())];
+        for name in &DIRECTORIES[1..] {
+            let found = either(certain.get(*name), now.get(*name), &mut state.dice);
+            directories.extend(found.map(|id| (*name, *id)));
+        }
+        for (directory, of_directory) in directories {
+            // By the name that it has now, or nowhere if it is gone.
+            let mut paths = DIRECTORIES.iter().map(|name| self.root.join(name));
+            let path = paths.find(|path| id_of(path) == Some(of_directory)).unwrap_or_default();
+            let certain = state.names.get(&of_directory).cloned().unwrap_or_default();
             let now = list(&path);
-            for name in certain.keys().chain(now.keys()).collect::<BTreeSet<_>>() {
-                let (then, now) = (certain.get(name), now.get(name));
-                let Some(inode) = (if then == now || state.dice.percent(50) { now } else { then }) else { continue };
-                let current = match now == Some(inode) {
+            let names = certain.keys().chain(now.keys()).collect::<BTreeSet<_>>();
+            for name in names.into_iter().filter(|name| !DIRECTORIES.contains(&name.as_str())) {
+                let now = now.get(name);
+                let Some(id) = either(certain.get(name), now, &mut state.dice) else { continue };
+                let current = match now == Some(id) {
                     true => fs::read(path.join(name)).ok(),
                     false => None,
                 };
                 // A directory has no bytes of its own, and files that sled makes beside `db` it syncs itself.
-                let bytes = match (state.files.get(inode), current) {
+                let bytes = match (state.files.get(id), current) {
                     (Some(synced), Some(current)) => mixed(synced, &current, &mut state.dice),
                     (Some(synced), None) => synced.clone(),
                     (None, Some(current)) => current,
@@ -162,7 +189,9 @@ impl Syncs for Platter {
     fn data(&self, file: &File, path: &Path) -> io::Result<()> {
         let mut state = self.state.lock().unwrap();
         let is_of = |extension| path.extension().is_some_and(|e| e == extension);
-        if is_of("snapshot") && matches!(state.plan, Plan::Cut(_)) && state.dice.percent(25) {
+        // `conf` is synced after sled was opened and after one was exchanged for another, the marker in between.
+        let is_turn = is_of("snapshot") || is_of("unfinished") || path.ends_with("conf");
+        if is_turn && matches!(state.plan, Plan::Cut(_)) && state.dice.percent(25) {
             self.cut(&mut state);
         }
         if is_of("log") {
@@ -174,7 +203,7 @@ impl Syncs for Platter {
                 return Err(io::Error::other("a fault on purpose"));
             }
         }
-        state.files.insert(file.metadata()?.ino(), whole(file));
+        state.files.insert(id(&file.metadata()?), whole(file));
         Ok(())
     }
 
@@ -183,7 +212,8 @@ impl Syncs for Platter {
     }
 
     fn names(&self, directory: &Path) -> io::Result<()> {
-        self.state.lock().unwrap().names.insert(directory.into(), list(directory));
+        let id = id(&directory.metadata()?);
+        self.state.lock().unwrap().names.insert(id, list(directory));
         Ok(())
     }
 }
