@@ -15,7 +15,7 @@ use std::{
 };
 
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
@@ -33,8 +33,10 @@ use crate::{
 };
 
 mod guarded;
+mod silence;
 
 use guarded::Guarded;
+use silence::{Answered, Silence, Traffic};
 
 /// What a door allows a connection.
 #[derive(Debug, Clone, Copy)]
@@ -394,8 +396,11 @@ fn connection<S: Answer, T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let peer = Arc::new(peer);
     let seen = Arc::new(Notify::new());
     let of_service = seen.clone();
+    let traffic = Arc::new(Traffic::default());
+    let silence = Silence::new(limits.idle, traffic.clone());
     let answering = service_fn(move |mut request: http::Request<Incoming>| {
         of_service.notify_one();
+        let under_way = traffic.begin();
         let head = Head {
             method: request.method().clone(),
             uri: request.uri().clone(),
@@ -404,13 +409,14 @@ fn connection<S: Answer, T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         };
         request.extensions_mut().insert(Arc::new(head));
         // hyper keeps room for the future as long as the connection lives, and most connections are idle most of the time.
-        Box::pin(service.call(request))
+        let answer = service.call(request);
+        Box::pin(async move { answer.await.map(|answer| answer.map(|body| Answered::new(body, under_way))) })
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(limits.idle).max_buf_size(MAX_HEAD_BYTES).half_close(false);
+    builder.header_read_timeout(None).max_buf_size(MAX_HEAD_BYTES).half_close(false);
     // Most answers are small: to copy the body behind the head costs less than to hand the kernel two pieces.
     builder.keep_alive(limits.keep_alive).writev(false);
-    let connection = builder.serve_connection(TokioIo::new(Guarded::new(stream, limits.write)), answering);
+    let connection = builder.serve_connection(TokioIo::new(Guarded::new(stream, limits.write, silence)), answering);
     let mut connection = Box::pin(connection);
     let ended = |outcome: Result<(), hyper::Error>| {
         if let Err(error) = outcome {
@@ -436,6 +442,7 @@ fn connection<S: Answer, T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 
 #[cfg(test)]
 mod tests {
+    use futures_util::StreamExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use warp::Reply;
 
@@ -577,6 +584,60 @@ mod tests {
             sleep(Duration::from_secs(15)).await;
         }
         assert!(read > 16 * 1024, "{read}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ht_02_a_later_head_that_trickles_in_has_no_more_time() {
+        let mut served = served(held(Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(1))));
+        served.client.write_all(GET).await.unwrap();
+        answered(&mut served.client).await;
+        served.client.write_all(b"GET / HTTP/1.1\r\nX: ").await.unwrap();
+        while served.client.write_all(b"x").await.is_ok() {
+            sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(served.lasted().await, LIMITS.idle);
+    }
+
+    /// Neither the work on an answer, nor a body that takes its time, nor a peer that takes the answer slowly is silence.
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_may_take_longer_than_silence_may_last() {
+        let (come, go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(1)));
+        let mut worked_on = served(held(come, go.clone()));
+        worked_on.client.write_all(GET).await.unwrap();
+        answered(&mut worked_on.client).await;
+        worked_on.client.write_all(GET).await.unwrap();
+        sleep(LIMITS.idle * 3).await;
+        go.add_permits(1);
+        answered(&mut worked_on.client).await;
+        assert_eq!(worked_on.lasted().await, LIMITS.idle * 4, "and then it is");
+
+        let pieces = || {
+            let pieces = futures_util::stream::iter(["do", "ne"]).then(|piece| async move {
+                sleep(LIMITS.idle * 2).await;
+                Ok::<_, Infallible>(piece)
+            });
+            warp::reply::stream(pieces).into_response()
+        };
+        let mut streamed = served(service_fn(move |_| async move { Ok(pieces()) }));
+        for _ in 0..2 {
+            streamed.client.write_all(GET).await.unwrap();
+            let mut out = vec![];
+            while !out.ends_with(b"0\r\n\r\n") {
+                assert_ne!(streamed.client.read_buf(&mut out).await.unwrap(), 0);
+            }
+        }
+        assert_eq!(streamed.lasted().await, LIMITS.idle * 9);
+
+        let mut taken_slowly = served(sized(256 * 1024));
+        for _ in 0..2 {
+            taken_slowly.client.write_all(GET).await.unwrap();
+            let mut left = 256 * 1024;
+            let mut piece = vec![0; 16 * 1024];
+            while left > 0 {
+                left -= taken_slowly.client.read(&mut piece).await.unwrap().min(left);
+                sleep(Duration::from_secs(10)).await;
+            }
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,19 +14,22 @@ use tokio::{
 };
 use tracing::debug;
 
+use super::silence::Silence;
 use crate::framing::{Doubtful, Scanner};
 
 /// What hyper reads in the place of something doubtful. No grammar of a head has room for a NUL, so that it answers with 400
 /// and closes, wherever in a head it stands, and after the answers to what came before.
 const REFUSED: &[u8] = b"\0\r\n\r\n";
 
-/// A stream whose writes must get on (a peer that does not read for so long loses the connection, HT-02), whose heads must be
+/// A stream whose writes must get on (a peer that does not read for so long loses the connection, HT-02), whose heads must come in
+/// time (HT-02) and be
 /// such as every reader reads alike (HT-03), and whose peer can take the last answer before it is closed (RFC 9112 §9.6).
 pub(super) struct Guarded<T> {
     inner: T,
     scanner: Scanner,
     /// What is left of [`REFUSED`] to be read, once something doubtful came.
     refused: Option<&'static [u8]>,
+    silence: Silence,
     limit: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
     lingering: Option<Box<Lingering>>,
@@ -67,8 +70,15 @@ impl Lingering {
 }
 
 impl<T> Guarded<T> {
-    pub(super) fn new(inner: T, limit: Duration) -> Self {
-        Self { inner, scanner: Scanner::default(), refused: None, limit, stalled: None, lingering: None }
+    pub(super) fn new(inner: T, limit: Duration, silence: Silence) -> Self {
+        Self { inner, scanner: Scanner::default(), refused: None, silence, limit, stalled: None, lingering: None }
+    }
+
+    fn written(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if result.is_ready() {
+            self.silence.begins_anew(cx);
+        }
+        self.check(cx, result)
     }
 
     fn check<R>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
@@ -87,7 +97,14 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.refused.is_none() {
             let before = buf.filled().len();
-            ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+            let this = &mut *self;
+            match Pin::new(&mut this.inner).poll_read(cx, buf) {
+                Poll::Ready(outcome) => outcome?,
+                Poll::Pending => {
+                    ready!(this.silence.poll(cx));
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+            }
             let fresh = buf.filled().get(before..).unwrap_or_default();
             let Err(Doubtful { sound }) = self.scanner.scan(fresh) else { return Poll::Ready(Ok(())) };
             debug!("a request was ambiguous");
@@ -106,7 +123,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.inner).poll_write(cx, buf);
-        self.check(cx, result)
+        self.written(cx, result)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -133,7 +150,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
-        self.check(cx, result)
+        self.written(cx, result)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -143,6 +160,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
@@ -150,7 +169,8 @@ mod tests {
     /// A stream that read this much, and its peer.
     async fn seen(request: &str) -> (Guarded<DuplexStream>, DuplexStream) {
         let (mut peer, stream) = duplex(4096);
-        let mut guarded = Guarded::new(stream, Duration::from_secs(20));
+        let silence = Silence::new(Duration::from_secs(60), Arc::default());
+        let mut guarded = Guarded::new(stream, Duration::from_secs(20), silence);
         peer.write_all(request.as_bytes()).await.unwrap();
         let mut space = vec![0; 4096];
         assert_ne!(guarded.read(&mut space).await.unwrap(), 0);
