@@ -128,7 +128,7 @@ async fn grow(users: u64, rounds: u64, has_upkeep: bool) -> Report {
         if has_upkeep {
             while store.remove_audit(UnixTime::from_secs(1 << 40), 1_000, act()).await.unwrap() > 0 {}
             store.snapshot().await.unwrap();
-            // What the daemon does every minute.
+            // What the daemon does every half minute.
             store.snapshot_if_due(UnixTime::EPOCH).await.unwrap();
         }
         report.rounds.push(Round { total: taken(root) });

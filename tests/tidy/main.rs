@@ -268,7 +268,6 @@ const LAYERS: &[Layer] = &[
             "nix",
             "postcard",
             "quick_cache",
-            "rustix",
             "serde",
             "serde_json",
             "sled",

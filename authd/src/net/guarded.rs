@@ -169,7 +169,7 @@ mod tests {
     /// A stream that read this much, and its peer.
     async fn seen(request: &str) -> (Guarded<DuplexStream>, DuplexStream) {
         let (mut peer, stream) = duplex(4096);
-        let silence = Silence::new(Duration::from_secs(60), Arc::default());
+        let silence = Silence::new(Duration::from_mins(1), Arc::default());
         let mut guarded = Guarded::new(stream, Duration::from_secs(20), silence);
         peer.write_all(request.as_bytes()).await.unwrap();
         let mut space = vec![0; 4096];

@@ -12,7 +12,7 @@ use tracing::warn;
 
 use super::{
     codec,
-    disk::{self, Disk, Syncs},
+    disk::{self, Disk, Place, Syncs},
     keys,
     log::{self, Found, Position, plain},
     opening::{OpenError, SledOptions, guarded, sled_says},
@@ -36,14 +36,15 @@ impl Behind {
     pub(super) fn open(path: &Path, options: &SledOptions, syncs: &Arc<dyn Syncs>) -> Result<Self, OpenError> {
         let io = |e| OpenError::Io(path.into(), e);
         disk::clear_unfinished(path).map_err(io)?;
+        let place = Place::open(path).map_err(io)?;
         let config = sled::Config::new()
-            .path(path)
+            .path(place.path())
             .mode(sled::Mode::LowSpace)
             .cache_capacity((options.cache_bytes / 2).max(1 << 20))
             .flush_every_ms(Some(500))
             .use_compression(false);
         let db = guarded(|| config.open().map_err(sled_says)).map_err(|e| e.at(path))?;
-        let disk = Disk::settle(path, options.reserve_bytes, syncs.clone()).map_err(io)?;
+        let disk = Disk::settle(path, place, options.reserve_bytes, syncs.clone()).map_err(io)?;
         Ok(Self { db, disk })
     }
 

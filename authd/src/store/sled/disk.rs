@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io,
+    os::fd::AsRawFd,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -51,17 +52,47 @@ pub(super) fn clear_unfinished(directory: &Path) -> io::Result<()> {
     }
 }
 
+/// A directory by which sled finds its files wherever the directory goes: its path is that of the open descriptor.
+pub(super) struct Place {
+    /// `None` where there is no `/proc`.
+    open: Option<File>,
+    path: PathBuf,
+}
+
+impl Place {
+    /// Makes the directory, if it is not there.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(path)?;
+        let open = File::open(path)?;
+        let by_descriptor = PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd()));
+        Ok(match by_descriptor.is_dir() {
+            true => Self { open: Some(open), path: by_descriptor },
+            false => Self { open: None, path: path.into() },
+        })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether sled still finds its files when the directory has another name.
+    pub(super) fn can_move(&self) -> bool {
+        self.open.is_some()
+    }
+}
+
 /// sled's data file, held open to be synced, and the file system it is on.
 pub(super) struct Disk {
     data: File,
     directory: PathBuf,
+    place: Place,
     reserve: u64,
     syncs: Arc<dyn Syncs>,
 }
 
 impl Disk {
     /// Syncs everything that opening may have made: sled's files, its directory, and the one above.
-    pub(super) fn settle(directory: &Path, reserve: u64, syncs: Arc<dyn Syncs>) -> io::Result<Self> {
+    pub(super) fn settle(directory: &Path, place: Place, reserve: u64, syncs: Arc<dyn Syncs>) -> io::Result<Self> {
         let conf = directory.join("conf");
         syncs.data(&File::open(&conf)?, &conf)?;
         let data = directory.join("db");
@@ -71,7 +102,18 @@ impl Disk {
         if let Some(parent) = directory.parent() {
             syncs.names(parent)?;
         }
-        Ok(Self { data: file, directory: directory.into(), reserve, syncs })
+        Ok(Self { data: file, directory: directory.into(), place, reserve, syncs })
+    }
+
+    /// The same after the directory was given another name, once more synced.
+    pub(super) fn moved(self, directory: &Path) -> io::Result<Self> {
+        let Self { place, reserve, syncs, .. } = self;
+        Self::settle(directory, place, reserve, syncs)
+    }
+
+    /// Whether the directory may be given another name while sled is open.
+    pub(super) fn can_move(&self) -> bool {
+        self.place.can_move()
     }
 
     /// Waits until what sled wrote is on the device. What is too large for its file it puts in one of its own, and never

@@ -10,8 +10,7 @@ use std::{
 };
 
 use common::text;
-use rustix::process::setpriority_process;
-use tokio::{sync::oneshot, time::Instant};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{
@@ -28,29 +27,22 @@ use crate::{ports::Mac, store::StoreError};
 /// 100,000 (`cargo bench -p tests --bench store -- anew`).
 const PER_SNAPSHOT_BYTE: u64 = 11;
 /// And besides, in bytes.
-const BESIDES: u64 = 4 << 20;
+const BESIDES: u64 = 8 << 20;
 /// After one that failed the next is not tried before this time is over.
 const TRIED_AGAIN: Duration = Duration::from_hours(1);
-/// The exchange waits for no more than this many intents that are still to be replayed: it keeps all writing waiting.
+/// The exchange waits until no more than this many intents are still to be replayed: it keeps all writing waiting.
 const FEW: u64 = 1_000;
-/// But after so many attempts to come near it takes what there is.
+/// So many attempts are made to come so near.
 const ATTEMPTS: usize = 8;
-/// How far the thread steps back behind those that answer requests (`nice`).
-const NICENESS: i32 = 10;
+/// And where they fail, with more than this many there is no exchange.
+const MANY: u64 = 20 * FEW;
 
 /// What is known of the last time.
 #[derive(Default)]
 pub(super) struct Renewals {
-    /// How large sled was when it was new, in bytes.
-    made: u64,
+    /// What sled took then for each byte of the snapshot, without what it takes besides.
+    per_snapshot_byte: u64,
     not_before: Option<Instant>,
-}
-
-/// What the exchange rests on.
-struct Next {
-    behind: Behind,
-    /// Up to where it has everything.
-    at: Position,
 }
 
 /// How it went.
@@ -68,11 +60,14 @@ pub(super) fn taken(path: &Path) -> u64 {
 }
 
 impl Keeper {
+    fn newest_bytes(&self) -> Result<u64, LogError> {
+        Ok(self.snapshots.newest()?.map_or(0, |snapshot| snapshot.bytes))
+    }
+
     /// What sled would take if it were made anew, in bytes, about.
     fn needs(&self) -> Result<u64, LogError> {
-        let newest = self.snapshots.newest()?.map_or(0, |snapshot| snapshot.bytes);
-        let made = self.renewals.lock().unwrap_or_else(PoisonError::into_inner).made;
-        Ok((PER_SNAPSHOT_BYTE * newest + BESIDES).max(made))
+        let seen = self.renewals.lock().unwrap_or_else(PoisonError::into_inner).per_snapshot_byte;
+        Ok(PER_SNAPSHOT_BYTE.max(seen) * self.newest_bytes()? + BESIDES)
     }
 
     /// Whether sled takes so much more than it needs that it is to be made anew.
@@ -87,59 +82,85 @@ impl Keeper {
     /// Makes sled anew. `None`: the store is to close.
     pub(super) fn renew(&self) -> Result<Option<Renewed>, OpenError> {
         let _at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+        let set = |renewals| *self.renewals.lock().unwrap_or_else(PoisonError::into_inner) = renewals;
+        let before = self.renewals.lock().unwrap_or_else(PoisonError::into_inner).per_snapshot_byte;
+        // Unless it is known to have gone well.
+        set(Renewals { per_snapshot_byte: before, not_before: Some(Instant::now() + TRIED_AGAIN) });
         let next = next(&self.path);
-        let io = |e| OpenError::Io(next.clone(), e);
-        remove(&next).map_err(io)?;
-        let done = self.renewed(&next);
-        let mut renewals = self.renewals.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = guarded(|| self.renewed(&next));
         match &done {
-            Ok(Some(renewed)) => *renewals = Renewals { made: renewed.after, not_before: None },
-            Ok(None) | Err(_) => {
-                renewals.not_before = Some(Instant::now() + TRIED_AGAIN);
-                remove(&next).map_err(io)?;
+            Ok(Some(renewed)) => {
+                let per_snapshot_byte = renewed.after.saturating_sub(BESIDES) / self.newest_bytes()?.max(1);
+                set(Renewals { per_snapshot_byte, not_before: None });
             }
+            Ok(None) | Err(_) => remove(&next).map_err(|e| OpenError::Io(next.clone(), e))?,
         }
         done
     }
 
+    /// Whether there is room to write on.
+    fn has_space(&self) -> bool {
+        self.current.get().disk.has_space()
+    }
+
     fn renewed(&self, path: &Path) -> Result<Option<Renewed>, OpenError> {
+        let of = |path: &Path| {
+            let path = path.to_owned();
+            move |e| OpenError::Io(path, e)
+        };
+        remove(path).map_err(of(path))?;
         if !self.current.get().disk.has_space_for(self.needs()?) {
             return Err(OpenError::Store(StoreError::Full));
         }
         let before = taken(&self.path);
-        let Some(next) = self.make(path)? else { return Ok(None) };
+        let Some((behind, at)) = self.make(path)? else { return Ok(None) };
+        let aside = aside(&self.path);
+        // What can be done before the writer waits is done before.
+        remove(&aside).map_err(of(&aside))?;
+        self.progress.checkpoint().map_err(|problem| {
+            self.health.poison(&problem);
+            StoreError::Unavailable(problem.into())
+        })?;
         let change = Change {
             path: self.path.clone(),
             options: self.options,
             syncs: self.syncs.clone(),
             key: self.log_key.clone(),
-            next,
+            at,
         };
         let progress = self.progress.clone();
         let changed = self.turns.take(move |log| {
             let began = Instant::now();
-            let (behind, reached) = change.over(log)?;
-            Ok::<_, OpenError>((progress.exchange(behind, reached), began.elapsed()))
+            match change.over(behind, log) {
+                Ok(behind) => Ok((progress.exchange(behind, log.end().seq), began.elapsed())),
+                Err(failed) => Err(failed),
+            }
         });
-        let (old, paused) = changed??;
+        // One that failed is closed here: that takes longer than the writer should wait.
+        let (old, paused) = changed?.map_err(|(e, _unused)| e)?;
         let after = taken(&self.path);
-        remove(&aside(&self.path)).map_err(|e| OpenError::Io(aside(&self.path), e))?;
+        if let Err(error) = remove(&aside) {
+            warn!(%error, aside = %aside.display(), "what was there of the store's file could not be removed");
+        }
         // Whoever still reads in it reads on. It is closed here, unless a scan takes longer than what was done since.
         drop(old);
         Ok(Some(Renewed { before, after, paused }))
     }
 
-    /// A new sled that lacks little of what the log has.
-    fn make(&self, path: &Path) -> Result<Option<Next>, OpenError> {
-        let (options, syncs, go_on) = (&self.options, &self.syncs, || self.goes_on());
+    /// A new sled that lacks little of what the log has, and up to where it has everything.
+    fn make(&self, path: &Path) -> Result<Option<(Behind, Position)>, OpenError> {
+        let (options, syncs) = (&self.options, &self.syncs);
+        let go_on = || self.goes_on() && self.has_space();
         let found = Found::look(&log_directory(&self.path))?;
         let loaded = Behind::loaded(&found, self.log_key.clone(), path, options, syncs, &go_on);
         let (behind, mut at) = match loaded {
             Err(_) if !self.goes_on() => return Ok(None),
+            Err(_) if !self.has_space() => return Err(OpenError::Store(StoreError::Full)),
             loaded => loaded?,
         };
         // What it was given at a stretch it keeps in memory.
         let behind = behind.reopened(path, options, syncs)?;
+        let mut behind_by = MANY;
         for _ in 0..ATTEMPTS {
             // What is in closed segments nobody writes to any more.
             self.rotate()?;
@@ -149,11 +170,18 @@ impl Keeper {
             if !self.goes_on() {
                 return Ok(None);
             }
-            if at.seq - from <= FEW {
+            if !self.has_space() {
+                return Err(OpenError::Store(StoreError::Full));
+            }
+            behind_by = at.seq - from;
+            if behind_by <= FEW {
                 break;
             }
         }
-        Ok(Some(Next { behind, at }))
+        if behind_by > MANY {
+            return Err(StoreError::Busy.into());
+        }
+        Ok(Some((behind, at)))
     }
 }
 
@@ -163,43 +191,59 @@ struct Change {
     options: SledOptions,
     syncs: Arc<dyn Syncs>,
     key: Arc<dyn Mac>,
-    next: Next,
+    /// Up to where the new sled has everything.
+    at: Position,
 }
 
 impl Change {
     /// Brings the new sled to the end of the log and puts it in the place of the old one: at every step there is one that the
-    /// log can bring up to date. Answers up to where it is certain to be on disk.
-    fn over(self, log: &Log) -> Result<(Behind, u64), OpenError> {
-        let Self { path, options, syncs, key, next: Next { behind, at } } = self;
-        guarded(|| {
-            let directory = log_directory(&path);
-            let end = Found::look(&directory)?.bring(&behind.db, at, &*key, &options)?;
-            if end != log.end() {
-                let what = format!("it was read to sequence {}, and it has {}", end.seq, log.end().seq);
-                return Err(LogError::Apart { path: directory, what }.into());
-            }
-            behind.settle()
-        })?;
-        let io = |e| OpenError::Io(path.clone(), e);
-        let parent = path.parent().unwrap_or(Path::new("/"));
-        let exchanged = || {
-            put_aside(&path, &*syncs)?;
-            std::fs::rename(next(&path), &path)?;
-            syncs.names(parent)?;
-            let disk = Disk::settle(&path, options.reserve_bytes, syncs.clone())?;
-            std::fs::remove_file(unfinished(&path))?;
-            syncs.names(parent)?;
-            Ok(disk)
-        };
-        match exchanged() {
-            Ok(disk) => Ok((Behind { db: behind.db, disk }, log.end().seq)),
+    /// log can bring up to date. Answers it with its new place; or why not, and it as it is.
+    fn over(self, behind: Behind, log: &Log) -> Result<Behind, (OpenError, sled::Db)> {
+        if !behind.disk.can_move() {
+            let e = std::io::Error::other("/proc is not there");
+            return Err((OpenError::Io(self.path, e), behind.db));
+        }
+        if let Err(e) = guarded(|| self.bring(&behind, log)) {
+            return Err((e, behind.db));
+        }
+        let Behind { db, disk } = behind;
+        match self.exchange(disk) {
+            Ok(disk) => Ok(Behind { db, disk }),
             Err(e) => {
-                if let Err(error) = put_back(&path, &*syncs) {
+                if unfinished(&self.path).exists()
+                    && let Err(error) = put_back(&self.path, &*self.syncs)
+                {
                     warn!(%error, "the next start puts back what was there of sled");
                 }
-                Err(io(e))
+                Err((OpenError::Io(self.path, e), db))
             }
         }
+    }
+
+    fn bring(&self, behind: &Behind, log: &Log) -> Result<(), OpenError> {
+        let directory = log_directory(&self.path);
+        let end = Found::look(&directory)?.bring(&behind.db, self.at, &*self.key, &self.options)?;
+        if end != log.end() {
+            let what = format!("it was read to sequence {}, and it has {}", end.seq, log.end().seq);
+            return Err(LogError::Apart { path: directory, what }.into());
+        }
+        behind.settle()
+    }
+
+    fn exchange(&self, disk: Disk) -> std::io::Result<Disk> {
+        let Self { path, syncs, .. } = self;
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        put_aside(path, &**syncs)?;
+        std::fs::rename(next(path), path)?;
+        syncs.names(parent)?;
+        let disk = disk.moved(path)?;
+        // From here on it is the one that counts: with the marker still there, the next start would take the old one and bring it
+        // up to date, or make it anew.
+        let finished = std::fs::remove_file(unfinished(path)).and_then(|()| syncs.names(parent));
+        if let Err(error) = finished {
+            warn!(%error, "the store's file was made anew, and that could not be noted");
+        }
+        Ok(disk)
     }
 }
 
@@ -211,16 +255,9 @@ impl SledStore {
         }
         let began = Instant::now();
         let keeper = self.keeper.clone();
-        let (reply, done) = oneshot::channel();
-        let work = move || {
-            // A store that becomes smaller later harms nobody; where the system refuses, the thread works as others do.
-            let _ = setpriority_process(None, NICENESS);
-            drop(reply.send(keeper.renew()));
-        };
-        let refuse = |e| OpenError::Io("the thread".into(), e);
-        std::thread::Builder::new().name("store-renewal".into()).spawn(work).map_err(refuse)?;
-        let ended = || OpenError::Store(StoreError::Unavailable("the thread ended".into()));
-        let Some(Renewed { before, after, paused }) = done.await.map_err(|_| ended())?? else { return Ok(false) };
+        let done = tokio::task::spawn_blocking(move || keeper.renew()).await;
+        let ended = |e: tokio::task::JoinError| StoreError::Unavailable(format!("making it anew failed: {e}").into());
+        let Some(Renewed { before, after, paused }) = done.map_err(ended)?? else { return Ok(false) };
         let (before, after) = (text::bytes(before), text::bytes(after));
         info!(before, after, took = ?began.elapsed(), ?paused, "the store's file was made anew while it was at work");
         Ok(true)

@@ -23,7 +23,7 @@ use super::{
     codec::Number,
     disk::Syncs,
     keys,
-    log::{self, Log, LogError, Mark, Snapshot, Snapshots},
+    log::{self, LogError, Mark, Snapshot, Snapshots},
     read,
     renewal::{self, Renewals},
     txn::{FORGOTTEN, unreadable},
@@ -149,11 +149,16 @@ impl Keeper {
 
     /// Begins a segment of the log.
     pub(super) fn rotate(&self) -> Result<(), StoreError> {
-        self.turns.take(Log::rotate)?.map_err(|e| {
-            let problem = format!("commit log: {e}");
-            self.health.poison(&problem);
-            StoreError::Unavailable(problem.into())
-        })
+        let health = self.health.clone();
+        // In the writer's own turn: nothing may be appended after it.
+        let rotated = self.turns.take(move |log| {
+            log.rotate().map_err(|e| {
+                let problem = format!("commit log: {e}");
+                health.poison(&problem);
+                StoreError::Unavailable(problem.into())
+            })
+        });
+        rotated?
     }
 
     /// Makes a snapshot of everything in closed segments, compares sled with it, and shortens the log.
@@ -249,7 +254,8 @@ impl SledStore {
     /// As for [`Upkeep::snapshot`].
     pub async fn snapshot_if_due(&self, now: UnixTime) -> Result<Option<Snapshotted>, StoreError> {
         // By an old snapshot it may look so: the one that is made then tells.
-        let seems_outgrown = self.keeper.is_outgrown().map_err(failed)?;
+        let keeper = &self.keeper;
+        let seems_outgrown = keeper.is_outgrown().map_err(|e| keeper.note_failure(failed(e)))?;
         let made = self.snapshot_or_compare(now, seems_outgrown).await?;
         if seems_outgrown && let Err(error) = self.renew_if_outgrown().await {
             warn!(%error, "the store's file takes more than it needs, and could not be made anew; it is tried again in an hour");

@@ -296,8 +296,10 @@ fn write_groups(ground: Ground, tasks: &Receiver<Task>, health: &Health) {
         // Whoever takes a turn may exchange what is behind the log. After a failure nobody does: nothing may follow on a record
         // of which nobody knows whether it is whole.
         drop(behind);
-        if health.check().is_ok() {
-            turns.into_iter().for_each(|turn| turn(&mut log));
+        for turn in turns {
+            if health.check().is_ok() {
+                turn(&mut log);
+            }
         }
     }
 }

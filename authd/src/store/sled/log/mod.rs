@@ -144,8 +144,9 @@ impl Log {
 
     fn begin(&mut self, prior: u64) -> io::Result<()> {
         let header = Header { format: self.format, first: self.end.seq + 1, prior, mac: self.end.mac };
-        self.path = segment::path(&self.directory, header.first);
-        self.file = segment::make(&self.directory, &self.path, &header.encode(), &*self.syncs)?;
+        let path = segment::path(&self.directory, header.first);
+        self.file = segment::make(&self.directory, &path, &header.encode(), &*self.syncs)?;
+        self.path = path;
         (self.first, self.prior, self.len) = (header.first, prior, HEADER_BYTES as u64);
         Ok(())
     }
