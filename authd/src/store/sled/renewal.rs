@@ -109,6 +109,9 @@ impl Keeper {
             move |e| OpenError::Io(path, e)
         };
         remove(path).map_err(of(path))?;
+        if !self.current.get().disk.can_move() {
+            return Err(of(path)(std::io::Error::other("a store can only move where /proc is")));
+        }
         if !self.current.get().disk.has_space_for(self.needs()?) {
             return Err(OpenError::Store(StoreError::Full));
         }
@@ -199,10 +202,6 @@ impl Change {
     /// Brings the new sled to the end of the log and puts it in the place of the old one: at every step there is one that the
     /// log can bring up to date. Answers it with its new place; or why not, and it as it is.
     fn over(self, behind: Behind, log: &Log) -> Result<Behind, (OpenError, sled::Db)> {
-        if !behind.disk.can_move() {
-            let e = std::io::Error::other("/proc is not there");
-            return Err((OpenError::Io(self.path, e), behind.db));
-        }
         if let Err(e) = guarded(|| self.bring(&behind, log)) {
             return Err((e, behind.db));
         }
