@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use common::text;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -257,8 +256,14 @@ impl SledStore {
         let done = tokio::task::spawn_blocking(move || keeper.renew()).await;
         let ended = |e: tokio::task::JoinError| StoreError::Unavailable(format!("making it anew failed: {e}").into());
         let Some(Renewed { before, after, paused }) = done.map_err(ended)?? else { return Ok(false) };
-        let (before, after) = (text::bytes(before), text::bytes(after));
-        info!(before, after, took = ?began.elapsed(), ?paused, "the store's file was made anew while it was at work");
+        let (took_ms, paused_ms) = (began.elapsed().as_millis(), paused.as_millis());
+        info!(
+            bytes_before = before,
+            bytes = after,
+            took_ms = u64::try_from(took_ms).unwrap_or(u64::MAX),
+            paused_ms = u64::try_from(paused_ms).unwrap_or(u64::MAX),
+            "the store's file was made anew while it was at work"
+        );
         Ok(true)
     }
 }
