@@ -1,5 +1,5 @@
 //! The experiments that prove the whole: backups under load, a history of concurrent acts, races, rotations before an outside verifier, and
-//! requests that break off (F-16, F-18, F-19, F-20, F-22). Each is short in every run and long with `AUTHD_TEST_LONG=1`; each prints
+//! requests that break off (F-16, F-18, F-19, F-20, F-22), and kills while sled is exchanged (F-01). Each is short in every run and long with `AUTHD_TEST_LONG=1`; each prints
 //! its figures and its seed, which `AUTHD_TEST_SEED` repeats; and each checker is seen to find a fault that was put there on
 //! purpose. `./tests/run faults` runs them one by one.
 
@@ -11,4 +11,5 @@ mod backups;
 mod growth;
 mod history;
 mod races;
+mod renewal;
 mod rotations;
