@@ -39,22 +39,18 @@ struct Report {
 }
 
 impl Report {
-    fn last(&self) -> u64 {
-        self.rounds.last().map_or(0, |round| round.total)
-    }
-
     /// What is wrong with it, in words.
     fn wrong(&self) -> Vec<String> {
         let mut wrong = vec![];
-        // The first half is for filling what is filled again and again from then on.
+        // It grows until it is made anew, and then again: what it falls back to must stay.
         let (first, second) = self.rounds.split_at(self.rounds.len() / 2);
-        let most = |rounds: &[Round]| rounds.iter().map(|round| round.total).max().unwrap_or_default();
-        let (before, after) = (most(first), most(second));
+        let least = |rounds: &[Round]| rounds.iter().map(|round| round.total).min().unwrap_or_default();
+        let (before, after) = (least(first), least(second));
         if after > before + before / 4 + SLACK {
             wrong.push(format!("it goes on growing: {} and then {}", bytes(before), bytes(after)));
         }
-        if self.last() > 3 * self.live + EMPTY {
-            wrong.push(format!("{} for {} of data", bytes(self.last()), bytes(self.live)));
+        for round in self.rounds.iter().filter(|round| round.total > 3 * self.live + EMPTY) {
+            wrong.push(format!("{} for {} of data", bytes(round.total), bytes(self.live)));
         }
         wrong
     }

@@ -26,7 +26,7 @@ use crate::{ports::Mac, store::StoreError};
 /// 100,000 (`cargo bench -p tests --bench store -- anew`).
 const PER_SNAPSHOT_BYTE: u64 = 11;
 /// And besides, in bytes.
-const BESIDES: u64 = 8 << 20;
+const BESIDES: u64 = 4 << 20;
 /// After one that failed the next is not tried before this time is over.
 const TRIED_AGAIN: Duration = Duration::from_hours(1);
 /// The exchange waits until no more than this many intents are still to be replayed: it keeps all writing waiting.
