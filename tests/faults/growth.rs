@@ -49,6 +49,12 @@ impl Report {
         if after > before + before / 4 + SLACK {
             wrong.push(format!("it goes on growing: {} and then {}", bytes(before), bytes(after)));
         }
+        // And what it rises to, but for the size at which it is made anew: twice what it needs.
+        let most = |rounds: &[Round]| rounds.iter().map(|round| round.total).max().unwrap_or_default();
+        let (before, after) = (most(first), most(second));
+        if after > before + before / 4 + SLACK && after > 2 * self.live + EMPTY {
+            wrong.push(format!("it rises higher and higher: {} and then {}", bytes(before), bytes(after)));
+        }
         for round in self.rounds.iter().filter(|round| round.total > 3 * self.live + EMPTY) {
             wrong.push(format!("{} for {} of data", bytes(round.total), bytes(self.live)));
         }

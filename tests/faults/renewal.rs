@@ -87,7 +87,7 @@ async fn kills(many: usize, seed: u64, is_faulty: bool) -> Report {
     let root = temp.path();
     let mut report = Report::default();
     let mut users = 0_u64;
-    // Until one of them met a renewal, too; about one in three does.
+    // Until one of them met a renewal, too; about one in seven does.
     let enough = |report: &Report| report.kills >= many && report.in_the_making + report.exchanging > 0;
     while !enough(&report) && report.kills < many + 100 && report.wrong.is_empty() {
         let mut killed = child(root, users, is_faulty);

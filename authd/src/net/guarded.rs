@@ -22,8 +22,7 @@ use crate::framing::{Doubtful, Scanner};
 const REFUSED: &[u8] = b"\0\r\n\r\n";
 
 /// A stream whose writes must get on (a peer that does not read for so long loses the connection, HT-02), whose heads must come in
-/// time (HT-02) and be
-/// such as every reader reads alike (HT-03), and whose peer can take the last answer before it is closed (RFC 9112 §9.6).
+/// time (HT-02) and be such as every reader reads alike (HT-03), and whose peer can take the last answer before it is closed (RFC 9112 §9.6).
 pub(super) struct Guarded<T> {
     inner: T,
     scanner: Scanner,
